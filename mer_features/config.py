@@ -1,0 +1,310 @@
+"""Typed configuration: the one source of every name, default and bound.
+
+A YAML tree with the sections of :class:`Config`. Only ``databases`` has to be written; everything else has a
+default. What cannot change a result (threads, device, memory) lives in :class:`Resources` alone, so that it never
+reaches the parameters by which the workflow decides what to run again.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mer_features.systems import recipes
+
+Spotter = Literal["interframe_diff", "lbp_roi", "midpoint"]
+FlowMethod = Literal["tvl1", "skimage_tvl1", "farneback", "dis"]
+FlowPair = Literal["onset_apex", "offset_apex"]
+Stage = Literal["faces", "apex", "flow"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Faces(Section):
+    """Face detection, landmarks, alignment and cropping."""
+
+    mode: Literal["aligned", "box", "precropped"] = Field(
+        "aligned",
+        description="`aligned`: similarity transform that brings eyes and nose to fixed places; `box`: the "
+        "detector's square box, as the papers crop; `precropped`: the frames are faces already, only resized.",
+    )
+    size: int = Field(256, ge=32, le=1024, description="Side of the square crop in pixels.")
+    detector: Literal["libfacedetection", "dlib_hog"] = Field(
+        "libfacedetection", description="Face detector; the papers name libfacedetection."
+    )
+    detect_side: int = Field(
+        320, ge=80, le=4096, description="Frames are reduced until their longer side is at most this many pixels "
+        "before detection; the box is then refined by landmarks at full size. Larger finds smaller faces, slower."
+    )
+    min_score: float = Field(0.6, ge=0, le=1, description="Detections below this score are ignored.")
+    margin: float = Field(
+        0.0, ge=0, le=1, description="`box` mode: fraction of the box side added on every side."
+    )
+    register_method: Literal["none", "lk", "ecc"] = Field(
+        "lk",
+        alias="register",
+        description="Removal of rigid head motion against the onset frame: `lk` tracks points, `ecc` maximises "
+        "correlation (robust to flicker), `none` applies the onset frame's crop to all frames.",
+    )
+    per_frame: bool = Field(
+        False, description="Detect and align every frame anew, for footage with large head motion. Adds about "
+        "half a pixel of jitter, as much as a micro-expression moves: do not use it before flow."
+    )
+    landmark_model: Path | None = Field(
+        None, description="A dlib 68-point shape predictor to use instead of the packaged one, whose training "
+        "data (300-W) excludes commercial use."
+    )
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Apex(Section):
+    """Apex spotting."""
+
+    policy: Literal["annotated", "interframe_diff", "lbp_roi", "midpoint"] = Field(
+        "annotated", description="Where the apex comes from; `annotated` takes the sheet's and `fallback` where "
+        "the sheet has none or one outside onset..offset."
+    )
+    fallback: Spotter = Field("interframe_diff", description="Spotter used where no annotated apex is usable.")
+    spotters: tuple[Spotter, ...] = Field(
+        ("interframe_diff", "lbp_roi", "midpoint"), description="Spotters whose curves are computed and stored."
+    )
+    lbp_points: Literal[8] = Field(8, description="LBP neighbours P.")
+    lbp_radius_px: int = Field(1, ge=1, le=3, description="LBP radius R in pixels of the crop.")
+
+    @model_validator(mode="after")
+    def _chosen_is_computed(self) -> Apex:
+        needed = {self.fallback} | ({self.policy} - {"annotated"})
+        if missing := needed - set(self.spotters):
+            raise ValueError(f"spotters must include {', '.join(sorted(missing))}, which policy or fallback uses")
+        return self
+
+
+class Flow(Section):
+    """Optical flow and strain between key frames of the crop."""
+
+    method: FlowMethod = Field("tvl1", description="Flow estimator.")
+    pairs: tuple[FlowPair, ...] = Field(
+        ("onset_apex", "offset_apex"), description="Frame pairs, reference first.", min_length=1
+    )
+
+
+class Cache(Section):
+    """The published feature file."""
+
+    keyframes: int = Field(5, ge=1, le=31, description="Frames stored around the apex; odd.")
+    gzip_level: int = Field(4, ge=1, le=9, description="Compression of the published file; higher is smaller.")
+
+    @field_validator("keyframes")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("keyframes must be odd: the apex stands in the middle")
+        return value
+
+
+class Overrides(Section):
+    """Keys of the stage sections that differ for one database."""
+
+    faces: dict[str, Any] = Field(default_factory=dict, description="Keys of `faces`.")
+    apex: dict[str, Any] = Field(default_factory=dict, description="Keys of `apex`.")
+    flow: dict[str, Any] = Field(default_factory=dict, description="Keys of `flow`.")
+
+
+class _Database(Section):
+    shards: int = Field(
+        16, ge=1, le=4096, description="Number of groups of subjects, the unit of work of every stage: choose it "
+        "so that a job runs half a minute or more. Changing it moves every subject."
+    )
+    overrides: Overrides = Field(Overrides(), description="Stage keys that differ for this database.")
+
+
+class SyntheticDatabase(_Database):
+    """The embedded database with known truth, rendered into `root` when missing."""
+
+    adapter: Literal["synthetic"]
+    root: Path | None = Field(None, description="Folder to render into; default `results/data/<name>`.")
+    preset: Literal["demo", "cde-smic", "cde-casme2", "cde-samm", "tiny"] = Field(
+        "demo", description="Size, rate and nuisance of the rendered clips."
+    )
+    seed: int | None = Field(None, ge=0, description="Default: the global seed.")
+
+
+class TableDatabase(_Database):
+    """Own data: a TSV or CSV with one line a clip."""
+
+    adapter: Literal["table"]
+    root: Path = Field(description="Folder that the table's paths are relative to; nothing outside is opened.")
+    table: Path = Field(description="The TSV or CSV, relative to `root` or absolute.")
+
+
+Database = Annotated[SyntheticDatabase | TableDatabase, Field(discriminator="adapter")]
+
+
+class Protocol(Section):
+    """A classification task: which clips, which classes, which folds."""
+
+    databases: tuple[str, ...] = Field(description="Databases taken together.", min_length=1)
+    labels: str | dict[str, tuple[str, ...]] = Field(
+        "megc2019", description="A named label map, or class -> the owners' emotion words; clips with other "
+        "words are left out."
+    )
+    folds: Literal["loso"] | Annotated[int, Field(ge=2)] = Field(
+        "loso", description="`loso`: leave one subject out; a number: that many folds of whole subjects."
+    )
+
+
+class System(Section):
+    """A recognition system trained under one or more protocols."""
+
+    system: str = Field(description="Name of the system, e.g. `fr`.")
+    protocols: tuple[str, ...] = Field(description="Protocols to run it under.", min_length=1)
+    seeds: tuple[int, ...] = Field((0, 1, 2), description="One complete run per seed.", min_length=1)
+    folds_per_job: int = Field(70, ge=1, description="Folds trained in one job, one after the other.")
+    shuffle_labels: bool = Field(
+        False, description="Control: train on labels shuffled within the training folds; must fall to chance."
+    )
+    recipe: dict[str, Any] = Field(
+        default_factory=dict, description="Keys of the system's recipe that differ from its paper's values."
+    )
+
+    @model_validator(mode="after")
+    def _recipe_is_known(self) -> System:
+        recipes.recipe(self.system, self.recipe)
+        return self
+
+
+class Resources(Section):
+    """What cannot change a result: never part of a stage's parameters."""
+
+    stage_threads: int = Field(1, ge=1, description="Processes a stage job uses for its clips.")
+    train_threads: int = Field(1, ge=1, description="CPU threads of a training job.")
+    stage_mem_mb: int = Field(1500, ge=150, description="Memory asked for by a stage job.")
+    train_mem_mb: int = Field(2500, ge=150, description="Memory asked for by a training job.")
+    device: Literal["cpu", "gpu", "auto"] = Field("cpu", description="Where training runs.")
+
+
+class Config(Section):
+    """The whole tree."""
+
+    seed: int = Field(0, ge=0, description="Source of every random choice.")
+    databases: dict[str, Database] = Field(description="Databases by name.", min_length=1)
+    faces: Faces = Field(Faces(), description="Face stage.")
+    apex: Apex = Field(Apex(), description="Apex stage.")
+    flow: Flow = Field(Flow(), description="Flow stage.")
+    cache: Cache = Field(Cache(), description="Published feature file.")
+    protocols: dict[str, Protocol] = Field(default_factory=dict, description="Protocols by name.")
+    systems: dict[str, System] = Field(default_factory=dict, description="Trained systems by name.")
+    resources: Resources = Field(Resources(), description="Threads, memory, device.")
+
+    @field_validator("databases", "protocols", "systems")
+    @classmethod
+    def _plain_names(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"{name!r}: names may hold letters, digits, - and _ only")
+        return value
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        for name, protocol in self.protocols.items():
+            _require(f"protocols.{name}.databases", protocol.databases, self.databases)
+        for name, system in self.systems.items():
+            _require(f"systems.{name}.protocols", system.protocols, self.protocols)
+        for name in self.databases:
+            for stage in STAGES:
+                self.stage_options(stage, name)
+        return self
+
+    def stage_options(self, stage: Stage, database: str) -> dict[str, Any]:
+        """Options of one stage for one database, overrides applied, as plain JSON values."""
+        section: Section = getattr(self, stage)
+        override = getattr(self.databases[database].overrides, stage)
+        merged = section.model_dump(mode="json", by_alias=True) | override
+        return type(section).model_validate(merged).model_dump(mode="json", by_alias=True)
+
+    def database_root(self, name: str) -> Path:
+        """Folder of one database."""
+        root = self.databases[name].root
+        return root if root is not None else Path("results/data") / name
+
+    def synthetic_seed(self, name: str) -> int:
+        """Seed of one embedded database."""
+        seed = getattr(self.databases[name], "seed", None)
+        return self.seed if seed is None else seed
+
+
+def _require(where: str, names: tuple[str, ...], known: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{where}: {name!r} is not defined; defined: {', '.join(known) or 'none'}")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names file, key, what was found and what is accepted."""
+
+
+def validate(tree: Mapping[str, Any], origin: str = "configuration") -> Config:
+    """Typed configuration from a plain tree.
+
+    Raises
+    ------
+    ConfigError
+        Listing every wrong key with its place, the value found and what is accepted.
+    """
+    try:
+        return Config.model_validate(dict(tree))
+    except ValidationError as error:
+        lines = [f"  {_explain(item)}" for item in error.errors()]
+        raise ConfigError(f"{origin}:\n" + "\n".join(lines)) from None
+
+
+def load(path: Path | str) -> Config:
+    """Typed configuration from a YAML file; raises :class:`ConfigError`."""
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{path}: expected a tree of sections, found {type(tree).__name__}")
+    return validate(tree, str(path))
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    place = [str(part) for part in item["loc"]]
+    key = ".".join(place)
+    if item["type"] == "extra_forbidden":
+        known = _keys_at(place[:-1])
+        near = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{key}: unknown key{hint} Accepted here: {', '.join(known)}"
+    message = item["msg"].removeprefix("Value error, ")
+    found = "" if item["type"] in {"missing", "value_error"} else f"; found {item['input']!r}"
+    return f"{key or 'top level'}: {message}{found}"
+
+
+def _keys_at(place: list[str]) -> list[str]:
+    """Keys accepted at a place of the tree; map names and union tags are stepped over."""
+    model: Any = Config
+    tags = {"synthetic": SyntheticDatabase, "table": TableDatabase}
+    maps = {"databases": _Database, "protocols": Protocol, "systems": System}
+    for part in place:
+        if part in tags:
+            model = tags[part]
+        elif part in maps and model is Config:
+            model = maps[part]
+        elif part in model.model_fields:
+            model = model.model_fields[part].annotation
+    return [info.alias or name for name, info in model.model_fields.items()]

@@ -1,0 +1,188 @@
+"""Stage files: one HDF5 file per stage and shard, a group per clip, written beside its place and renamed.
+
+Layout (private to the workflow; the public product is the cache)::
+
+    /                       attributes: format, stage, options (JSON), fingerprint, complete
+    /clip_id                (n,) str, the order of the shard's table
+    /clips/<clip_id>/       attributes: status, issues (JSON), further scalars
+    /clips/<clip_id>/<name> arrays, chunked along the first axis
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import hdf5plugin
+import numpy as np
+
+from mer_features import quality
+from mer_features.quality import Issue, Status
+
+FORMAT = 1
+
+
+@dataclass
+class ClipRecord:
+    """What one stage found out about one clip.
+
+    ``arrays`` hold numeric data of any shape, ``attrs`` scalars and short texts. A rejected clip has issues only.
+    """
+
+    clip_id: str
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    attrs: dict[str, Any] = field(default_factory=dict)
+    issues: tuple[Issue, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """State of the clip after this stage."""
+        return quality.status(self.issues)
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """A temporary name beside ``path``, renamed to it when the block ends well, removed when it does not.
+
+    After a kill the temporary stays under its own name (``.<name>.<random>.tmp``) and the next writer of the same
+    path removes it, so no half file ever has a final name and none is left for good.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+        stale.unlink(missing_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+class ShardWriter:
+    """Writes one stage file; use as a context manager. The file appears only when the block ends well."""
+
+    def __init__(self, path: Path | str, stage: str, options: Mapping[str, Any], fingerprint: str = "") -> None:
+        self._atomic = atomic_path(path)
+        self._header = {"stage": stage, "options": json.dumps(options, sort_keys=True), "fingerprint": fingerprint}
+        self._ids: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._file = h5py.File(self._atomic.__enter__(), "w", track_order=True)
+        return self
+
+    def add(self, record: ClipRecord) -> None:
+        """Append one clip."""
+        group = self._file.create_group(f"clips/{record.clip_id}")
+        group.attrs["status"] = str(record.status)
+        group.attrs["issues"] = quality.dumps(record.issues)
+        for name, value in record.attrs.items():
+            group.attrs[name] = value
+        for name, array in record.arrays.items():
+            _write_array(group, name, np.asarray(array))
+        self._ids.append(record.clip_id)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._file.create_dataset("clip_id", data=self._ids, dtype=h5py.string_dtype())
+            self._file.attrs.update(self._header | {"format": FORMAT, "complete": True})
+        self._file.close()
+        self._atomic.__exit__(kind, error, trace)
+
+
+def _write_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
+    # One chunk per frame for image stacks, so that a reader of the apex does not decode the clip.
+    if array.ndim >= 3 and array.size:
+        group.create_dataset(
+            name, data=array, chunks=(1, *array.shape[1:]), **hdf5plugin.Bitshuffle(cname="lz4")
+        )
+    else:
+        group.create_dataset(name, data=array)
+
+
+class ClipView:
+    """A clip's record whose arrays stay on disk: ``view["crops"]`` is sliced or iterated frame by frame."""
+
+    def __init__(self, group: h5py.Group) -> None:
+        self._group = group
+        self.attrs: dict[str, Any] = dict(group.attrs)
+        self.status = Status(self.attrs.pop("status"))
+        self.issues = quality.loads(self.attrs.pop("issues"))
+
+    def __getitem__(self, name: str) -> Any:
+        """An array-like that decodes only what is indexed (an h5py dataset)."""
+        return self._group[name]
+
+
+class ShardReader:
+    """Reads one stage file; use as a context manager.
+
+    Raises
+    ------
+    ValueError
+        On opening a file that is not a complete stage file of this format.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = h5py.File(self.path, "r")
+        except OSError as error:
+            raise ValueError(f"{self.path}: not a readable stage file ({error}); delete it and run again") from error
+        if self._file.attrs.get("format") != FORMAT or not self._file.attrs.get("complete", False):
+            self._file.close()
+            raise ValueError(f"{self.path}: not a complete stage file of format {FORMAT}; delete it and run again")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options the stage ran with."""
+        return json.loads(self._file.attrs["options"])
+
+    @property
+    def clip_ids(self) -> list[str]:
+        """Clips in the order of the shard's table."""
+        return list(self._file["clip_id"].asstr()[()])
+
+    def status(self, clip_id: str) -> Status:
+        """State of one clip."""
+        return Status(self._file["clips"][clip_id].attrs["status"])
+
+    def read(self, clip_id: str, names: Sequence[str] | None = None) -> ClipRecord:
+        """One clip's record, with all its arrays or only those in ``names``."""
+        group = self._file["clips"][clip_id]
+        attrs = dict(group.attrs)
+        attrs.pop("status")
+        issues = quality.loads(attrs.pop("issues"))
+        wanted = list(group) if names is None else [name for name in names if name in group]
+        return ClipRecord(clip_id, {name: group[name][()] for name in wanted}, attrs, issues)
+
+    def view(self, clip_id: str) -> ClipView:
+        """One clip's record without loading its arrays; valid while the file is open."""
+        return ClipView(self._file["clips"][clip_id])

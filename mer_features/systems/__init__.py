@@ -1,0 +1,1 @@
+"""Recognition systems: one file per paper. Importing this package does not import torch."""
