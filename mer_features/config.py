@@ -43,13 +43,14 @@ class Faces(Section):
         "libfacedetection", description="Face detector; the papers name libfacedetection."
     )
     detect_side: int = Field(
-        320, ge=80, le=4096, description="Frames are reduced until their longer side is at most this many pixels "
-        "before detection; the box is then refined by landmarks at full size. Larger finds smaller faces, slower."
+        320,
+        ge=80,
+        le=4096,
+        description="Frames are reduced until their longer side is at most this many pixels "
+        "before detection; the box is then refined by landmarks at full size. Larger finds smaller faces, slower.",
     )
     min_score: float = Field(0.6, ge=0, le=1, description="Detections below this score are ignored.")
-    margin: float = Field(
-        0.0, ge=0, le=1, description="`box` mode: fraction of the box side added on every side."
-    )
+    margin: float = Field(0.0, ge=0, le=1, description="`box` mode: fraction of the box side added on every side.")
     register_method: Literal["none", "lk", "ecc"] = Field(
         "lk",
         alias="register",
@@ -57,12 +58,14 @@ class Faces(Section):
         "correlation (robust to flicker), `none` applies the onset frame's crop to all frames.",
     )
     per_frame: bool = Field(
-        False, description="Detect and align every frame anew, for footage with large head motion. Adds about "
-        "half a pixel of jitter, as much as a micro-expression moves: do not use it before flow."
+        False,
+        description="Detect and align every frame anew, for footage with large head motion. Adds about "
+        "half a pixel of jitter, as much as a micro-expression moves: do not use it before flow.",
     )
     landmark_model: Path | None = Field(
-        None, description="A dlib 68-point shape predictor to use instead of the packaged one, whose training "
-        "data (300-W) excludes commercial use."
+        None,
+        description="A dlib 68-point shape predictor to use instead of the packaged one, whose training "
+        "data (300-W) excludes commercial use.",
     )
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -72,12 +75,14 @@ class Apex(Section):
     """Apex spotting."""
 
     policy: Literal["annotated", "interframe_diff", "lbp_roi", "midpoint"] = Field(
-        "annotated", description="Where the apex comes from; `annotated` takes the sheet's and `fallback` where "
-        "the sheet has none or one outside onset..offset."
+        "annotated",
+        description="Where the apex comes from; `annotated` takes the sheet's and `fallback` where "
+        "the sheet has none or one outside onset..offset.",
     )
     fallback: Spotter = Field("interframe_diff", description="Spotter used where no annotated apex is usable.")
     spotters: tuple[Spotter, ...] = Field(
-        ("interframe_diff", "lbp_roi", "midpoint"), description="Spotters whose curves are computed and stored."
+        ("interframe_diff", "lbp_roi", "midpoint"),
+        description="Spotters whose curves are computed and stored.",
     )
     lbp_points: Literal[8] = Field(8, description="LBP neighbours P.")
     lbp_radius_px: int = Field(1, ge=1, le=3, description="LBP radius R in pixels of the crop.")
@@ -123,8 +128,11 @@ class Overrides(Section):
 
 class _Database(Section):
     shards: int = Field(
-        16, ge=1, le=4096, description="Number of groups of subjects, the unit of work of every stage: choose it "
-        "so that a job runs half a minute or more. Changing it moves every subject."
+        16,
+        ge=1,
+        le=4096,
+        description="Number of groups of subjects, the unit of work of every stage: choose it "
+        "so that a job runs half a minute or more. Changing it moves every subject.",
     )
     overrides: Overrides = Field(Overrides(), description="Stage keys that differ for this database.")
 
@@ -156,8 +164,8 @@ class Protocol(Section):
 
     databases: tuple[str, ...] = Field(description="Databases taken together.", min_length=1)
     labels: str | dict[str, tuple[str, ...]] = Field(
-        "megc2019", description="A named label map, or class -> the owners' emotion words; clips with other "
-        "words are left out."
+        "megc2019",
+        description="A named label map, or class -> the owners' emotion words; clips with other words are left out.",
     )
     folds: Literal["loso"] | Annotated[int, Field(ge=2)] = Field(
         "loso", description="`loso`: leave one subject out; a number: that many folds of whole subjects."
@@ -271,6 +279,11 @@ def validate(tree: Mapping[str, Any], origin: str = "configuration") -> Config:
 
 def load(path: Path | str) -> Config:
     """Typed configuration from a YAML file; raises :class:`ConfigError`."""
+    return validate(read_tree(path), str(path))
+
+
+def read_tree(path: Path | str) -> Mapping[str, Any]:
+    """The plain tree of a YAML file; raises :class:`ConfigError` if it is not one."""
     try:
         tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -279,7 +292,7 @@ def load(path: Path | str) -> Config:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(tree, Mapping):
         raise ConfigError(f"{path}: expected a tree of sections, found {type(tree).__name__}")
-    return validate(tree, str(path))
+    return tree
 
 
 def _explain(item: Mapping[str, Any]) -> str:

@@ -11,10 +11,7 @@ Layout (private to the workflow; the public product is the cache)::
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +22,7 @@ import hdf5plugin
 import numpy as np
 
 from mer_features import quality
+from mer_features.files import atomic_path
 from mer_features.quality import Issue, Status
 
 FORMAT = 1
@@ -48,42 +46,16 @@ class ClipRecord:
         return quality.status(self.issues)
 
 
-@contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
-    """A temporary name beside ``path``, renamed to it when the block ends well, removed when it does not.
-
-    After a kill the temporary stays under its own name (``.<name>.<random>.tmp``) and the next writer of the same
-    path removes it, so no half file ever has a final name and none is left for good.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):
-        stale.unlink(missing_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path | str, text: str) -> None:
-    """Write a text file atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 class ShardWriter:
     """Writes one stage file; use as a context manager. The file appears only when the block ends well."""
 
     def __init__(self, path: Path | str, stage: str, options: Mapping[str, Any], fingerprint: str = "") -> None:
         self._atomic = atomic_path(path)
-        self._header = {"stage": stage, "options": json.dumps(options, sort_keys=True), "fingerprint": fingerprint}
+        self._header = {
+            "stage": stage,
+            "options": json.dumps(options, sort_keys=True),
+            "fingerprint": fingerprint,
+        }
         self._ids: list[str] = []
 
     def __enter__(self) -> Self:
@@ -114,9 +86,7 @@ class ShardWriter:
 def _write_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
     # One chunk per frame for image stacks, so that a reader of the apex does not decode the clip.
     if array.ndim >= 3 and array.size:
-        group.create_dataset(
-            name, data=array, chunks=(1, *array.shape[1:]), **hdf5plugin.Bitshuffle(cname="lz4")
-        )
+        group.create_dataset(name, data=array, chunks=(1, *array.shape[1:]), **hdf5plugin.Bitshuffle(cname="lz4"))
     else:
         group.create_dataset(name, data=array)
 

@@ -1,0 +1,38 @@
+# mer-features: micro-expression databases -> feature cache -> trained systems -> report.
+# Read config/README.md for the configuration; run with `snakemake` (the default profile is picked up by itself).
+from snakemake.utils import min_version
+
+min_version("9.18")
+
+# A configuration given on the command line replaces the demo instead of being merged into it.
+if "databases" not in config:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/databases.smk"
+include: "workflow/rules/faces.smk"
+include: "workflow/rules/apex.smk"
+include: "workflow/rules/flow.smk"
+include: "workflow/rules/cache.smk"
+include: "workflow/rules/protocols.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    features,
+
+
+rule all:
+    input:
+        "results/report.html",
+    default_target: True
+
+
+# Only the feature caches, without any training.
+rule features:
+    input:
+        expand("results/features/{database}.h5", database=plan.databases),

@@ -1,0 +1,104 @@
+"""From videos or folders of frames straight to one feature file, without the workflow."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mer_features import cache, stages
+from mer_features.clips import Clip
+from mer_features.config import STAGES, Config
+from mer_features.databases.table import safe_name
+from mer_features.quality import Issue, Status, status
+from mer_features.shards import ShardReader
+
+#: What the clips of a plain extraction are said to come from.
+DATABASE = "extract"
+
+
+def clips_of(paths: Iterable[Path]) -> tuple[Clip, ...]:
+    """One clip per path (a video or a folder of frames), named after it; nothing is known but the pixels."""
+    clips: dict[str, Clip] = {}
+    for path in paths:
+        name = safe_name(path.stem if path.is_file() else path.name) or "unnamed"
+        clip_id, count = f"{name}/{name}", 1
+        while clip_id in clips:
+            count += 1
+            clip_id = f"{name}/{name}.{count}"
+        issues = () if path.exists() else (Issue("source_missing", str(path)),)
+        clips[clip_id] = Clip(clip_id, DATABASE, name, path.as_posix(), issues=issues)
+    return tuple(clips.values())
+
+
+def config_for_extraction(tree: Mapping[str, object] | None = None) -> Config:
+    """A configuration of the stage sections alone; its databases, protocols and systems are not used."""
+    kept = {key: value for key, value in (tree or {}).items() if key not in {"databases", "protocols", "systems"}}
+    database = {DATABASE: {"adapter": "table", "root": ".", "table": "unused.tsv"}}
+    return Config.model_validate({**kept, "databases": database})
+
+
+def extract(
+    paths: Sequence[Path],
+    output: Path,
+    config: Config,
+    *,
+    threads: int = 1,
+    contact_sheet: Path | None = None,
+) -> dict[Status, list[Clip]]:
+    """Run all feature stages on the given videos or frame folders and write a valid cache file.
+
+    Parameters
+    ----------
+    paths
+        Videos or folders of frames.
+    output
+        The feature file, written atomically.
+    config
+        As from :func:`config_for_extraction`.
+    threads
+        Clips worked on at once.
+    contact_sheet
+        Where to write a picture with onset, apex, flow and strain of every used clip.
+
+    Returns
+    -------
+    dict
+        The clips in each state; the issues of rejected and warned ones are filled in.
+    """
+    clips = clips_of(paths)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
+        files: dict[str, Path] = {}
+        for stage in STAGES:
+            target = Path(folder) / f"{stage}.h5"
+            inputs = {name: files[name] for name in stages.SPECS[stage].inputs}
+            stages.run(stage, clips, inputs, target, config.stage_options(stage, DATABASE), threads=threads)
+            files[stage] = target
+        outcome = _outcome(clips, files)
+        cache.build(
+            output,
+            clips,
+            {stage: [path] for stage, path in files.items()},
+            config.cache,
+            {"configuration": config.model_dump_json(by_alias=True)},
+        )
+    if contact_sheet is not None and (outcome[Status.OK] or outcome[Status.WARNED]):
+        from mer_features import contact  # noqa: PLC0415  # needs matplotlib, only here
+
+        contact.write_sheet(output, contact_sheet)
+    return outcome
+
+
+def _outcome(clips: Sequence[Clip], files: Mapping[str, Path]) -> dict[Status, list[Clip]]:
+    issues: dict[str, dict[Issue, None]] = {clip.clip_id: {} for clip in clips}
+    for path in files.values():
+        with ShardReader(path) as reader:
+            for clip_id in reader.clip_ids:
+                issues[clip_id].update(dict.fromkeys(reader.read(clip_id, ()).issues))
+    out: dict[Status, list[Clip]] = {state: [] for state in Status}
+    for clip in clips:
+        found = tuple(issues[clip.clip_id])
+        out[status(found)].append(replace(clip, issues=found))
+    return out

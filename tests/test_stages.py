@@ -1,0 +1,79 @@
+"""The driver, with a stage of its own that misbehaves on demand."""
+
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mer_features import config, stages
+from mer_features.clips import Clip
+from mer_features.quality import ClipRejectedError, Issue, Status
+from mer_features.shards import ClipRecord, ShardReader
+
+
+def _process(clip: Clip, inputs: dict, options: config.Faces) -> ClipRecord:
+    if clip.subject == "bad":
+        raise ClipRejectedError("no_face", "none at all")
+    if clip.subject == "bug":
+        raise ZeroDivisionError("oops")
+    if clip.subject == "disk":
+        raise OSError("No space left on device")
+    return ClipRecord(clip.clip_id, {"x": np.full(3, options.size)}, issues=(Issue("several_faces"),))
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch):
+    module = types.ModuleType("toy_stage")
+    module.process = _process
+    monkeypatch.setitem(sys.modules, "toy_stage", module)
+    spec = stages.StageSpec("toy_stage", (), config.Faces)
+    monkeypatch.setattr(stages, "SPECS", {"faces": spec, "apex": stages.StageSpec("toy_stage", ("faces",), config.Faces)})
+    monkeypatch.setattr(stages, "code_fingerprint", lambda stage: "code")
+
+
+def _clips(*subjects: str) -> tuple[Clip, ...]:
+    return tuple(Clip(f"{subject}/{i}", "d", subject, "") for i, subject in enumerate(subjects))
+
+
+def test_every_clip_ends_in_one_state(tmp_path: Path):
+    clips = (*_clips("good", "bad", "bug"), Clip("dup/1", "d", "dup", "", issues=(Issue("duplicate_clip"),)))
+    counts = stages.run("faces", clips, {}, tmp_path / "f.h5", {"size": 64})
+    assert counts == {Status.OK: 0, Status.WARNED: 1, Status.REJECTED: 3}
+    with ShardReader(tmp_path / "f.h5") as reader:
+        found = {clip: [issue.code for issue in reader.read(clip).issues] for clip in reader.clip_ids}
+        assert found == {
+            "good/0": ["several_faces"],
+            "bad/1": ["no_face"],
+            "bug/2": ["internal_error"],
+            "dup/1": ["duplicate_clip"],
+        }
+        assert "ZeroDivisionError" in reader.read("bug/2").attrs["traceback"]
+        assert reader.read("good/0").arrays["x"][0] == 64
+
+
+def test_a_rejected_clip_skips_later_stages_with_its_reason(tmp_path: Path):
+    clips = _clips("good", "bad")
+    stages.run("faces", clips, {}, tmp_path / "f.h5", {})
+    stages.run("apex", clips, {"faces": tmp_path / "f.h5"}, tmp_path / "a.h5", {})
+    with ShardReader(tmp_path / "a.h5") as reader:
+        assert reader.status("bad/1") is Status.REJECTED
+        assert [issue.code for issue in reader.read("bad/1").issues] == ["no_face"]
+
+
+def test_a_defect_on_every_clip_fails_the_job_and_leaves_no_file(tmp_path: Path):
+    with pytest.raises(stages.StageFailedError, match="oops"):
+        stages.run("faces", _clips("bug", "bug"), {}, tmp_path / "f.h5", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_machine_s_trouble_is_not_the_clip_s(tmp_path: Path):
+    with pytest.raises(OSError, match="No space left"):
+        stages.run("faces", _clips("good", "disk"), {}, tmp_path / "f.h5", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_options_stop_before_any_clip(tmp_path: Path):
+    with pytest.raises(ValueError, match="sice"):
+        stages.run("faces", _clips("good"), {}, tmp_path / "f.h5", {"sice": 1})

@@ -1,0 +1,22 @@
+# All spotters' curves, and the apex that the policy chooses.
+rule apex:
+    input:
+        clips="results/clips/{database}/{shard}.tsv",
+        faces="results/faces/{database}/{shard}.h5",
+    output:
+        "results/apex/{database}/{shard}.h5",
+    log:
+        "results/logs/apex/{database}/{shard}.log",
+    benchmark:
+        "results/benchmarks/apex/{database}/{shard}.tsv"
+    threads: plan.config.resources.stage_threads
+    resources:
+        mem_mb=plan.config.resources.stage_mem_mb,
+        runtime=30,
+    params:
+        options=lambda wildcards: plan.stage("apex", wildcards.database),
+        code=plan.code("apex"),
+    conda:
+        "../../envs/features.yaml"
+    script:
+        "../scripts/stage.py"

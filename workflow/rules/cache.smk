@@ -1,0 +1,23 @@
+# The product: one documented file per database.
+rule cache:
+    input:
+        clips="results/clips/{database}.tsv",
+        faces=stage_files("faces"),
+        apex=stage_files("apex"),
+        flow=stage_files("flow"),
+    output:
+        "results/features/{database}.h5",
+    log:
+        "results/logs/cache/{database}.log",
+    benchmark:
+        "results/benchmarks/cache/{database}.tsv"
+    resources:
+        mem_mb=plan.config.resources.stage_mem_mb,
+        runtime=30,
+    params:
+        options=plan.config.cache.model_dump(mode="json"),
+        code=plan.code("cache"),
+    conda:
+        "../../envs/features.yaml"
+    script:
+        "../scripts/cache.py"

@@ -1,0 +1,55 @@
+# What the rules ask of the package; no rule here, and no logic but the naming of files.
+import os
+
+from mer_features.workflow import Plan
+
+# Jobs in an environment of their own import the package from this tree.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH", "")])
+)
+
+plan = Plan(config, refresh=workflow.is_main_process)
+
+
+wildcard_constraints:
+    database="|".join(plan.databases),
+    shard=r"s\d+",
+    protocol=r"[\w-]+",
+    system=r"[\w-]+",
+    seed=r"\d+",
+    batch=r"b\d+",
+
+
+def stage_files(stage):
+    """Input function: a stage's files for all shards of a database."""
+
+    def files(wildcards):
+        table = checkpoints.ingest.get(database=wildcards.database).output.table
+        shards = plan.shard_names(table, wildcards.database)
+        return expand(f"results/{stage}/{wildcards.database}/{{shard}}.h5", shard=shards)
+
+    return files
+
+
+def protocol_files(pattern):
+    """Input function: one file for each database of a protocol."""
+
+    def files(wildcards):
+        names = plan.config.protocols[wildcards.protocol].databases
+        return expand(pattern, database=names)
+
+    return files
+
+
+def run_files(name):
+    """Input function: one file for each seed and fold batch of a run."""
+
+    def files(wildcards):
+        table = checkpoints.protocol.get(protocol=wildcards.protocol).output.table
+        return expand(
+            f"results/runs/{wildcards.protocol}/{wildcards.system}/seed{{seed}}/{{batch}}/{name}",
+            seed=plan.config.systems[wildcards.system].seeds,
+            batch=plan.fold_batches(table, wildcards.system),
+        )
+
+    return files

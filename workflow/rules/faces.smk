@@ -1,0 +1,21 @@
+# Every frame is decoded once, here; later stages read the crops.
+rule faces:
+    input:
+        clips="results/clips/{database}/{shard}.tsv",
+    output:
+        "results/faces/{database}/{shard}.h5",
+    log:
+        "results/logs/faces/{database}/{shard}.log",
+    benchmark:
+        "results/benchmarks/faces/{database}/{shard}.tsv"
+    threads: plan.config.resources.stage_threads
+    resources:
+        mem_mb=plan.config.resources.stage_mem_mb,
+        runtime=60,
+    params:
+        options=lambda wildcards: plan.stage("faces", wildcards.database),
+        code=plan.code("faces"),
+    conda:
+        "../../envs/features.yaml"
+    script:
+        "../scripts/stage.py"

@@ -1,0 +1,23 @@
+# Optical flow and strain of the configured frame pairs.
+rule flow:
+    input:
+        clips="results/clips/{database}/{shard}.tsv",
+        faces="results/faces/{database}/{shard}.h5",
+        apex="results/apex/{database}/{shard}.h5",
+    output:
+        "results/flow/{database}/{shard}.h5",
+    log:
+        "results/logs/flow/{database}/{shard}.log",
+    benchmark:
+        "results/benchmarks/flow/{database}/{shard}.tsv"
+    threads: plan.config.resources.stage_threads
+    resources:
+        mem_mb=plan.config.resources.stage_mem_mb,
+        runtime=60,
+    params:
+        options=lambda wildcards: plan.stage("flow", wildcards.database),
+        code=plan.code("flow"),
+    conda:
+        "../../envs/features.yaml"
+    script:
+        "../scripts/stage.py"

@@ -1,0 +1,26 @@
+# Which clips take part, their classes, and who is held out when.
+checkpoint protocol:
+    input:
+        clips=protocol_files("results/clips/{database}.tsv"),
+        caches=protocol_files("results/features/{database}.h5"),
+    output:
+        table=report(
+            "results/protocols/{protocol}.tsv",
+            caption="../report/protocol.rst",
+            category="Protocols",
+        ),
+    log:
+        "results/logs/protocol/{protocol}.log",
+    benchmark:
+        "results/benchmarks/protocol/{protocol}.tsv"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        protocol=lambda wildcards: plan.config.protocols[wildcards.protocol].model_dump(mode="json"),
+        seed=plan.config.seed,
+        code=plan.code("protocol"),
+    conda:
+        "../../envs/features.yaml"
+    script:
+        "../scripts/protocol.py"

@@ -1,0 +1,56 @@
+# Training and evaluation; the held-out subjects of a fold are unreachable from its training.
+rule train:
+    input:
+        protocol="results/protocols/{protocol}.tsv",
+        caches=protocol_files("results/features/{database}.h5"),
+    output:
+        predictions="results/runs/{protocol}/{system}/seed{seed}/{batch}/predictions.tsv",
+        embeddings="results/runs/{protocol}/{system}/seed{seed}/{batch}/embeddings.npz",
+        weights=directory("results/runs/{protocol}/{system}/seed{seed}/{batch}/weights"),
+    log:
+        "results/logs/train/{protocol}/{system}/seed{seed}/{batch}.log",
+    benchmark:
+        "results/benchmarks/train/{protocol}/{system}/seed{seed}/{batch}.tsv"
+    threads: plan.config.resources.train_threads
+    resources:
+        mem_mb=plan.config.resources.train_mem_mb,
+        runtime=240,
+        **plan.gpu,
+    params:
+        system=lambda wildcards: plan.system(wildcards.system),
+        folds=lambda wildcards, input: plan.batch_folds(input.protocol, wildcards.system, wildcards.batch),
+        code=lambda wildcards: plan.system_code(wildcards.system),
+    conda:
+        "../../envs/train.yaml"
+    script:
+        "../scripts/train.py"
+
+
+rule evaluate:
+    input:
+        protocol="results/protocols/{protocol}.tsv",
+        predictions=run_files("predictions.tsv"),
+        embeddings=run_files("embeddings.npz"),
+    output:
+        metrics=report(
+            "results/runs/{protocol}/{system}/metrics.json",
+            caption="../report/metrics.rst",
+            category="Results",
+        ),
+        embedding="results/runs/{protocol}/{system}/embedding.json",
+    log:
+        "results/logs/evaluate/{protocol}/{system}.log",
+    benchmark:
+        "results/benchmarks/evaluate/{protocol}/{system}.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        system=lambda wildcards: plan.system(wildcards.system),
+        measured_on=lambda wildcards: plan.measured_on(wildcards.protocol),
+        seed=plan.config.seed,
+        code=plan.code("evaluate"),
+    conda:
+        "../../envs/features.yaml"
+    script:
+        "../scripts/evaluate.py"

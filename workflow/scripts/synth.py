@@ -1,0 +1,12 @@
+from mer_features.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    from mer_features.databases import render
+
+    render.render(
+        snakemake.wildcards.database,
+        code=snakemake.params.code,
+        table=snakemake.output[0],
+        threads=snakemake.threads,
+        **snakemake.params.database,
+    )
