@@ -27,7 +27,7 @@ SIDE_NAMES: dict[Side, str] = {
 #: Word -> value in the cache's ``action_units``; append only.
 FLAGS: dict[str, int] = {"absent": 0} | {word: value for value, word in enumerate(SIDE_NAMES.values(), start=1)}
 
-_SEPARATOR = re.compile(r"[+,;，；]")  # noqa: RUF039  # one sheet uses the full-width comma
+_SEPARATOR = re.compile(r"[+,;，；]")  # one sheet uses the full-width comma
 _UNIT = re.compile(r"([LRATB]?)\s*(?:AU)?\s*([1-9]\d?)\s*([LR]?)", re.IGNORECASE)
 
 

@@ -118,7 +118,9 @@ def _extract(arguments: argparse.Namespace) -> int:
             reasons = "; ".join(f"{issue.code}: {issue.detail}".rstrip(": ") for issue in clip.issues)
             colour = {Status.OK: "green", Status.WARNED: "yellow", Status.REJECTED: "red"}[state]
             out.print(f"[{colour}]{state:8}[/] {clip.source}  {reasons}", highlight=False, soft_wrap=True)
-    out.print(f"wrote {arguments.output}", highlight=False, soft_wrap=True)
+    used = outcome[Status.OK] or outcome[Status.WARNED]
+    said = f"wrote {arguments.output}" if used else f"no clip could be used: {arguments.output} was not written"
+    out.print(said, highlight=False, soft_wrap=True)
     return 1 if outcome[Status.REJECTED] else 0
 
 
@@ -173,7 +175,7 @@ def _print_check(result: object) -> None:
 def _show(arguments: argparse.Namespace) -> int:
     from mer_features import cache
 
-    out.print(cache.describe(arguments.file))
+    out.print(cache.describe(arguments.file), highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mer_features import cache, stages
+from mer_features import cache, fingerprint, stages
 from mer_features.clips import Clip
 from mer_features.config import STAGES, Config
 from mer_features.databases.table import safe_name
@@ -65,7 +66,8 @@ def extract(
     Returns
     -------
     dict
-        The clips in each state; the issues of rejected and warned ones are filled in.
+        The clips in each state; the issues of rejected and warned ones are filled in. If all are rejected no
+        file is written.
     """
     clips = clips_of(paths)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -77,18 +79,30 @@ def extract(
             stages.run(stage, clips, inputs, target, config.stage_options(stage, DATABASE), threads=threads)
             files[stage] = target
         outcome = _outcome(clips, files)
+        if not outcome[Status.OK] + outcome[Status.WARNED]:
+            return outcome
         cache.build(
             output,
             clips,
             {stage: [path] for stage, path in files.items()},
             config.cache,
-            {"configuration": config.model_dump_json(by_alias=True)},
+            _provenance(config),
         )
-    if contact_sheet is not None and (outcome[Status.OK] or outcome[Status.WARNED]):
+    if contact_sheet is not None:
         from mer_features import contact  # noqa: PLC0415  # needs matplotlib, only here
 
         contact.write_sheet(output, contact_sheet)
     return outcome
+
+
+def _provenance(config: Config) -> cache.Provenance:
+    tree = {stage: config.stage_options(stage, DATABASE) for stage in STAGES}
+    return {
+        "config": json.dumps(tree, sort_keys=True),
+        "fingerprints": {stage: stages.code_fingerprint(stage) for stage in STAGES},
+        "versions": fingerprint.versions(),
+        "seed": config.seed,
+    }
 
 
 def _outcome(clips: Sequence[Clip], files: Mapping[str, Path]) -> dict[Status, list[Clip]]:

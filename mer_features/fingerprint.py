@@ -58,6 +58,12 @@ def of(*modules: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def versions() -> dict[str, str]:
+    """Releases of the numeric libraries that are installed, by distribution name."""
+    found = {name: _version(name) for name in sorted({*_LIBRARIES.values(), "h5py", "h5netcdf"})}
+    return {name: release for name, release in found.items() if release != "none"}
+
+
 def _closure(modules: tuple[str, ...]) -> set[Path]:
     found: set[Path] = set()
     waiting = list(modules)

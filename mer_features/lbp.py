@@ -101,7 +101,8 @@ def _sample(patch: np.ndarray, box: Box, radius: int, dy: float, dx: float) -> n
     y, x = int(np.floor(dy)) + radius, int(np.floor(dx)) + radius
     if dy.is_integer() and dx.is_integer():
         return patch[y : y + height, x : x + width]
-    # Weights from absolute positions: their last bits decide the code where the image is flat.
+    # Weights from absolute positions, as in scikit-image: their last bits decide where a sample equals its
+    # pixel.
     wy = ((np.arange(box.top, box.bottom) + dy) % 1)[:, None]
     wx = (np.arange(box.left, box.right) + dx) % 1
     rows = patch[y : y + height + 1]

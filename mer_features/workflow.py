@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,16 @@ class Plan:
     def stage(self, stage: Stage, database: str) -> dict[str, Any]:
         """Options of a stage for one database."""
         return self.config.stage_options(stage, database)
+
+    def provenance(self, database: str) -> dict[str, Any]:
+        """Where a feature file comes from, for its attributes: nothing that its arrays do not depend on."""
+        tree = {stage: self.stage(stage, database) for stage in configuration.STAGES}
+        return {
+            "config": json.dumps(tree | {"cache": self.config.cache.model_dump(mode="json")}, sort_keys=True),
+            "fingerprints": {stage: self.code(stage) for stage in configuration.STAGES},
+            "versions": fingerprint.versions(),
+            "seed": self.config.seed,
+        }
 
     def synth(self, database: str) -> dict[str, Any]:
         """What an embedded database is rendered from."""

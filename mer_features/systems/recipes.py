@@ -18,14 +18,17 @@ class FRRecipe(Recipe):
     """FR, Feature Refinement (paper 001); defaults are its printed CDE recipe, section 4 of the paper."""
 
     refine: Literal["attention", "fc", "none"] = Field(
-        "attention", description="Class-specific attention (FR), ReLU layers (FR-fc) or none (Basic Inception)."
+        "attention",
+        description="Class-specific attention (FR), ReLU layers (FR-fc) or none (Basic Inception).",
     )
     fusion: Literal["sum", "concat"] = Field("sum", description="How the class-specific features are joined.")
     variant: Literal["text", "table7"] = Field(
-        "text", description="`text`: two streams as described; `table7`: the trunk its parameter table implies."
+        "text",
+        description="`text`: two streams as described; `table7`: the trunk its parameter table implies.",
     )
     attention_scale: Literal["1", "d"] = Field(
-        "1", description="`d` multiplies the softmax attention by its width, 1024, so that z* has the size of z."
+        "1",
+        description="`d` multiplies the softmax attention by its width, 1024, so that z* has the size of z.",
     )
     loss_weight: float = Field(0.85, ge=0, description="λ of Eq. 8, weight of the proposal loss.")
     optimiser: Literal["sgd", "adam"] = Field("sgd", description="Optimiser.")
@@ -38,9 +41,7 @@ class FRRecipe(Recipe):
 class LinearRecipe(Recipe):
     """A linear classifier, the yardstick that tells whether a task is trivial."""
 
-    feature: Literal["flow", "pixel_difference", "onset_face"] = Field(
-        "flow", description="What the classifier sees."
-    )
+    feature: Literal["flow", "pixel_difference", "onset_face"] = Field("flow", description="What the classifier sees.")
     size: int = Field(28, ge=4, le=64, description="Side to which each plane is resized.")
     components: int = Field(32, ge=1, description="Principal components kept before the classifier.")
     C: float = Field(1.0, gt=0, description="Inverse regularisation.")

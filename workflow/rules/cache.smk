@@ -16,6 +16,7 @@ rule cache:
         runtime=30,
     params:
         options=plan.config.cache.model_dump(mode="json"),
+        provenance=lambda wildcards: plan.provenance(wildcards.database),
         code=plan.code("cache"),
     conda:
         "../../envs/features.yaml"

@@ -1,0 +1,187 @@
+"""What each stage contributes to the cache: one part per group, filled clip by clip.
+
+A part first scans every clip for the sizes of its dimensions, then writes one row a clip, so that memory does not
+grow with the database. A stage that comes later adds its part to :func:`all_parts` and its group to the schema.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+
+from mer_features import config
+from mer_features.cache import packing
+from mer_features.cache.layout import text
+from mer_features.cache.schema import FACES, FLOW, SPOTTING, CacheError, Group
+from mer_features.cache.sources import Views
+from mer_features.quality import Issue
+from mer_features.shards import ClipView
+
+
+class Part(Protocol):
+    """One group of the cache."""
+
+    group: Group
+
+    def scan(self, views: Views) -> None:
+        """Learn dimension sizes from one clip; raises :class:`CacheError` if it does not fit the others."""
+
+    def sizes(self) -> dict[str, int]:
+        """Lengths of the group's dimensions, known after the scan."""
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Coordinate variables of the group."""
+
+    def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
+        """Write one clip and say what was wrong with it."""
+
+
+def all_parts(options: config.Cache) -> list[Part]:
+    """Parts of a cache in the order of their groups."""
+    return [FacesPart(options.keyframes), SpottingPart(), FlowPart()]
+
+
+def _same(known: Any, found: Any, what: str) -> Any:
+    if known is not None and known != found:
+        raise CacheError(f"{what} {found}, but clips before have {known}")
+    return found
+
+
+class FacesPart:
+    """Key-frame crops, landmarks and transform."""
+
+    group = FACES
+
+    def __init__(self, keyframes: int) -> None:
+        self._keyframes = keyframes
+        self._size: tuple[int, int] | None = None
+        self._channels = 1
+
+    def scan(self, views: Views) -> None:
+        """Crop size (the same for all) and whether any clip is in colour."""
+        _, height, width, channels = views["faces"]["crops"].shape
+        self._size = _same(self._size, (height, width), "face crops are")
+        self._channels = max(self._channels, channels)
+
+    def sizes(self) -> dict[str, int]:
+        """Dimensions of the group."""
+        assert self._size is not None
+        sizes = {"y": self._size[0], "x": self._size[1], "channel": self._channels, "keyframe": self._keyframes}
+        return sizes | {"landmark": 68, "xy": 2, "row": 2, "column": 3}
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """No coordinates."""
+        return {}
+
+    def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
+        """Write one clip."""
+        faces, apex = views["faces"], int(views["apex"].attrs["apex"])
+        crops, numbers = faces["crops"], faces["numbers"][()]
+        places = {"onset": int(faces.attrs["onset"]), "apex": apex, "offset": int(faces.attrs["offset"])}
+        for name, position in places.items():
+            out[name][row] = self._image(crops, position)
+        window = window_around(apex, len(numbers), self._keyframes)
+        out["keyframes"][row] = np.stack([self._image(crops, position) for position in window])
+        out["keyframe_number"][row] = numbers[window]
+        out["landmarks"][row] = faces["landmarks"][()]
+        out["transform"][row] = faces["transform"][()]
+        return []
+
+    def _image(self, crops: Any, position: int) -> np.ndarray:
+        image = crops[position]
+        return image if image.shape[-1] == self._channels else np.repeat(image, self._channels, axis=-1)
+
+
+def window_around(centre: int, length: int, width: int) -> list[int]:
+    """Positions of ``width`` frames around ``centre``, inside a clip of ``length`` frames.
+
+    Near an end the window is shifted, so that it still holds ``width`` different frames and the centre; only a clip
+    shorter than the window repeats its last frame.
+    """
+    start = min(max(centre - width // 2, 0), max(length - width, 0))
+    return [min(start + step, length - 1) for step in range(width)]
+
+
+class SpottingPart:
+    """Curves and decisions of every spotter."""
+
+    group = SPOTTING
+
+    def __init__(self) -> None:
+        self._spotters: list[str] | None = None
+        self._frames = 0
+
+    def scan(self, views: Views) -> None:
+        """Names of the spotters (the same for all) and the length of the longest clip."""
+        prefix = "spotted_"
+        names = sorted(name.removeprefix(prefix) for name in views["apex"].attrs if name.startswith(prefix))
+        self._spotters = _same(self._spotters, names, "spotters are")
+        self._frames = max(self._frames, views["faces"]["numbers"].shape[0])
+
+    def sizes(self) -> dict[str, int]:
+        """Dimensions of the group."""
+        return {"spotter": len(self._spotters or ()), "frame": self._frames}
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Names of the spotters."""
+        return {"spotter": text(self._spotters or ())}
+
+    def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
+        """Write one clip."""
+        assert self._spotters is not None
+        apex, numbers = views["apex"], views["faces"]["numbers"][()]
+        curves = np.full((len(self._spotters), self._frames), np.nan, np.float32)
+        for line, name in enumerate(self._spotters):
+            curves[line, : len(numbers)] = apex[f"curve_{name}"][()]
+        spotted = [int(apex.attrs[f"spotted_{name}"]) for name in self._spotters]
+        out["curve"][row] = curves
+        out["spotted"][row] = numbers[spotted]
+        out["frame_number"][row] = np.pad(numbers, (0, self._frames - len(numbers)), constant_values=-1)
+        return []
+
+
+class FlowPart:
+    """Flow and strain, packed."""
+
+    group = FLOW
+
+    def __init__(self) -> None:
+        self._pairs: list[str] | None = None
+        self._size: tuple[int, int] | None = None
+
+    def scan(self, views: Views) -> None:
+        """Pairs and field size, the same for all."""
+        flow = views["flow"]
+        self._pairs = _same(self._pairs, str(flow.attrs["pairs"]).split(","), "flow pairs are")
+        self._size = _same(self._size, tuple(flow["flow"].shape[-2:]), "flow fields are")
+
+    def sizes(self) -> dict[str, int]:
+        """Dimensions of the group."""
+        assert self._size is not None
+        return {"pair": len(self._pairs or ()), "y": self._size[0], "x": self._size[1]}
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Names of the pairs."""
+        return {"pair": text(self._pairs or ())}
+
+    def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
+        """Write one clip; fields beyond the packed range are clipped and reported."""
+        issues = []
+        for index, pair in enumerate(self._pairs or ()):
+            for name, field in _fields(views["flow"], index).items():
+                variable = FLOW.variable(name)
+                assert variable.scale is not None
+                assert variable.limit is not None
+                out[name][row, index], peak = packing.pack(field, variable.scale, variable.limit)
+                if peak > variable.limit:
+                    detail = f"{name} of {pair} reaches {peak:.4g}, clipped to {variable.limit:g}"
+                    issues.append(Issue("flow_out_of_range", detail))
+        return issues
+
+
+def _fields(flow: ClipView, index: int) -> dict[str, np.ndarray]:
+    """Horizontal and vertical flow and strain of one pair."""
+    u, v = flow["flow"][index]
+    return {"u": u, "v": v, "strain": flow["strain"][index]}

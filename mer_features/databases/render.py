@@ -1,0 +1,50 @@
+"""Renders an embedded database into its folder, over nothing but an earlier rendering of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+from mer_features import clips as clip_tables
+from mer_features import databases
+from mer_features.config import Config
+from mer_features.databases import DatabaseError, synthetic
+from mer_features.files import write_text
+
+log = logging.getLogger(__name__)
+_STAMP = ".rendered-from.json"
+
+
+def render(  # the rule's parameters, one for one
+    name: str, *, root: Path | str, preset: str, seed: int, code: str, table: Path | str, threads: int
+) -> None:
+    """Render the database and write its source table.
+
+    Clips already rendered from the same preset, seed and code are kept, so a killed run goes on where it was.
+
+    Raises
+    ------
+    DatabaseError
+        If the folder holds something that was not rendered by this function: it is never deleted.
+    """
+    root = Path(root)
+    stamp = json.dumps({"preset": preset, "seed": seed, "code": code})
+    _claim(root, stamp)
+    synthetic.render_database(root, preset, seed, threads=threads)
+    config = Config.model_validate(
+        {"databases": {name: {"adapter": "synthetic", "root": root, "preset": preset, "seed": seed}}}
+    )
+    write_text(table, clip_tables.dumps(databases.read(config, name)))
+
+
+def _claim(root: Path, stamp: str) -> None:
+    mark = root / _STAMP
+    if root.exists() and any(root.iterdir()):
+        if not mark.exists():
+            raise DatabaseError(f"{root}: not empty and not rendered by mer-features; choose another root")
+        if mark.read_text(encoding="utf-8") != stamp:
+            log.info("%s was rendered from something else; rendering anew", root)
+            shutil.rmtree(root)
+    write_text(mark, stamp)

@@ -1,0 +1,73 @@
+"""What lamp and camera add to a rendered frame: flicker, a wandering gradient, black level, sensor noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mer_features.databases.synthetic.dynamics import wander
+from mer_features.databases.synthetic.presets import Nuisance
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """Brightness of each frame: image * (gain + slope_x * x + slope_y * y) + offset, x and y in -1..1 over the frame.
+
+    All (T,), float64; gain about 1, offset in grey levels.
+    """
+
+    gain: np.ndarray
+    slope_x: np.ndarray
+    slope_y: np.ndarray
+    offset: np.ndarray
+
+    @classmethod
+    def draw(cls, nuisance: Nuisance, frames: int, fps: float, random: np.random.Generator) -> Lighting:
+        """One clip's light: slow wandering, and a faster flicker of a third of its size."""
+        flicker, gradient = random.uniform(*nuisance.flicker), random.uniform(*nuisance.gradient)
+        offset = random.uniform(*nuisance.offset_levels)
+        slow = wander(frames, fps, 0.12, random) + 0.33 * random.standard_normal(frames)
+        return cls(
+            1 + random.normal(scale=0.03) + flicker * slow,
+            gradient * (wander(frames, fps, 0.15, random) + random.normal()),
+            gradient * (wander(frames, fps, 0.15, random) + random.normal()),
+            offset * wander(frames, fps, 0.1, random),
+        )
+
+    def apply(self, planes: np.ndarray, frame: int) -> np.ndarray:
+        """A frame (C, H, W) float32 under the light of that moment."""
+        x = np.linspace(-1, 1, planes.shape[2], dtype=np.float32) * np.float32(self.slope_x[frame])
+        y = np.linspace(-1, 1, planes.shape[1], dtype=np.float32) * np.float32(self.slope_y[frame])
+        lit = planes * ((y + np.float32(self.gain[frame]))[:, None] + x)
+        lit += np.float32(self.offset[frame])
+        return lit
+
+
+class Sensor:
+    """Noise with variance read² + shot * signal.
+
+    A pool of noise is drawn once a clip; each frame takes a window of it at a random place, which costs a tenth of
+    drawing afresh and repeats no pixel's noise.
+    """
+
+    _EXTRA = 61
+
+    def __init__(self, nuisance: Nuisance, shape: tuple[int, int, int], random: np.random.Generator) -> None:
+        self._read, self._shot = nuisance.read_noise, nuisance.shot_noise
+        self._random = random
+        channels, height, width = shape
+        pool = (channels, height + self._EXTRA, width + self._EXTRA)
+        self._pool = random.standard_normal(pool, dtype=np.float32)
+
+    def expose(self, planes: np.ndarray) -> np.ndarray:
+        """A frame (C, H, W) of float32 grey levels as the camera stores it: (H, W, C), uint8."""
+        row, column = self._random.integers(self._EXTRA, size=2)
+        noise = self._pool[:, row : row + planes.shape[1], column : column + planes.shape[2]]
+        np.clip(planes, 0, 255, out=planes)
+        spread = np.sqrt(np.float32(self._read**2) + np.float32(self._shot) * planes)
+        spread *= noise
+        planes += spread
+        np.rint(planes, out=planes)
+        np.clip(planes, 0, 255, out=planes)
+        return np.ascontiguousarray(np.moveaxis(planes.astype(np.uint8), 0, -1))

@@ -1,0 +1,68 @@
+"""The photograph that every virtual subject is made from, taken apart into regions that can be recoloured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from skimage import data
+
+from mer_features.databases.synthetic import outline
+from mer_features.databases.synthetic.resample import polygon_mask
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """Photograph and soft masks, all (H, W), H = W = 512; ``image`` (H, W, 3) float32 R, G, B in 0..1.
+
+    The flag and the model rocket of the original are replaced by backdrop, the teeth by a dark slit, so that the
+    relaxed mouth of :data:`outline.RELAXED_MOUTH` closes over them.
+    """
+
+    image: np.ndarray
+    hair: np.ndarray
+    skin: np.ndarray
+    eyes: np.ndarray
+    suit: np.ndarray
+    backdrop: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def load() -> Portrait:
+    """The portrait: NASA photograph of Eileen Collins, public domain, shipped inside scikit-image."""
+    image = data.astronaut().astype(np.float32) / 255
+    shape = image.shape[:2]
+    hair, skin, suit = (
+        polygon_mask(np.array(points), shape, feather)
+        for points, feather in ((outline.HAIR, 2.0), (outline.SKIN, 1.2), (outline.SUIT, 1.0))
+    )
+    figure = np.clip(hair + skin + suit, 0, 1)
+    image = _clear_backdrop(image, figure)
+    image = _fill_mouth(image)
+    return Portrait(image, hair * (1 - skin), skin, _eyes(shape), suit * (1 - skin), 1 - figure)
+
+
+def _clear_backdrop(image: np.ndarray, figure: np.ndarray) -> np.ndarray:
+    """Replace what stands behind the figure by smooth backdrop, keeping the photograph close to the figure."""
+    near = cv2.GaussianBlur(cv2.dilate(figure, np.ones((19, 19))), (0, 0), 4)
+    known = cv2.erode((figure < 0.01).astype(np.float32), np.ones((7, 7)))
+    left, right, bottom = outline.BACKDROP
+    known[:, :left] = known[:, right:] = known[bottom:] = 0
+    weight = cv2.GaussianBlur(known, (0, 0), 30) + 1e-6
+    smooth = cv2.GaussianBlur(image * known[..., None], (0, 0), 30) / weight[..., None]
+    near[:, : left + 6] *= figure[:, : left + 6]  # the flag touches the suit
+    return image * near[..., None] + smooth * (1 - near[..., None])
+
+
+def _fill_mouth(image: np.ndarray) -> np.ndarray:
+    inner = outline.landmarks()[60:68]
+    mask = polygon_mask(inner, image.shape[:2], 0.6)[..., None]
+    slit = np.array([0.4, 0.19, 0.17], np.float32)  # the colour between closed lips
+    return image * (1 - mask) + slit * mask
+
+
+def _eyes(shape: tuple[int, int]) -> np.ndarray:
+    points = outline.landmarks()
+    return np.maximum(polygon_mask(points[36:42], shape, 1.0), polygon_mask(points[42:48], shape, 1.0))

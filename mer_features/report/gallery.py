@@ -1,0 +1,165 @@
+"""What is in one database: counts, face crops, flow and strain of some clips, apex curves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from mer_features import cache, contact
+from mer_features.cache import ClipRow, Features
+from mer_features.config import Spotter
+from mer_features.report import plots
+from mer_features.report.data import Database
+from mer_features.report.inline import Picture, jpeg, png, svg
+
+#: How much of a database is shown.
+MOSAIC, ROWS, CURVES = 60, 8, 6
+_SIDE = 128
+
+
+@dataclass(frozen=True)
+class Row:
+    """Pictures of one clip."""
+
+    clip: ClipRow
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Counts and pictures of one database."""
+
+    database: str
+    facts: Sequence[tuple[str, str]]
+    emotions: Sequence[str]
+    subjects: Sequence[tuple[str, Sequence[int]]]  # clips of each emotion
+    totals: Sequence[int]  # clips of each emotion over all subjects
+    most: int  # largest number of one subject's clips of one emotion
+    mosaic: Picture
+    shown: int
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    wheel: Picture
+    heat: Picture
+    max_px: float
+    max_strain: float
+    curves: Picture | None
+
+
+def build(database: Database) -> Gallery | None:
+    """Counts and pictures of one database; ``None`` if no clip of it is usable."""
+    if not database.used:
+        return None
+    emotions, subjects = _crosstab(database.used)
+    with cache.open_features(database.cache) as features:
+        chosen = _chosen(database.used, ROWS)
+        max_px, max_strain = contact.scales(features, chosen)
+        mosaic_rows = contact.spread(len(database.used), MOSAIC)
+        return Gallery(
+            database=database.name,
+            facts=_facts(database.used, features),
+            emotions=emotions,
+            subjects=subjects,
+            totals=[sum(column) for column in zip(*(counts for _, counts in subjects), strict=True)],
+            most=max(count for _, counts in subjects for count in counts),
+            mosaic=_mosaic(features, mosaic_rows),
+            shown=len(mosaic_rows),
+            columns=contact.COLUMNS,
+            rows=[_row(features, row, max_px, max_strain) for row in chosen],
+            wheel=png(contact.flow_wheel(90), "Colour wheel of flow: red right, yellow-green down, cyan left, violet up"),
+            heat=png(_heat_bar(), "Colour scale of strain from black (0) through red to pale yellow"),
+            max_px=max_px,
+            max_strain=max_strain,
+            curves=_curves(database, features),
+        )
+
+
+def _crosstab(clips: Sequence[ClipRow]) -> tuple[list[str], list[tuple[str, list[int]]]]:
+    """Emotions, the most frequent first, and per subject the clips of each."""
+    emotions = [word for word, _ in Counter(clip.emotion for clip in clips).most_common()]
+    counts = Counter((clip.subject, clip.emotion) for clip in clips)
+    subjects = sorted({clip.subject for clip in clips})
+    return emotions, [(subject, [counts[subject, word] for word in emotions]) for subject in subjects]
+
+
+def _facts(clips: Sequence[ClipRow], features: Features) -> list[tuple[str, str]]:
+    """What a reader wants to know of the recordings, as (name, value)."""
+    frames = [clip.n_frames for clip in clips]
+    span = [clip.offset - clip.onset + 1 for clip in clips]
+    rates = sorted({clip.fps for clip in clips if np.isfinite(clip.fps)})
+    sources = Counter(clip.apex_source for clip in clips)
+    side = features["faces/onset"].shape[1]
+    return [
+        ("frames a clip", f"{min(frames)} to {max(frames)}, median {np.median(frames):.0f}"),
+        ("onset to offset", f"median {np.median(span):.0f} frames"),
+        ("frame rate", " / ".join(f"{rate:g}" for rate in rates) + " Hz" if rates else "unknown"),
+        ("face crop", f"{side} × {side} px, {'grey' if features['faces/onset'].shape[3] == 1 else 'colour'}"),
+        ("apex used", ", ".join(f"{name} {count}" for name, count in sources.most_common())),
+    ]
+
+
+def _chosen(clips: Sequence[ClipRow], wanted: int) -> list[int]:
+    """Rows of clips spread over emotions and subjects: each time the least shown emotion, then subject."""
+    emotions: Counter[str] = Counter()
+    subjects: Counter[str] = Counter()
+    chosen: list[int] = []
+    left = list(range(len(clips)))
+    while left and len(chosen) < wanted:
+        row = min(left, key=lambda row: (emotions[clips[row].emotion], subjects[clips[row].subject], row))
+        left.remove(row)
+        chosen.append(row)
+        emotions[clips[row].emotion] += 1
+        subjects[clips[row].subject] += 1
+    return sorted(chosen)
+
+
+def _mosaic(features: Features, rows: Sequence[int]) -> Picture:
+    images = [features["faces/onset"][row] for row in rows]
+    return jpeg(contact.mosaic(images, 80, 12), f"Onset face crops of {len(rows)} clips side by side", quality=80)
+
+
+def _row(features: Features, row: int, max_px: float, max_strain: float) -> Row:
+    clip = features.clips[row]
+    panels = contact.panels(contact.picture_of(features, row), max_px, max_strain)
+    names = ("onset crop", "apex crop", "amplified difference of apex and onset", "flow as colours", "strain as heat")
+    pictures = [
+        jpeg(contact.thumbnail(panel, _SIDE), f"{clip.clip_id}: {name}")
+        for name, panel in zip(names, panels, strict=False)
+    ]
+    return Row(clip, pictures)
+
+
+def _heat_bar() -> np.ndarray:
+    return contact.strain_to_rgb(np.linspace(0, 1, 180)[None].repeat(14, axis=0), 1.0)
+
+
+def _curves(database: Database, features: Features) -> Picture | None:
+    """Curves of a few clips; ``None`` if the file has none."""
+    annotated = {clip.clip_id: clip.apex for clip in database.listed}
+    clips = [
+        _clip_curves(features, row, annotated.get(database.used[row].clip_id))
+        for row in _chosen(database.used, CURVES)
+    ]
+    if not any(clip.curves for clip in clips):
+        return None
+    spotters = ", ".join(curve.spotter for curve in clips[0].curves)
+    return svg(plots.apex_curves(clips), f"Apex curves of {len(clips)} clips by the spotters {spotters}")
+
+
+def _clip_curves(features: Features, row: int, annotated: int | None) -> plots.ClipCurves:
+    clip = features.clips[row]
+    numbers = features["spotting/frame_number"][row]
+    inside = numbers >= 0
+    curves = []
+    for spotter in get_args(Spotter):
+        try:
+            values = features[f"spotting/curve[{spotter}]"][row][inside]
+        except KeyError:  # which spotters run is a choice of the configuration
+            continue
+        curves.append(plots.Curve(spotter, values, int(features[f"spotting/spotted[{spotter}]"][row])))
+    title = " · ".join(filter(None, [clip.clip_id, clip.emotion]))
+    return plots.ClipCurves(title, numbers[inside], curves, annotated, clip.apex)

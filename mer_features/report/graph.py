@@ -1,0 +1,92 @@
+"""The workflow as a picture: boxes and arrows with places, drawn by the template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mer_features.report.data import Database, Run
+
+WIDTH, HEIGHT, GAP = 96, 50, 18
+_STEP = WIDTH + GAP
+_ROW = 54  # top of the main row: skipping arrows pass above it
+_BELOW = _ROW + HEIGHT + 34
+
+
+@dataclass(frozen=True)
+class Node:
+    """One step: upper left corner, name, what it did."""
+
+    name: str
+    detail: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Boxes, arrows (SVG path data) and the size of the drawing."""
+
+    nodes: Sequence[Node]
+    arrows: Sequence[str]
+    width: float
+    height: float
+    box: tuple[float, float] = (WIDTH, HEIGHT)
+
+
+def build(config: Mapping[str, Any], databases: Sequence[Database], runs: Sequence[Run]) -> Graph:
+    """The steps that this configuration runs, in the order of the flow."""
+    synthetic = [database for database in databases if database.synthetic]
+    steps = _steps(config, databases, runs)
+    place = {name: Node(name, detail, number * _STEP, _ROW) for number, (name, detail) in enumerate(steps)}
+    chain = [name for name, _ in steps]
+    arrows = [_along(place[first], place[second]) for first, second in zip(chain, chain[1:], strict=False)]
+    arrows += [_over(place["faces"], place["flow"], 24), _over(place["faces"], place["cache"], 42)]
+    if "train" in place:
+        arrows.append(_over(place["cache"], place["train"], 24))
+    if synthetic:
+        middle = (place["apex"].x + place["flow"].x) / 2
+        assess = place["assess"] = Node("assess", "against truth", middle, _BELOW)
+        arrows += [_down(place["apex"], assess), _up(assess, place["report"])]
+    return Graph(list(place.values()), arrows, len(steps) * _STEP - GAP, _BELOW + HEIGHT if synthetic else _ROW + HEIGHT)
+
+
+def _steps(config: Mapping[str, Any], databases: Sequence[Database], runs: Sequence[Run]) -> list[tuple[str, str]]:
+    listed = sum(len(database.listed) for database in databases)
+    faces, apex, flow = (config.get(stage, {}) for stage in ("faces", "apex", "flow"))
+    steps = [("synth", "known truth")] if any(database.synthetic for database in databases) else []
+    steps += [
+        ("ingest", f"{listed} clips"),
+        ("faces", f"{faces.get('mode', '')} {faces.get('size', '')} px"),
+        ("apex", str(apex.get("policy", ""))),
+        ("flow", str(flow.get("method", ""))),
+        ("cache", f"{sum(len(database.used) for database in databases)} clips"),
+    ]
+    if config.get("protocols"):
+        names = list(config["protocols"])
+        steps.append(("protocol", names[0] if len(names) == 1 else f"{len(names)} protocols"))
+    if runs:
+        steps += [("train", f"{len(runs)} runs"), ("evaluate", "pooled folds")]
+    return [*steps, ("report", "this page")]
+
+
+def _along(first: Node, second: Node) -> str:
+    y = first.y + HEIGHT / 2
+    return f"M{first.x + WIDTH} {y}H{second.x - 3}"
+
+
+def _over(first: Node, second: Node, rise: float) -> str:
+    """From the top of one box over those between to the top of another."""
+    x1, x2, y = first.x + WIDTH * 0.6, second.x + WIDTH * 0.4, first.y
+    return f"M{x1} {y}C{x1} {y - rise} {x1} {y - rise} {x1 + 20} {y - rise}H{x2 - 20}Q{x2} {y - rise} {x2} {y - 3}"
+
+
+def _down(first: Node, second: Node) -> str:
+    x = first.x + WIDTH * 0.7
+    return f"M{x} {first.y + HEIGHT}V{second.y - 3}"
+
+
+def _up(first: Node, second: Node) -> str:
+    x, y = second.x + WIDTH / 2, first.y + HEIGHT / 2
+    return f"M{first.x + WIDTH} {y}H{x - 12}Q{x} {y} {x} {y - 12}V{second.y + HEIGHT + 3}"

@@ -1,0 +1,193 @@
+"""The methods paragraph: one sentence a stage with the settings really used, and its references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mer_features import __version__
+from mer_features.config import STAGES
+
+_REFERENCES = {
+    "libfacedetection": "W. Wu, H. Peng, S. Yu. YuNet: a tiny millisecond-level face detector. Machine Intelligence "
+    "Research, 2023. doi:10.1007/s11633-023-1423-y",
+    "dlib_hog": "N. Dalal, B. Triggs. Histograms of oriented gradients for human detection. CVPR, 2005. "
+    "doi:10.1109/CVPR.2005.177",
+    "landmarks": "V. Kazemi, J. Sullivan. One millisecond face alignment with an ensemble of regression trees. CVPR, "
+    "2014. doi:10.1109/CVPR.2014.241",
+    "lk": "B. D. Lucas, T. Kanade. An iterative image registration technique with an application to stereo vision. "
+    "IJCAI, 1981",
+    "ecc": "G. D. Evangelidis, E. Z. Psarakis. Parametric image alignment using enhanced correlation coefficient "
+    "maximization. IEEE TPAMI, 2008. doi:10.1109/TPAMI.2008.113",
+    "fr": "L. Zhou, Q. Mao, X. Huang, F. Zhang, Z. Zhang. Feature refinement: an expression-specific feature learning "
+    "and fusion method for micro-expression recognition. Pattern Recognition, 2022. doi:10.1016/j.patcog.2021.108275",
+    "sa_at": "L. Zhou, Q. Mao, L. Xue. Cross-database micro-expression recognition: a style aggregated and attention "
+    "transfer approach. ICME Workshops, 2019",
+    "tvl1": "C. Zach, T. Pock, H. Bischof. A duality based approach for realtime TV-L1 optical flow. DAGM, 2007. "
+    "doi:10.1007/978-3-540-74936-3_22",
+    "farneback": "G. Farnebäck. Two-frame motion estimation based on polynomial expansion. SCIA, 2003. "
+    "doi:10.1007/3-540-45103-X_50",
+    "dis": "T. Kroeger, R. Timofte, D. Dai, L. Van Gool. Fast optical flow using dense inverse search. ECCV, 2016. "
+    "doi:10.1007/978-3-319-46493-0_29",
+    "strain": "M. Shreve, S. Godavarthy, V. Manohar, D. Goldgof, S. Sarkar. Towards macro- and micro-expression "
+    "spotting in video using strain patterns. WACV, 2009. doi:10.1109/WACV.2009.5403044",
+    "megc2019": "J. See, M. H. Yap, J. Li, X. Hong, S.-J. Wang. MEGC 2019: the second facial micro-expressions grand "
+    "challenge. FG, 2019. doi:10.1109/FG.2019.8756611",
+    "tsne": "L. van der Maaten, G. Hinton. Visualizing data using t-SNE. Journal of Machine Learning Research, 2008",
+    "snakemake": "F. Mölder et al. Sustainable data analysis with Snakemake. F1000Research, 2021. "
+    "doi:10.12688/f1000research.29032.2",
+}
+
+
+@dataclass
+class _Citations:
+    """Numbers references in the order of their first use."""
+
+    used: list[str] = field(default_factory=list)
+
+    def __call__(self, *keys: str) -> str:
+        for key in keys:
+            if key not in self.used:
+                self.used.append(key)
+        return "[" + ", ".join(str(self.used.index(key) + 1) for key in keys) + "]"
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Sentences by stage and the references they cite, in order."""
+
+    sentences: Sequence[tuple[str, str]]
+    references: Sequence[str]
+
+
+def build(config: Mapping[str, Any]) -> Methods:
+    """The paragraph for a configuration with all its defaults filled in."""
+    cite = _Citations()
+    sentences = [
+        ("Workflow", f"All steps ran with mer-features {__version__} under Snakemake {cite('snakemake')}."),
+        *([("Data", text)] if (text := _synthetic(config)) else []),
+        ("Faces", _faces(config["faces"], cite)),
+        ("Apex", _apex(config["apex"], cite)),
+        ("Flow", _flow(config["flow"], cite)),
+        *([("Overrides", text)] if (text := _overrides(config)) else []),
+    ]
+    if config.get("protocols"):
+        sentences.append(("Protocols", _protocols(config["protocols"], cite)))
+    if config.get("systems"):
+        sentences += [("Training", _training(config["systems"], cite)), ("Evaluation", _evaluation(cite))]
+    return Methods(sentences, [_REFERENCES[key] for key in cite.used])
+
+
+def _synthetic(config: Mapping[str, Any]) -> str:
+    made = {name: item for name, item in config["databases"].items() if item["adapter"] == "synthetic"}
+    listed = ", ".join(f"{name} (preset {item['preset']})" for name, item in made.items())
+    return (
+        f"{listed}: clips rendered from one public-domain portrait by displacement fields of FACS action units, with "
+        "head motion, flicker, blinks, sensor noise and image compression; the true flow, apex and action units are known."
+        if made
+        else ""
+    )
+
+
+def _faces(options: Mapping[str, Any], cite: _Citations) -> str:
+    if options["mode"] == "precropped":
+        start = f"Frames were taken as face crops and resized to {options['size']} × {options['size']} px"
+    else:
+        detector = {"libfacedetection": "libfacedetection", "dlib_hog": "dlib's HOG detector"}[options["detector"]]
+        how = {
+            "aligned": "a similarity transform of the eyes and the nose",
+            "box": f"the detected box (margin {options['margin']:g})",
+        }[options["mode"]]
+        when = "every frame" if options["per_frame"] else "the onset frame only"
+        start = (
+            f"Faces were found with {detector} {cite(options['detector'])} on frames reduced to "
+            f"{options['detect_side']} px, 68 landmarks {cite('landmarks')} placed on {when}, and crops of "
+            f"{options['size']} × {options['size']} px cut by {how}"
+        )
+    return f"{start}; {_registration(options, cite)}."
+
+
+def _registration(options: Mapping[str, Any], cite: _Citations) -> str:
+    if options["register"] == "none" or options["per_frame"]:
+        return "frames were not registered to the onset"
+    how = {"lk": "tracked points", "ecc": "maximal correlation"}[options["register"]]
+    return f"rigid head motion against the onset frame was removed by {how} {cite(options['register'])}"
+
+
+_SPOTTERS = {
+    "interframe_diff": "the largest mean absolute difference from the onset frame",
+    "lbp_roi": "the largest LBP distance of eyes and mouth from the onset frame",
+    "midpoint": "the middle frame",
+}
+_SPOTTER_SOURCE = {"interframe_diff": "fr", "lbp_roi": "sa_at"}
+
+
+def _apex(options: Mapping[str, Any], cite: _Citations) -> str:
+    policy = options["policy"]
+    chosen = options["fallback"] if policy == "annotated" else policy
+    source = f" {cite(_SPOTTER_SOURCE[chosen])}" if chosen in _SPOTTER_SOURCE else ""
+    spotted = f"{_SPOTTERS[chosen]} ({chosen}){source}"
+    if policy == "annotated":
+        return f"The annotated apex was used where there is one inside onset and offset, elsewhere {spotted}."
+    return f"The apex was spotted as {spotted}."
+
+
+_FLOWS = {
+    "tvl1": "TV-L1 (OpenCV, its default parameters)",
+    "skimage_tvl1": "TV-L1 (scikit-image, its default parameters)",
+    "farneback": "polynomial expansion",
+    "dis": "dense inverse search at full resolution",
+}
+
+
+def _flow(options: Mapping[str, Any], cite: _Citations) -> str:
+    pairs = " and ".join(pair.replace("_", " to ") for pair in options["pairs"])
+    method = options["method"]
+    return (
+        f"Optical flow from {pairs} was computed with {_FLOWS[method]} {cite(method.removeprefix('skimage_'))}, and its "
+        f"strain magnitude {cite('strain')} by central differences; both are stored unscaled in pixels of the crop."
+    )
+
+
+def _overrides(config: Mapping[str, Any]) -> str:
+    parts = [
+        f"{name}: " + ", ".join(f"{stage}.{key} = {value}" for key, value in keys.items())
+        for name, item in config["databases"].items()
+        for stage in STAGES
+        if (keys := item["overrides"][stage])
+    ]
+    return f"Some databases differ from the above: {'; '.join(parts)}." if parts else ""
+
+
+def _protocols(protocols: Mapping[str, Mapping[str, Any]], cite: _Citations) -> str:
+    parts = []
+    for name, item in protocols.items():
+        named = isinstance(item["labels"], str)
+        labels = f"the labels of {item['labels']}" if named else f"the classes {', '.join(item['labels'])}"
+        source = f" {cite(item['labels'])}" if named and item["labels"] in _REFERENCES else ""
+        loso = item["folds"] == "loso"
+        folds = "leaving one subject out" if loso else f"{item['folds']} folds of whole subjects"
+        parts.append(f"{name}: {', '.join(item['databases'])} with {labels}{source}, {folds}")
+    return f"{'; '.join(parts)}. No subject is in the training and the test part of the same fold."
+
+
+def _training(systems: Mapping[str, Mapping[str, Any]], cite: _Citations) -> str:
+    parts = []
+    for name, item in systems.items():
+        source = f" {cite(item['system'])}" if item["system"] in _REFERENCES else ""
+        changed = ", ".join(f"{key} = {value}" for key, value in item["recipe"].items())
+        shuffled = ", labels shuffled within the training folds" if item["shuffle_labels"] else ""
+        seeds = len(item["seeds"])
+        recipe = f"{changed}; else the recipe's defaults" if changed else "the recipe's defaults"
+        parts.append(f"{name}: {item['system']}{source} with {recipe}, {seeds} seed{'s' * (seeds > 1)}{shuffled}")
+    return "; ".join(parts) + "."
+
+
+def _evaluation(cite: _Citations) -> str:
+    return (
+        "The predictions of all folds of a seed were pooled into one confusion matrix before unweighted F1 (UF1), "
+        f"unweighted average recall (UAR) and accuracy were computed {cite('megc2019')}; figures are means over seeds with "
+        "their standard deviation (n − 1) and a 95 % percentile interval from resampling whole subjects. Embeddings are "
+        f"shown by t-SNE {cite('tsne')}."
+    )

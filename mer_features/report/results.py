@@ -1,0 +1,221 @@
+"""Results of every protocol: figures beside the papers', confusion matrices, spread over folds, embeddings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mer_features.protocols import FoldTable
+from mer_features.report import paper_figures, plots
+from mer_features.report.data import Embedding, Run, Score
+from mer_features.report.inline import Picture, svg
+from mer_features.report.paper_figures import Printed
+from mer_features.systems import recipes
+
+
+@dataclass(frozen=True)
+class Line:
+    """One system in the table of a protocol."""
+
+    name: str
+    kind: str
+    scores: Mapping[str, Score]
+    seeds: int
+    differs: str  # from the paper's recipe
+    measured_on: str
+    printed: Printed | None
+    muted: bool  # a control or yardstick, not a competitor
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a confusion matrix: clips (sum over seeds) and share of the row."""
+
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A confusion matrix, rows truth."""
+
+    name: str
+    classes: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Cell]]]
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """One system's mean figures on one database of the protocol."""
+
+    name: str
+    database: str
+    uf1: float
+    uar: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A run's embeddings as a picture."""
+
+    name: str
+    picture: Picture
+    note: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything shown of one protocol."""
+
+    protocol: str
+    counts: Sequence[tuple[str, Mapping[str, int], int]]  # database, clips by class, subjects
+    classes: Sequence[str]
+    folds: int
+    chance: Mapping[str, float]  # of every figure, by guessing
+    synthetic: bool
+    lines: Sequence[Line]
+    charts: Sequence[Picture]
+    confusions: Sequence[Confusion]
+    parts: Sequence[Part]
+    spread: Picture | None
+    projections: Sequence[Projection]
+
+
+def build(name: str, table: FoldTable, runs: Sequence[Run], embeddings: Mapping[str, Embedding]) -> Results:
+    """Results of one protocol; without runs only its clips are counted.
+
+    Parameters
+    ----------
+    name
+        The protocol.
+    table
+        Its clips and folds.
+    runs
+        Its runs.
+    embeddings
+        Projections by name of the run, for those that have one.
+    """
+    runs = sorted(runs, key=lambda run: (_kind_order(run), -run.scores["uf1"].mean))
+    counted = table.counts()
+    chance = guessing([sum(counts[label] for counts in counted.values()) for label in table.classes])
+    return Results(
+        protocol=name,
+        counts=[(database, counts, counts["subjects"]) for database, counts in counted.items()],
+        classes=table.classes,
+        folds=len(table.folds),
+        chance=chance,
+        synthetic=any("synthetic" in run.measured_on for run in runs),
+        lines=[_line(run) for run in runs],
+        charts=[_chart(runs, metric, label, chance[metric]) for metric, label in _CHARTS] if runs else [],
+        confusions=[_confusion(run) for run in runs],
+        parts=[part for run in runs for part in _parts(run)] if len(counted) > 1 else [],
+        spread=_spread(name, runs) if runs else None,
+        projections=[_projection(run.name, embeddings[run.name]) for run in runs if run.name in embeddings],
+    )
+
+
+def guessing(clips: Sequence[int]) -> dict[str, float]:
+    """Figures to expect of guessing each of K classes equally often.
+
+    Of the n clips of a class of N in all, n / K are hits, and N / K clips are called so: recall and accuracy are
+    1 / K, F1 is 2 (n / K) / (n + N / K).
+    """
+    count, total = len(clips), sum(clips)
+    scores = [2 * (n / count) / (n + total / count) for n in clips]
+    return {"uf1": float(np.mean(scores)), "uar": 1 / count, "accuracy": 1 / count}
+
+
+_CHARTS = (("uf1", "unweighted F1 (UF1)"), ("uar", "unweighted average recall (UAR)"))
+_KINDS = ("system", "linear yardstick", "control: shuffled labels")
+
+
+def _kind_order(run: Run) -> int:
+    return 2 if run.shuffled else 1 if run.system == "linear" else 0
+
+
+def _line(run: Run) -> Line:
+    order = _kind_order(run)
+    return Line(
+        name=run.name,
+        kind=_KINDS[order],
+        scores=run.scores,
+        seeds=len(run.seeds),
+        differs=_differences(run),
+        measured_on=run.measured_on,
+        printed=None if run.shuffled else paper_figures.printed(run.system, run.recipe),
+        muted=order > 0,
+    )
+
+
+def _differences(run: Run) -> str:
+    """Recipe keys that are not the paper's, as text; empty if all are."""
+    defaults: Mapping[str, Any] = recipes.recipe(run.system).model_dump(mode="json")
+    changed = {key: value for key, value in run.recipe.items() if key in defaults and defaults[key] != value}
+    return ", ".join(f"{key} {value} (default {defaults[key]})" for key, value in changed.items())
+
+
+def _bar(run: Run, metric: str) -> plots.Bar:
+    score = run.scores[metric]
+    values = [float(seed[metric]) for seed in run.seeds]
+    return plots.Bar(run.name, score.mean, score.low, score.high, values, muted=_kind_order(run) > 0)
+
+
+def _chart(runs: Sequence[Run], metric: str, label: str, chance: float) -> Picture:
+    values = "; ".join(f"{run.name} {run.scores[metric].mean:.3f}" for run in runs)
+    return svg(plots.score_lines([_bar(run, metric) for run in runs], label, chance), f"{label} by system: {values}")
+
+
+def _confusion(run: Run) -> Confusion:
+    totals = np.maximum(run.confusion.sum(axis=1, keepdims=True), 1)
+    shares = run.confusion / totals
+    rows = [
+        (truth, [Cell(int(count), float(share)) for count, share in zip(counts, parts, strict=True)])
+        for truth, counts, parts in zip(run.classes, run.confusion, shares, strict=True)
+    ]
+    return Confusion(run.name, run.classes, rows, len(run.seeds))
+
+
+def _parts(run: Run) -> list[Part]:
+    """Means over seeds of the figures on each database's clips, from the same predictions."""
+    names = run.seeds[0]["per_database"]
+    means = {
+        name: {
+            metric: float(np.mean([seed["per_database"][name][metric] for seed in run.seeds]))
+            for metric in ("uf1", "uar", "accuracy")
+        }
+        for name in names
+    }
+    return [Part(run.name, name, **values) for name, values in means.items()]
+
+
+def _spread(protocol: str, runs: Sequence[Run]) -> Picture:
+    folds = {run.name: _fold_means(run) for run in runs}
+    return svg(plots.fold_spread(folds), f"Accuracy in every fold of {protocol}, one line a system")
+
+
+def _fold_means(run: Run) -> list[tuple[float, int]]:
+    """Accuracy (mean over seeds) and clips of every fold."""
+    clips: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
+    for seed in run.seeds:
+        for fold in seed["per_fold"]:
+            clips[fold["fold"]] = fold["n"]
+            sums[fold["fold"]] += fold["accuracy"]
+    return [(sums[fold] / len(run.seeds), count) for fold, count in clips.items()]
+
+
+def _projection(name: str, embedding: Embedding) -> Projection:
+    panels = [
+        plots.Scatter(f"{layer}, by {what}", points, groups)
+        for layer, points in embedding.layers.items()
+        for what, groups in (("class", embedding.labels), ("subject", embedding.subjects))
+    ]
+    layers = " and ".join(embedding.layers)
+    alt = f"t-SNE of {layers} of {name}, {len(embedding.labels)} held-out clips, coloured by class and by subject"
+    return Projection(name, svg(plots.scatters(panels), alt), embedding.note)

@@ -1,0 +1,25 @@
+"""From one clip's cache variables to the small arrays that systems take; no clip is seen with another."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def resized(plane: np.ndarray, side: int, *, average: bool = False) -> np.ndarray:
+    """A plane (H, W) at ``side`` x ``side``, float32: bilinear samples, or with ``average`` means over areas."""
+    interpolation = cv2.INTER_AREA if average else cv2.INTER_LINEAR
+    return cv2.resize(plane.astype(np.float32), (side, side), interpolation=interpolation)
+
+
+def unit_range(plane: np.ndarray) -> np.ndarray:
+    """A plane scaled to [0, 1] by its own minimum and maximum; a constant plane becomes zeros."""
+    low, high = plane.min(), plane.max()
+    return (plane - low) / (high - low) if high > low else np.zeros_like(plane)
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, C) uint8, C = 1 or 3 (RGB), as luma (H, W) float32 in 0..255 (ITU-R BT.601)."""
+    if image.shape[-1] == 1:
+        return image[..., 0].astype(np.float32)
+    return image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)

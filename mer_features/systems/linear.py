@@ -1,0 +1,106 @@
+"""The yardstick: a linear classifier on principal components. What it reaches, no network needs to be praised for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mer_features.systems import inputs
+from mer_features.systems.recipes import LinearRecipe
+
+_VARIABLES = {
+    "flow": ("flow/u@onset_apex", "flow/v@onset_apex"),
+    "pixel_difference": ("faces/onset", "faces/apex"),
+    "onset_face": ("faces/onset",),
+}
+
+
+def variables(recipe: LinearRecipe) -> tuple[str, ...]:
+    """Cache variables of a clip that :func:`prepare` reads."""
+    return _VARIABLES[recipe.feature]
+
+
+def prepare(recipe: LinearRecipe, clip: Mapping[str, np.ndarray]) -> np.ndarray:
+    """One clip as a vector (planes x size²,) float32.
+
+    `flow`: u and v in pixels; `pixel_difference`: grey apex minus onset; `onset_face`: grey onset, which holds no
+    movement, so that whatever it reaches is identity or recording. Planes are reduced by means over areas.
+    """
+    planes = [clip[name] for name in variables(recipe)]
+    if recipe.feature != "flow":
+        planes = [inputs.grey(image) for image in planes]
+    if recipe.feature == "pixel_difference":
+        planes = [planes[1] - planes[0]]
+    return np.stack([inputs.resized(plane, recipe.size, average=True) for plane in planes]).ravel()
+
+
+class LinearSystem:
+    """Standardise, project, classify; all three are linear, so the fitted system is one matrix and one vector."""
+
+    def __init__(self, recipe: LinearRecipe, classes: int, *, seed: int) -> None:
+        self._recipe, self._classes, self._seed = recipe, classes, seed
+        self._weight = np.zeros((0, classes))
+        self._bias = np.zeros(classes)
+
+    def fit(self, features: np.ndarray, labels: np.ndarray) -> None:
+        """Fit scaler, components and logistic regression on these clips alone.
+
+        Parameters
+        ----------
+        features
+            Of :func:`prepare`, (N, P).
+        labels
+            Classes (N,), int64; every class must occur.
+        """
+        self._weight, self._bias = _affine(self.pipeline(len(features)).fit(features, labels))
+
+    def pipeline(self, clips: int) -> Pipeline:
+        """The unfitted scikit-learn pipeline for so many training clips."""
+        recipe = self._recipe
+        return make_pipeline(
+            StandardScaler(),
+            PCA(min(recipe.components, clips - 1), svd_solver="full"),
+            LogisticRegression(C=recipe.C, max_iter=2000, random_state=self._seed),
+        )
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Class probabilities, (N, K) float64, rows sum to 1."""
+        scores = features @ self._weight + self._bias
+        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+    def embed(self, features: np.ndarray) -> dict[str, np.ndarray]:
+        """The classifier's scores before the softmax, as ``z`` (N, K)."""
+        return {"z": (features @ self._weight + self._bias).astype(np.float32)}
+
+    def save(self, path: Path) -> None:
+        """Write matrix and vector as npz."""
+        with path.open("wb") as handle:
+            np.savez(handle, weight=self._weight, bias=self._bias)
+
+    def load(self, path: Path) -> None:
+        """Take matrix and vector from a file of :meth:`save`."""
+        with np.load(path, allow_pickle=False) as stored:
+            self._weight, self._bias = stored["weight"], stored["bias"]
+
+
+def _affine(fitted: Pipeline) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix (P, K) and vector (K,) whose scores have the fitted pipeline's probabilities as their softmax."""
+    scaler, pca, classifier = (step for _, step in fitted.steps)
+    coefficients, intercept = classifier.coef_, classifier.intercept_
+    if len(coefficients) == 1:  # two classes: scikit-learn keeps only the second one's score
+        coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
+        intercept = np.concatenate([[0.0], intercept])
+    weight = (coefficients @ pca.components_ / scaler.scale_).T
+    return weight, intercept - scaler.mean_ @ weight - coefficients @ (pca.components_ @ pca.mean_)
+
+
+def build(recipe: LinearRecipe, classes: int, *, seed: int, device: str = "cpu") -> LinearSystem:  # noqa: ARG001
+    """An unfitted system for ``classes`` classes; always runs on the CPU."""
+    return LinearSystem(recipe, classes, seed=seed)

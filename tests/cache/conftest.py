@@ -1,0 +1,37 @@
+"""The tiny stage files of ``tests/data/make_cache_sample.py`` and the cache built from them."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture(scope="session")
+def sample() -> ModuleType:
+    """The module that knows the planted values."""
+    spec = importlib.util.spec_from_file_location("make_cache_sample", DATA / "make_cache_sample.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def built(sample: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache nobody writes to."""
+    path = tmp_path_factory.mktemp("built") / "demo.h5"
+    sample.build(path, tmp_path_factory.mktemp("stages"))
+    return path
+
+
+@pytest.fixture
+def scratch(built: Path, tmp_path: Path) -> Path:
+    """A cache to spoil."""
+    return Path(shutil.copy(built, tmp_path / "demo.h5"))

@@ -1,0 +1,170 @@
+"""The workflow as a product: what runs, what runs again, what survives a kill."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mer_features import cache, clips
+
+from .conftest import SHARDS, STAGES, Project, make_project
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytest.importorskip("snakemake", reason="the workflow extra is not installed")
+pytest.importorskip("torch", reason="the train extra is not installed")
+
+
+def _arrays(path: Path) -> dict[str, bytes]:
+    """Every array of an HDF5 file, as bytes."""
+    found: dict[str, bytes] = {}
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            value = item[()]
+            found[name] = repr(value.tolist()).encode() if value.dtype.kind == "O" else np.asarray(value).tobytes()
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return found
+
+
+def _shard(subject: str) -> str:
+    return clips.shard_of(subject, SHARDS)
+
+
+def test_everything_asked_for_is_made(finished: Project):
+    results = finished.root / "results"
+    assert cache.validate(results / "features/tiny.h5") == []
+    assert (results / "report.html").stat().st_size > 10_000
+    for system in ("fr", "linear"):
+        assert (results / f"runs/three/{system}/metrics.json").exists()
+    leftovers = [path.name for path in results.rglob("*.tmp")]
+    assert leftovers == []
+
+
+def test_a_second_run_does_nothing(finished: Project):
+    before = finished.times()
+    output = finished.run("--cores", "2")
+    assert "Nothing to be done" in output
+    assert finished.changed(before) == set()
+
+
+def test_a_touched_frame_runs_its_shard_only(project: Project):
+    clip = clips.read(project.root / "results/clips/tiny.tsv")[0]
+    frame = min((project.root / clip.source).iterdir())
+    frame.write_bytes(frame.read_bytes())
+    before = project.times()
+    project.run("--cores", "2", "results/features/tiny.h5")
+    changed = project.changed(before)
+    stage_files = {name for name in changed if name.startswith(STAGES)}
+    assert stage_files == {f"{stage}/tiny/{_shard(clip.subject)}.h5" for stage in STAGES}
+    assert "features/tiny.h5" in changed
+
+
+def test_a_flow_option_runs_flow_and_what_follows(project: Project):
+    before = project.times()
+    project.configure(flow={"method": "dis"})
+    project.run("--cores", "2", "features")
+    changed = project.changed(before)
+    assert {name for name in changed if name.startswith(STAGES)} == {
+        name for name in before if name.startswith("flow/")
+    }
+    assert "features/tiny.h5" in changed
+
+
+def test_an_edited_module_runs_its_stage(project: Project):
+    before = project.times()
+    with (project.root / "mer_features/strain.py").open("a") as handle:
+        handle.write("\n# edited\n")
+    project.run("--cores", "2", "features")
+    changed = project.changed(before)
+    assert {name.split("/")[0] for name in changed if name.startswith(STAGES)} == {"flow"}
+
+
+def test_a_new_subject_runs_its_shard_and_the_aggregates(project: Project):
+    root = project.root / "results/data/tiny"
+    sheet = root / "annotations.tsv"
+    rows = list(csv.DictReader(sheet.open(newline=""), delimiter="\t"))
+    donor = rows[0]["subject"]
+    shutil.copytree(root / "frames" / donor, root / "frames/newcomer")
+    with sheet.open("a", newline="") as handle:
+        writer = csv.DictWriter(handle, rows[0].keys(), delimiter="\t", lineterminator="\n")
+        for row in rows:
+            if row["subject"] == donor:
+                writer.writerow(row | {"subject": "newcomer", "path": row["path"].replace(donor, "newcomer")})
+    before = project.times()
+    project.run("--cores", "2", "features")
+    changed = project.changed(before)
+    assert {name for name in changed if name.startswith(STAGES)} == {
+        f"{stage}/tiny/{_shard('newcomer')}.h5" for stage in STAGES
+    }
+    with cache.open_features(project.root / "results/features/tiny.h5") as features:
+        assert "newcomer" in set(features.clips["subject"])
+
+
+def test_a_mended_label_computes_no_pixel(project: Project):
+    sheet = project.root / "results/data/tiny/annotations.tsv"
+    sheet.write_text(sheet.read_text().replace("surprise", "happiness", 1))
+    before = project.times()
+    project.run("--cores", "2", "results/protocols/three.tsv")
+    changed = project.changed(before)
+    assert {"features/tiny.h5", "protocols/three.tsv"} <= changed
+    assert not {name for name in changed if name.startswith(STAGES)}
+
+
+def test_one_core_gives_the_same_bytes(finished: Project, tmp_path: Path):
+    project = make_project(tmp_path / "single")
+    project.run("--cores", "1", "features")
+    one, two = (_arrays(item.root / "results/features/tiny.h5") for item in (project, finished))
+    assert one.keys() == two.keys()
+    assert [name for name in one if one[name] != two[name]] == []
+
+
+@pytest.mark.parametrize("stage", ["faces", "flow"])
+def test_a_killed_run_goes_on_to_the_same_bytes(finished: Project, tmp_path: Path, stage: str):
+    project = make_project(tmp_path / "killed")
+    shutil.copytree(finished.root / "results/data", project.root / "results/data")
+    # Killed as soon as the stage's first job has begun to write.
+    process = subprocess.Popen(
+        project.command("--cores", "2", "features"), cwd=project.root, env=project.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )
+    folder = project.root / "results" / stage / "tiny"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and not (folder.exists() and any(folder.iterdir())):
+        assert time.monotonic() < deadline, "the stage never started"
+        time.sleep(0.02)
+    assert process.poll() is None, "the run ended before it could be killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    project.run("--unlock")
+    project.run("--cores", "2", "features")
+    again, whole = (_arrays(item.root / "results/features/tiny.h5") for item in (project, finished))
+    assert [name for name in whole if again.get(name) != whole[name]] == []
+    assert not list((project.root / "results").rglob("*.tmp"))
+
+
+def test_lint_finds_nothing(finished: Project):
+    assert re.search(r"Congratulations", finished.run("--lint"))
+
+
+def test_a_wrong_key_stops_before_any_work(tmp_path: Path):
+    project = make_project(tmp_path / "wrong")
+    project.configure(flow={"metod": "dis"})
+    done = subprocess.run(
+        project.command("--cores", "1"), cwd=project.root, env=project.environment, capture_output=True, text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "did you mean 'method'" in done.stdout + done.stderr
+    assert not (project.root / "results").exists()

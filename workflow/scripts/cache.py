@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from mer_features.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    from mer_features import cache, clips, config
+
+    cache.build(
+        Path(snakemake.output[0]),
+        clips.read(snakemake.input.clips),
+        {stage: [Path(path) for path in snakemake.input[stage]] for stage in config.STAGES},
+        config.Cache.model_validate(snakemake.params.options),
+        snakemake.params.provenance,
+    )
