@@ -200,6 +200,7 @@ class Resources(Section):
     stage_mem_mb: int = Field(1500, ge=150, description="Memory asked for by a stage job.")
     train_mem_mb: int = Field(2500, ge=150, description="Memory asked for by a training job.")
     device: Literal["cpu", "gpu", "auto"] = Field("cpu", description="Where training runs.")
+    keep_weights: bool = Field(False, description="Keep every fold's trained weights (41 MB a fold for FR).")
 
 
 class Config(Section):

@@ -207,6 +207,7 @@ def contact_sheet(pictures: Sequence[ClipPicture], *, title: str, max_px: float,
         top = _TOP + row * (side + _GAP)
         for number, panel in enumerate(panels(picture, max_px, max_strain)):
             x = left + number * (side + _GAP)
+            canvas[top - 1 : top + side + 1, x - 1 : x + side + 1] = 215  # still flow is as white as the page
             canvas[top : top + side, x : x + side] = thumbnail(panel, side)
         _text(page, _MARGIN, height - top - 14, _shorten(picture.clip_id, 26), weight="bold")
         _text(page, _MARGIN, height - top - 32, picture.caption, verticalalignment="top")
@@ -276,7 +277,7 @@ def write_sheet(cache_file: Path, output: Path, *, per_page: int = 24) -> list[P
 
 def _text(page: Figure, x: float, y: float, text: str, size: float = 8.5, **style: Any) -> None:
     """Text at a place in pixels from the lower left corner; never read as a formula."""
-    options = {"verticalalignment": "center", "parse_math": False, "color": "#222"} | style
+    options: dict[str, Any] = {"verticalalignment": "center", "parse_math": False, "color": "#222"} | style
     page.text(x / page.bbox.width, y / page.bbox.height, text, fontsize=size, **options)
 
 

@@ -61,13 +61,15 @@ def read_predictions(path: Path | str) -> tuple[tuple[Prediction, ...], tuple[st
         raise ValueError(f"{path}: not a table of predictions; expected {', '.join(_COLUMNS)}, p_<class> ...")
     classes = tuple(name[2:] for name in lines[0][n:])
     try:
-        rows = tuple(
-            Prediction(*line[:4], int(line[4]), line[5], line[6], tuple(float(cell) for cell in line[n:]))
-            for line in lines[1:]
-        )
-    except (ValueError, IndexError, TypeError) as error:
+        rows = tuple(_parse(line) for line in lines[1:])
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return rows, classes
+
+
+def _parse(line: Sequence[str]) -> Prediction:
+    clip_id, database, subject, fold, seed, truth, prediction, *numbers = line
+    return Prediction(clip_id, database, subject, fold, int(seed), truth, prediction, tuple(map(float, numbers)))
 
 
 def pool(predictions: Iterable[Prediction], classes: Sequence[str]) -> np.ndarray:

@@ -57,6 +57,11 @@ class Plan:
         return [(protocol, name) for name, item in self.config.systems.items() for protocol in item.protocols]
 
     @property
+    def execution(self) -> dict[str, Any]:
+        """How training runs; reaches the jobs, but none of the parameters that decide what runs again."""
+        return {"device": self.config.resources.device, "keep_weights": self.config.resources.keep_weights}
+
+    @property
     def gpu(self) -> dict[str, int]:
         """The resource a training job asks for, only where the configuration wants a GPU."""
         return {"gpu": 1} if self.config.resources.device == "gpu" else {}
@@ -92,11 +97,12 @@ class Plan:
         root = str(self.config.database_root(database))
         return {"root": root, "preset": item.preset, "seed": self.config.synthetic_seed(database)}
 
-    def system(self, name: str) -> dict[str, Any]:
-        """What a training run depends on, besides its inputs; the recipe with all its defaults filled in."""
+    def system(self, name: str, protocol: str) -> dict[str, Any]:
+        """What a training run depends on besides its inputs; the recipe with all its defaults filled in."""
         item = self.config.systems[name]
         recipe = configuration.recipes.recipe(item.system, item.recipe).model_dump(mode="json")
-        return {"system": item.system, "recipe": recipe, "shuffle_labels": item.shuffle_labels}
+        chosen = {"system": item.system, "recipe": recipe, "shuffle_labels": item.shuffle_labels}
+        return chosen | {"protocols": [protocol]}
 
     def system_code(self, name: str) -> str:
         """Fingerprint of the training code of one system."""

@@ -138,7 +138,7 @@ def _yuface() -> Callable[[np.ndarray], list[_Raw]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             scores, boxes, _ = detect_bgr(np.ascontiguousarray(rgb[:, :, ::-1]), conf=0.0)
-        return [(*map(float, box), float(score) / 100) for score, box in zip(scores, boxes, strict=True)]
+        return [(x, y, w, h, score / 100) for score, (x, y, w, h) in zip(scores.tolist(), boxes.tolist(), strict=True)]
 
     return find
 

@@ -67,7 +67,8 @@ def find(image: np.ndarray, box: np.ndarray, model: Path | None = None) -> np.nd
     side = (width + height) / 2
     square = np.array([left + width / 2 - side / 2, top + height / 2 - side / 2, side])
     square = _box_around(_predict(predictor, grey, square))
-    shapes = [_predict(predictor, grey, square + [*(shift * square[2]), 0.0]) for shift in _SHIFTS]
+    shifts = np.column_stack([_SHIFTS * square[2], np.zeros(len(_SHIFTS))])
+    shapes = [_predict(predictor, grey, square + shift) for shift in shifts]
     return np.mean(shapes, axis=0)
 
 

@@ -253,7 +253,7 @@ class _Window:
 
     def cut(self, image: np.ndarray) -> np.ndarray:
         """The window's pixels (height, width, C); the border is repeated outside the frame."""
-        far = self.origin + [self.width, self.height]
+        far = self.origin + np.array([self.width, self.height])
         limit = np.array([image.shape[1], image.shape[0]])
         low, high = np.clip(self.origin, 0, limit - 1), np.clip(far, 1, limit)
         high = np.maximum(high, low + 1)

@@ -62,9 +62,7 @@ def _blur_px(step: np.ndarray, double: bool) -> np.ndarray:
     return np.sqrt(np.maximum(0.25 * step**2 - already, 0))
 
 
-def _region(
-    image: np.ndarray, crop_to_source: np.ndarray, size: int, pad: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _region(image: np.ndarray, crop_to_source: np.ndarray, size: int, pad: int) -> tuple[np.ndarray, np.ndarray]:
     """The part of the image that a crop reads, and its top left pixel (x, y)."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5
     points = corners @ crop_to_source[:, :2].T + crop_to_source[:, 2]

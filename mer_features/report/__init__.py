@@ -51,7 +51,7 @@ def build(
     """
     databases = [data.read_database(name, path, caches[name], config) for name, path in clips.items()]
     tables = {name: fold_tables.read(path) for name, path in protocols.items()}
-    evaluated = {key: data.read_run(*key, files["metrics"], config) for key, files in runs.items()}
+    evaluated = {key: data.read_run(*key, files["metrics"]) for key, files in runs.items()}
     embedded = {key: data.read_embedding(files["embedding"]) for key, files in runs.items() if "embedding" in files}
     files = [*clips.values(), *caches.values(), *assess.values(), *protocols.values()]
     files += [path for item in runs.values() for path in item.values()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,14 +66,13 @@ class Run:
 METRICS = ("uf1", "uar", "accuracy")
 
 
-def read_run(protocol: str, name: str, path: Path, config: Mapping[str, Any]) -> Run:
+def read_run(protocol: str, name: str, path: Path) -> Run:
     """The evaluation of one run."""
     tree = json.loads(path.read_text(encoding="utf-8"))
-    item = config.get("systems", {}).get(name, {})
     return Run(
         protocol=protocol,
         name=name,
-        system=item.get("system", tree["system"]),
+        system=tree["system"],
         recipe=tree["recipe"],
         classes=tuple(tree["classes"]),
         measured_on=tree["measured_on"],
@@ -102,4 +101,7 @@ class Embedding:
 def read_embedding(path: Path) -> Embedding | None:
     """The projected features of one run; ``None`` for a system that has none."""
     tree = json.loads(path.read_text(encoding="utf-8"))
-    return Embedding({}, [], [], "") if tree else None
+    if not tree:
+        return None
+    layers = {name: np.asarray(points, np.float64).reshape(-1, 2) for name, points in tree["layers"].items()}
+    return Embedding(layers, tree["labels"], tree["subjects"], tree["note"])

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mer_features import quality
-from mer_features.quality import CODES, Issue, Status
 from mer_features.protocols import FoldTable
+from mer_features.quality import CODES, Issue, Status
 from mer_features.report.data import Database
 
 

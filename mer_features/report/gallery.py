@@ -70,7 +70,9 @@ def build(database: Database) -> Gallery | None:
             shown=len(mosaic_rows),
             columns=contact.COLUMNS,
             rows=[_row(features, row, max_px, max_strain) for row in chosen],
-            wheel=png(contact.flow_wheel(90), "Colour wheel of flow: red right, yellow-green down, cyan left, violet up"),
+            wheel=png(
+                contact.flow_wheel(90), "Colour wheel of flow: red right, yellow-green down, cyan left, violet up"
+            ),
             heat=png(_heat_bar(), "Colour scale of strain from black (0) through red to pale yellow"),
             max_px=max_px,
             max_strain=max_strain,
@@ -104,16 +106,21 @@ def _facts(clips: Sequence[ClipRow], features: Features) -> list[tuple[str, str]
 
 def _chosen(clips: Sequence[ClipRow], wanted: int) -> list[int]:
     """Rows of clips spread over emotions and subjects: each time the least shown emotion, then subject."""
-    emotions: Counter[str] = Counter()
-    subjects: Counter[str] = Counter()
+    shown: Counter[str | tuple[str, str]] = Counter()
     chosen: list[int] = []
     left = list(range(len(clips)))
+
+    def rank(row: int) -> tuple[int, ...]:
+        clip = clips[row]
+        both = (clip.subject, clip.emotion)
+        return shown[f"emotion {clip.emotion}"], shown[both], shown[f"subject {clip.subject}"], row
+
     while left and len(chosen) < wanted:
-        row = min(left, key=lambda row: (emotions[clips[row].emotion], subjects[clips[row].subject], row))
+        row = min(left, key=rank)
         left.remove(row)
         chosen.append(row)
-        emotions[clips[row].emotion] += 1
-        subjects[clips[row].subject] += 1
+        clip = clips[row]
+        shown.update([f"emotion {clip.emotion}", (clip.subject, clip.emotion), f"subject {clip.subject}"])
     return sorted(chosen)
 
 
@@ -141,8 +148,7 @@ def _curves(database: Database, features: Features) -> Picture | None:
     """Curves of a few clips; ``None`` if the file has none."""
     annotated = {clip.clip_id: clip.apex for clip in database.listed}
     clips = [
-        _clip_curves(features, row, annotated.get(database.used[row].clip_id))
-        for row in _chosen(database.used, CURVES)
+        _clip_curves(features, row, annotated.get(database.used[row].clip_id)) for row in _chosen(database.used, CURVES)
     ]
     if not any(clip.curves for clip in clips):
         return None

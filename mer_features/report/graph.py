@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +42,7 @@ def build(config: Mapping[str, Any], databases: Sequence[Database], runs: Sequen
     steps = _steps(config, databases, runs)
     place = {name: Node(name, detail, number * _STEP, _ROW) for number, (name, detail) in enumerate(steps)}
     chain = [name for name, _ in steps]
-    arrows = [_along(place[first], place[second]) for first, second in zip(chain, chain[1:], strict=False)]
+    arrows = [_along(place[first], place[second]) for first, second in itertools.pairwise(chain)]
     arrows += [_over(place["faces"], place["flow"], 24), _over(place["faces"], place["cache"], 42)]
     if "train" in place:
         arrows.append(_over(place["cache"], place["train"], 24))
@@ -49,7 +50,9 @@ def build(config: Mapping[str, Any], databases: Sequence[Database], runs: Sequen
         middle = (place["apex"].x + place["flow"].x) / 2
         assess = place["assess"] = Node("assess", "against truth", middle, _BELOW)
         arrows += [_down(place["apex"], assess), _up(assess, place["report"])]
-    return Graph(list(place.values()), arrows, len(steps) * _STEP - GAP, _BELOW + HEIGHT if synthetic else _ROW + HEIGHT)
+    return Graph(
+        list(place.values()), arrows, len(steps) * _STEP - GAP, _BELOW + HEIGHT if synthetic else _ROW + HEIGHT
+    )
 
 
 def _steps(config: Mapping[str, Any], databases: Sequence[Database], runs: Sequence[Run]) -> list[tuple[str, str]]:

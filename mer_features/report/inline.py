@@ -34,7 +34,12 @@ def jpeg(image: np.ndarray, alt: str, quality: int = 85) -> Picture:
     quality
         JPEG quality 1..100; colour is kept at full resolution.
     """
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        quality,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
     return _encoded(image, ".jpg", "image/jpeg", alt, options)
 
 

@@ -54,39 +54,52 @@ class _Citations:
 
 
 @dataclass(frozen=True)
-class Methods:
-    """Sentences by stage and the references they cite, in order."""
+class Paragraph:
+    """What one step did: a sentence, and a list where the step ran several times with different settings."""
 
-    sentences: Sequence[tuple[str, str]]
+    step: str
+    sentence: str
+    items: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Paragraphs in the order of the flow and the references they cite, numbered from 1."""
+
+    paragraphs: Sequence[Paragraph]
     references: Sequence[str]
 
 
 def build(config: Mapping[str, Any]) -> Methods:
-    """The paragraph for a configuration with all its defaults filled in."""
+    """The paragraphs for a configuration with all its defaults filled in."""
     cite = _Citations()
-    sentences = [
-        ("Workflow", f"All steps ran with mer-features {__version__} under Snakemake {cite('snakemake')}."),
-        *([("Data", text)] if (text := _synthetic(config)) else []),
-        ("Faces", _faces(config["faces"], cite)),
-        ("Apex", _apex(config["apex"], cite)),
-        ("Flow", _flow(config["flow"], cite)),
-        *([("Overrides", text)] if (text := _overrides(config)) else []),
-    ]
+    text = f"All steps ran with mer-features {__version__} under Snakemake {cite('snakemake')}."
+    paragraphs = [Paragraph("Workflow", text)]
+    if text := _synthetic(config):
+        paragraphs.append(Paragraph("Data", text))
+    paragraphs.append(Paragraph("Faces", _faces(config["faces"], cite)))
+    paragraphs.append(Paragraph("Apex", _apex(config["apex"], cite)))
+    paragraphs.append(Paragraph("Flow", _flow(config["flow"], cite)))
+    if text := _overrides(config):
+        paragraphs.append(Paragraph("Exceptions", text))
     if config.get("protocols"):
-        sentences.append(("Protocols", _protocols(config["protocols"], cite)))
+        text = "No subject is in the training and the test part of the same fold."
+        paragraphs.append(Paragraph("Protocols", text, _protocols(config["protocols"], cite)))
     if config.get("systems"):
-        sentences += [("Training", _training(config["systems"], cite)), ("Evaluation", _evaluation(cite))]
-    return Methods(sentences, [_REFERENCES[key] for key in cite.used])
+        text = "Every system was trained anew for every fold and seed; recipe keys not named here have their defaults."
+        paragraphs.append(Paragraph("Training", text, _systems(config["systems"], cite)))
+        paragraphs.append(Paragraph("Evaluation", _evaluation(cite)))
+    return Methods(paragraphs, [_REFERENCES[key] for key in cite.used])
 
 
 def _synthetic(config: Mapping[str, Any]) -> str:
     made = {name: item for name, item in config["databases"].items() if item["adapter"] == "synthetic"}
+    if not made:
+        return ""
     listed = ", ".join(f"{name} (preset {item['preset']})" for name, item in made.items())
     return (
         f"{listed}: clips rendered from one public-domain portrait by displacement fields of FACS action units, with "
-        "head motion, flicker, blinks, sensor noise and image compression; the true flow, apex and action units are known."
-        if made
-        else ""
+        "head motion, flicker, blinks, sensor noise and image compression; true flow, apex and action units are known."
     )
 
 
@@ -145,8 +158,8 @@ def _flow(options: Mapping[str, Any], cite: _Citations) -> str:
     pairs = " and ".join(pair.replace("_", " to ") for pair in options["pairs"])
     method = options["method"]
     return (
-        f"Optical flow from {pairs} was computed with {_FLOWS[method]} {cite(method.removeprefix('skimage_'))}, and its "
-        f"strain magnitude {cite('strain')} by central differences; both are stored unscaled in pixels of the crop."
+        f"Optical flow from {pairs} was computed with {_FLOWS[method]} {cite(method.removeprefix('skimage_'))}, "
+        f"and its strain magnitude {cite('strain')} by central differences; both are stored unscaled, in crop pixels."
     )
 
 
@@ -160,34 +173,34 @@ def _overrides(config: Mapping[str, Any]) -> str:
     return f"Some databases differ from the above: {'; '.join(parts)}." if parts else ""
 
 
-def _protocols(protocols: Mapping[str, Mapping[str, Any]], cite: _Citations) -> str:
+def _protocols(protocols: Mapping[str, Mapping[str, Any]], cite: _Citations) -> list[str]:
     parts = []
     for name, item in protocols.items():
         named = isinstance(item["labels"], str)
-        labels = f"the labels of {item['labels']}" if named else f"the classes {', '.join(item['labels'])}"
+        labels = f"the label map {item['labels']}" if named else f"the classes {', '.join(item['labels'])}"
         source = f" {cite(item['labels'])}" if named and item["labels"] in _REFERENCES else ""
         loso = item["folds"] == "loso"
-        folds = "leaving one subject out" if loso else f"{item['folds']} folds of whole subjects"
-        parts.append(f"{name}: {', '.join(item['databases'])} with {labels}{source}, {folds}")
-    return f"{'; '.join(parts)}. No subject is in the training and the test part of the same fold."
+        folds = "one subject left out at a time" if loso else f"{item['folds']} folds of whole subjects"
+        parts.append(f"{name}: {' and '.join(item['databases'])} with {labels}{source}, {folds}")
+    return parts
 
 
-def _training(systems: Mapping[str, Mapping[str, Any]], cite: _Citations) -> str:
+def _systems(systems: Mapping[str, Mapping[str, Any]], cite: _Citations) -> list[str]:
     parts = []
     for name, item in systems.items():
         source = f" {cite(item['system'])}" if item["system"] in _REFERENCES else ""
-        changed = ", ".join(f"{key} = {value}" for key, value in item["recipe"].items())
+        changed = ", ".join(f"{key} {value}" for key, value in item["recipe"].items())
         shuffled = ", labels shuffled within the training folds" if item["shuffle_labels"] else ""
-        seeds = len(item["seeds"])
-        recipe = f"{changed}; else the recipe's defaults" if changed else "the recipe's defaults"
-        parts.append(f"{name}: {item['system']}{source} with {recipe}, {seeds} seed{'s' * (seeds > 1)}{shuffled}")
-    return "; ".join(parts) + "."
+        seeds = "1 seed" if len(item["seeds"]) == 1 else f"{len(item['seeds'])} seeds"
+        recipe = f"with {changed}" if changed else "with its default recipe"
+        parts.append(f"{name}: {item['system']}{source} {recipe}, {seeds}{shuffled}")
+    return parts
 
 
 def _evaluation(cite: _Citations) -> str:
     return (
         "The predictions of all folds of a seed were pooled into one confusion matrix before unweighted F1 (UF1), "
-        f"unweighted average recall (UAR) and accuracy were computed {cite('megc2019')}; figures are means over seeds with "
-        "their standard deviation (n − 1) and a 95 % percentile interval from resampling whole subjects. Embeddings are "
-        f"shown by t-SNE {cite('tsne')}."
+        f"unweighted average recall (UAR) and accuracy were computed {cite('megc2019')}; figures are means over "
+        "seeds with their standard deviation (n − 1) and a 95\u00a0% percentile interval from resampling whole "
+        f"subjects. Embeddings are shown by t-SNE {cite('tsne')}."
     )

@@ -131,14 +131,16 @@ def fold_spread(folds: Mapping[str, Sequence[tuple[float, int]]]) -> Figure:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(7.4, 0.34 * len(folds) + 0.7), layout="constrained")
         axis = figure.subplots()
-        for place, (_, values) in enumerate(reversed(folds.items())):
+        for place, values in enumerate(folds.values()):
             accuracy = np.array([value for value, _ in values])
             clips = np.array([count for _, count in values])
-            axis.scatter(accuracy, _zigzag(place, len(accuracy)), s=4 + 2.5 * clips, color=COLOURS[0], alpha=0.45, linewidths=0)
+            axis.scatter(
+                accuracy, _zigzag(place, len(accuracy)), s=10 + 4 * clips, color=COLOURS[0], alpha=0.45, linewidths=0
+            )
             pooled = float((accuracy * clips).sum() / clips.sum())
             axis.plot([pooled, pooled], [place - 0.34, place + 0.34], color="#222222", linewidth=1.6)
-        axis.set_yticks(range(len(folds)), list(reversed(folds)))
-        axis.set_ylim(-0.6, len(folds) - 0.4)
+        axis.set_yticks(range(len(folds)), list(folds))
+        axis.set_ylim(len(folds) - 0.4, -0.6)
         axis.set_xlim(-0.03, 1.03)
         axis.set_xlabel("accuracy in a fold")
         axis.grid(visible=True, axis="x")
@@ -170,10 +172,9 @@ def _draw_groups(axis: Axes, panel: Scatter) -> None:
     colours = mpl.colormaps["nipy_spectral"](np.linspace(0.04, 0.94, len(names))) if many else COLOURS
     for index, name in enumerate(names):
         inside = groups == name
-        axis.scatter(
-            *panel.points[inside].T, s=11, color=colours[index], marker=MARKERS[index % len(MARKERS)],
-            alpha=0.75, linewidths=0, label=name,
-        )  # fmt: skip
+        x, y = panel.points[inside].T
+        marker = MARKERS[index % len(MARKERS)]
+        axis.scatter(x, y, s=11, color=colours[index], marker=marker, alpha=0.75, linewidths=0, label=name)
     axis.set(title=panel.title, xticks=[], yticks=[])
     axis.spines[["left", "bottom"]].set_color("#cccccc")
     if not many and len(names) <= 4:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mer_features import metrics
 from mer_features.protocols import FoldTable
 from mer_features.report import paper_figures, plots
 from mer_features.report.data import Embedding, Run, Score
@@ -121,14 +122,9 @@ def build(name: str, table: FoldTable, runs: Sequence[Run], embeddings: Mapping[
 
 
 def guessing(clips: Sequence[int]) -> dict[str, float]:
-    """Figures to expect of guessing each of K classes equally often.
-
-    Of the n clips of a class of N in all, n / K are hits, and N / K clips are called so: recall and accuracy are
-    1 / K, F1 is 2 (n / K) / (n + N / K).
-    """
-    count, total = len(clips), sum(clips)
-    scores = [2 * (n / count) / (n + total / count) for n in clips]
-    return {"uf1": float(np.mean(scores)), "uar": 1 / count, "accuracy": 1 / count}
+    """Figures to expect of guessing each class equally often, from the clips of each class."""
+    expected = np.outer(clips, np.full(len(clips), 1 / len(clips)))
+    return {name: float(of(expected)) for name, of in metrics.METRICS.items()}
 
 
 _CHARTS = (("uf1", "unweighted F1 (UF1)"), ("uar", "unweighted average recall (UAR)"))
@@ -210,12 +206,16 @@ def _fold_means(run: Run) -> list[tuple[float, int]]:
     return [(sums[fold] / len(run.seeds), count) for fold, count in clips.items()]
 
 
+#: How the layers of systems are called in the papers.
+_LAYERS = {"z": "z (shared)", "z_refined": "z′ (refined)"}
+
+
 def _projection(name: str, embedding: Embedding) -> Projection:
     panels = [
-        plots.Scatter(f"{layer}, by {what}", points, groups)
+        plots.Scatter(f"{_LAYERS.get(layer, layer)}, by {what}", points, groups)
         for layer, points in embedding.layers.items()
         for what, groups in (("class", embedding.labels), ("subject", embedding.subjects))
     ]
-    layers = " and ".join(embedding.layers)
-    alt = f"t-SNE of {layers} of {name}, {len(embedding.labels)} held-out clips, coloured by class and by subject"
+    layers = " and ".join(_LAYERS.get(layer, layer) for layer in embedding.layers)
+    alt = f"t-SNE of {layers} of {name}: {len(embedding.labels)} held-out clips, coloured by class and by subject"
     return Projection(name, svg(plots.scatters(panels), alt), embedding.note)

@@ -64,7 +64,9 @@ class TruthErrors:
 def read(database: str, path: Path) -> TruthErrors:
     """Errors of one database from the file of the assessment."""
     tree = json.loads(path.read_text(encoding="utf-8"))
-    apex = [ApexRow(name, item["median_frames"], item["median_percent"], item["n"]) for name, item in tree["apex"].items()]
+    apex = [
+        ApexRow(name, item["median_frames"], item["median_percent"], item["n"]) for name, item in tree["apex"].items()
+    ]
     left = tree["registration"]
     return TruthErrors(
         database=database,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,7 +29,7 @@ from mer_features.systems.recipes import FRRecipe
 
 SIDE = 28  # of the flow planes, pixels
 D = 1024  # width of z; the paper's parameter table leaves no other choice
-VARIABLES = ("flow/u@onset_apex", "flow/v@onset_apex")
+VARIABLES = ("flow/u[onset_apex]", "flow/v[onset_apex]")
 
 
 def variables(recipe: FRRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
@@ -61,6 +62,7 @@ class Inception(nn.Module):
         self.pool = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), conv(channels, width, 1, norm))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
+        """Concatenate the four branches."""
         one, three, five = self.entry(x).chunk(3, dim=1)  # (N, n, H, W) each
         joined = torch.cat([one, self.three(three), self.five(five), self.pool(x)], dim=1)  # (N, 4n, H, W)
         return joined.contiguous(memory_format=torch.channels_last)  # the CPU pools ten times faster in it
@@ -85,6 +87,7 @@ class Trunk(nn.Module):
         self.join = nn.Linear(6272, D)
 
     def forward(self, flow: Tensor) -> Tensor:  # (N, 2, 28, 28)
+        """Run each component through its stream, join, reduce."""
         parts = zip(itertools.cycle(self.streams), flow.split(1, dim=1), strict=False)  # u, then v
         flat = torch.cat([of(component.contiguous()) for of, component in parts], dim=1)  # (N, 6272)
         return F.relu(self.join(flat))  # (N, D)
@@ -108,6 +111,7 @@ class Basic(nn.Module):
         self.classifier = nn.Linear(D, classes)
 
     def forward(self, flow: Tensor) -> Output:  # (N, 2, 28, 28)
+        """Classify z."""
         z = self.trunk(flow)  # (N, D)
         return Output(self.classifier(z), z)
 
@@ -129,13 +133,14 @@ class FR(nn.Module):
         self.classifier = nn.Sequential(nn.Linear(width, 256), nn.ReLU(), nn.Dropout(0.5), nn.Linear(256, classes))
 
     def specific(self, unit: nn.Module, z: Tensor) -> Tensor:
-        """z as one class sees it, z*_k (N, D): Eq. 2 and 3; softmax over features, as over classes z' were z."""
+        """Shared z as one class sees it, z*_k (N, D): Eq. 2 and 3, softmax over features (over classes z' were z)."""
         if self.recipe.refine == "fc":
             return F.relu(unit(z))
         scale = D if self.recipe.attention_scale == "d" else 1  # softmax alone makes z* about z / 1024
         return scale * F.softmax(unit(z), dim=1) * z
 
     def forward(self, flow: Tensor) -> Output:  # (N, 2, 28, 28)
+        """Refine z for each class, propose, fuse, classify."""
         z = self.trunk(flow)  # (N, D)
         specific = [self.specific(unit, z) for unit in self.attention]  # K x (N, D)
         found = [detector(part) for detector, part in zip(self.detectors, specific, strict=True)]  # K x (N, 1 or 2)
@@ -212,7 +217,7 @@ class Batches:
         self.flow, self.labels, self.size = flow, labels, size
 
     def __len__(self) -> int:
-        return -(-len(self.flow) // self.size)
+        return math.ceil(len(self.flow) / self.size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for chosen in torch.randperm(len(self.flow)).split(self.size):
@@ -276,6 +281,10 @@ def _trainer(epochs: int, device: str) -> lightning.Trainer:
     return lightning.Trainer(accelerator=device, devices=1, max_epochs=epochs, deterministic="warn", barebones=True)
 
 
-def build(recipe: FRRecipe, classes: int, *, seed: int, device: str = "cpu") -> FRSystem:
-    """An untrained system for ``classes`` classes; ``device`` is a Lightning accelerator (cpu, gpu, auto)."""
+def build(recipe: FRRecipe, classes: int, *, seed: int, device: str = "cpu", threads: int = 1) -> FRSystem:
+    """An untrained system for ``classes`` classes.
+
+    ``device`` is a Lightning accelerator (cpu, gpu, auto); ``threads`` holds for all torch work of this process.
+    """
+    torch.set_num_threads(threads)
     return FRSystem(recipe, classes, seed=seed, device=device)

@@ -15,7 +15,7 @@ from mer_features.systems import inputs
 from mer_features.systems.recipes import LinearRecipe
 
 _VARIABLES = {
-    "flow": ("flow/u@onset_apex", "flow/v@onset_apex"),
+    "flow": ("flow/u[onset_apex]", "flow/v[onset_apex]"),
     "pixel_difference": ("faces/onset", "faces/apex"),
     "onset_face": ("faces/onset",),
 }
@@ -75,9 +75,9 @@ class LinearSystem:
         exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
-    def embed(self, features: np.ndarray) -> dict[str, np.ndarray]:
-        """The classifier's scores before the softmax, as ``z`` (N, K)."""
-        return {"z": (features @ self._weight + self._bias).astype(np.float32)}
+    def embed(self, features: np.ndarray) -> dict[str, np.ndarray]:  # noqa: ARG002
+        """Nothing: a linear classifier learns no features."""
+        return {}
 
     def save(self, path: Path) -> None:
         """Write matrix and vector as npz."""
@@ -101,6 +101,13 @@ def _affine(fitted: Pipeline) -> tuple[np.ndarray, np.ndarray]:
     return weight, intercept - scaler.mean_ @ weight - coefficients @ (pca.components_ @ pca.mean_)
 
 
-def build(recipe: LinearRecipe, classes: int, *, seed: int, device: str = "cpu") -> LinearSystem:  # noqa: ARG001
-    """An unfitted system for ``classes`` classes; always runs on the CPU."""
+def build(
+    recipe: LinearRecipe,
+    classes: int,
+    *,
+    seed: int,
+    device: str = "cpu",  # noqa: ARG001  # always runs on the CPU
+    threads: int = 1,  # noqa: ARG001  # and is over before threads would start
+) -> LinearSystem:
+    """An unfitted system for ``classes`` classes."""
     return LinearSystem(recipe, classes, seed=seed)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-SHARDS = 2
+SHARDS = 5  # the three subjects of the preset then fall into two shards
 STAGES = ("faces", "apex", "flow")
 
 TINY = {
@@ -68,7 +68,7 @@ class Project:
 def make_project(folder: Path) -> Project:
     folder.mkdir(parents=True, exist_ok=True)
     ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("mer_features", "workflow", "envs"):
+    for name in ("mer_features", "workflow", "envs", "profiles"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
     shutil.copy(REPOSITORY / "Snakefile", folder)
     project = Project(folder)

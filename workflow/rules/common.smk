@@ -10,6 +10,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 plan = Plan(config, refresh=workflow.is_main_process)
 
+# Scripts find here what must not reach `params`: it cannot change a result.
+config["execution"] = plan.execution
+
 
 wildcard_constraints:
     database="|".join(plan.databases),

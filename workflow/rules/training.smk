@@ -17,7 +17,7 @@ rule train:
         runtime=240,
         **plan.gpu,
     params:
-        system=lambda wildcards: plan.system(wildcards.system),
+        system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
         folds=lambda wildcards, input: plan.batch_folds(input.protocol, wildcards.system, wildcards.batch),
         code=lambda wildcards: plan.system_code(wildcards.system),
     conda:
@@ -26,11 +26,37 @@ rule train:
         "../scripts/train.py"
 
 
+# One model on half of the subjects, for the pictures of its features: those of different folds share no space.
+rule embed:
+    input:
+        protocol="results/protocols/{protocol}.tsv",
+        caches=protocol_files("results/features/{database}.h5"),
+    output:
+        "results/runs/{protocol}/{system}/half.npz",
+    log:
+        "results/logs/embed/{protocol}/{system}.log",
+    benchmark:
+        "results/benchmarks/embed/{protocol}/{system}.tsv"
+    threads: plan.config.resources.train_threads
+    resources:
+        mem_mb=plan.config.resources.train_mem_mb,
+        runtime=60,
+        **plan.gpu,
+    params:
+        system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
+        seed=lambda wildcards: plan.config.systems[wildcards.system].seeds[0],
+        code=lambda wildcards: plan.system_code(wildcards.system),
+    conda:
+        "../../envs/train.yaml"
+    script:
+        "../scripts/embed.py"
+
+
 rule evaluate:
     input:
         protocol="results/protocols/{protocol}.tsv",
         predictions=run_files("predictions.tsv"),
-        embeddings=run_files("embeddings.npz"),
+        embedding="results/runs/{protocol}/{system}/half.npz",
     output:
         metrics=report(
             "results/runs/{protocol}/{system}/metrics.json",
@@ -46,7 +72,7 @@ rule evaluate:
         mem_mb=1000,
         runtime=30,
     params:
-        system=lambda wildcards: plan.system(wildcards.system),
+        system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
         measured_on=lambda wildcards: plan.measured_on(wildcards.protocol),
         seed=plan.config.seed,
         code=plan.code("evaluate"),

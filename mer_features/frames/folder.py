@@ -1,0 +1,86 @@
+"""Frames in a folder of image files."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mer_features.frames.image import decode_image
+from mer_features.frames.sequence import Frame, FrameSequence, inside
+from mer_features.quality import ClipRejectedError, Issue
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+
+
+class ImageFolder(FrameSequence):
+    """Numbered image files of one folder; see :func:`mer_features.frames.open_frames`."""
+
+    def __init__(self, folder: Path, first: int | None, last: int | None) -> None:
+        super().__init__(folder, fps=None)
+        files = _numbered_files(folder)
+        self.numbers = [number for number in sorted(files) if inside(number, first, last)]
+        if not self.numbers:
+            found = f"{len(files)} images, none with a number in {first}..{last}" if files else "no numbered image"
+            raise ClipRejectedError("no_frames", f"{folder}: {found}")
+        self._files = files
+        self._digest: str | None = None
+        missing = _gaps(self.numbers, first, last)
+        self.issues = (Issue("missing_frame", missing),) if missing else ()
+
+    def nearest(self, number: int) -> Frame:
+        """Decode one file alone, the one of this number or the closest."""
+        return self._load(min(self.numbers, key=lambda found: (abs(found - number), found)))[1]
+
+    def sha256(self) -> str:
+        """Digest over the files' bytes in the order of their numbers; ValueError before all were read."""
+        if self._digest is None:
+            raise ValueError(f"{self.source}: the digest is known after all frames were read")
+        return self._digest
+
+    def _decode(self) -> Iterator[tuple[str, Frame]]:
+        digest = hashlib.sha256()
+        for number in self.numbers:
+            data, frame = self._load(number)
+            digest.update(data)
+            yield self._files[number].name, frame
+        self._digest = digest.hexdigest()
+
+    def _load(self, number: int) -> tuple[bytes, Frame]:
+        path = self._files[number]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ClipRejectedError("unreadable_frame", f"{path.name}: {error.strerror}") from error
+        return data, Frame(number, float("nan"), decode_image(data, path.name))
+
+
+def _numbered_files(folder: Path) -> dict[int, Path]:
+    files: dict[int, Path] = {}
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ClipRejectedError("no_frames", f"{folder}: {error.strerror}") from error
+    for path in entries:
+        digits = re.findall(r"[0-9]+", path.stem)
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith((".", "~")) or not digits:
+            continue
+        number = int(digits[-1])
+        if number in files:
+            names = f"{files[number].name} and {path.name}"
+            raise ClipRejectedError("unreadable_frame", f"{names} both claim frame number {number}")
+        files[number] = path
+    return files
+
+
+def _gaps(numbers: Sequence[int], first: int | None, last: int | None) -> str:
+    """Numbers without a frame as ``3 frames: 12, 15..16``; empty without a gap. ``numbers`` ascend."""
+    start = numbers[0] if first is None else first
+    stop = numbers[-1] if last is None else last
+    edges = [start - 1, *numbers, stop + 1]
+    holes = [(a + 1, b - 1) for a, b in itertools.pairwise(edges) if b - a > 1]
+    count = sum(high - low + 1 for low, high in holes)
+    shown = ", ".join(f"{low}..{high}" if high > low else str(low) for low, high in holes[:5])
+    return f"{count} missing: {shown}{', ...' if len(holes) > 5 else ''}" if holes else ""

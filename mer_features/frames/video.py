@@ -1,0 +1,146 @@
+"""Frames of a video file, with the time stamps the file holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+from mer_features.frames.image import MAX_PIXELS, as_frame
+from mer_features.frames.sequence import Frame, FrameSequence, inside
+from mer_features.quality import ClipRejectedError, Issue
+
+
+class VideoFile(FrameSequence):
+    """One video file; see :func:`mer_features.frames.open_frames`."""
+
+    def __init__(self, path: Path, first: int | None, last: int | None) -> None:
+        super().__init__(path, fps=None)
+        self._first, self._last = first, last
+        with self._open() as container:
+            stream = self._pictures_of(container)
+            if stream.width * stream.height > MAX_PIXELS:
+                raise ClipRejectedError("unreadable_frame", f"{path.name}: {stream.width} x {stream.height} pixels")
+            self.fps = float(stream.average_rate) if stream.average_rate else None
+
+    def nearest(self, number: int) -> Frame:
+        """Decode from the start to this number, or to the end of a shorter video."""
+        frame = None
+        for _, frame in self._decode():
+            if frame.number >= number:
+                break
+        if frame is None:
+            raise ClipRejectedError("no_frames", str(self.source))
+        return frame
+
+    def sha256(self) -> str:
+        """Digest of the whole file."""
+        with self.source.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+
+    def _open(self) -> av.container.InputContainer:
+        try:
+            return av.open(str(self.source))
+        except (av.FFmpegError, OSError) as error:
+            raise ClipRejectedError("no_frames", f"{self.source}: {error.strerror}") from error
+
+    def _pictures_of(self, container: av.container.InputContainer) -> av.VideoStream:
+        """The first video stream that is not the cover picture of a sound file."""
+        for stream in container.streams.video:
+            if not stream.disposition & av.stream.Disposition.attached_pic:
+                stream.codec_context.thread_count = 1  # the driver runs a process per core
+                return stream
+        raise ClipRejectedError("no_frames", f"{self.source}: no video stream")
+
+    def _decode(self) -> Iterator[tuple[str, Frame]]:
+        numbers: list[int] = []
+        times: list[float] = []
+        issues: list[Issue] = []
+        with self._open() as container:
+            stream = self._pictures_of(container)
+            converter = _Converter()
+            number = -1
+            for number, picture in enumerate(_pictures(container, stream, issues)):
+                if self._last is not None and number > self._last:
+                    break
+                if inside(number, self._first, self._last):
+                    time_s = float("nan") if picture.time is None else float(picture.time)
+                    numbers.append(number)
+                    times.append(time_s)
+                    yield f"frame {number}", Frame(number, time_s, converter(picture, self.source.name))
+            else:
+                issues += _cut_short(container, stream, number + 1, issues)
+            issues += _uneven(times, float(stream.time_base))
+        self.numbers, self.issues = numbers, tuple(issues)
+
+
+def _pictures(
+    container: av.container.InputContainer, stream: av.VideoStream, issues: list[Issue]
+) -> Iterator[av.VideoFrame]:
+    """Decoded frames in the order of presentation, up to the first damage; a damage is added to ``issues``.
+
+    Frames after a damage are not used: their numbers would be off by the unknown number lost.
+    """
+    try:
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                issues.append(Issue("truncated_video", "a packet is damaged or cut off"))
+                break
+            yield from packet.decode()
+        else:
+            return
+    except av.FFmpegError as error:
+        issues.append(Issue("truncated_video", f"a packet cannot be decoded: {error.strerror}"))
+    try:
+        yield from stream.codec_context.decode(None)  # frames complete but held back for reordering
+    except av.FFmpegError:
+        return
+
+
+def _cut_short(
+    container: av.container.InputContainer, stream: av.VideoStream, decoded: int, known: Sequence[Issue]
+) -> list[Issue]:
+    promised = stream.frames
+    if not promised and stream.average_rate:
+        if stream.duration is not None:
+            promised = round(stream.duration * stream.time_base * stream.average_rate)
+        elif container.duration is not None and len(container.streams) == 1:
+            promised = round(container.duration / av.time_base * stream.average_rate)
+    # A per cent and a frame of tolerance: durations are rounded, and edit lists hide frames.
+    if known or not decoded or decoded >= 0.99 * promised - 1:
+        return []
+    return [Issue("truncated_video", f"{decoded} frames, the header promises {promised}")]
+
+
+def _uneven(times: Sequence[float], tick_s: float) -> list[Issue]:
+    steps = np.diff(times)
+    if len(steps) < 2 or not np.isfinite(steps).all():
+        return []
+    middle = float(np.median(steps))
+    # Time stamps are rounded to ticks; beyond that, a tenth of the step is no rounding any more.
+    if np.abs(steps - middle).max() <= 0.1 * middle + 1.01 * tick_s:
+        return []
+    return [Issue("variable_frame_rate", f"{steps.min():.4f}..{steps.max():.4f} s between frames")]
+
+
+class _Converter:
+    """Pictures of a video as frames; keeps the colour conversion's tables between frames."""
+
+    def __init__(self) -> None:
+        self._reformatter = av.video.reformatter.VideoReformatter()
+
+    def __call__(self, picture: av.VideoFrame, name: str) -> np.ndarray:
+        kind = picture.format.name
+        target = "rgb24"
+        if kind.startswith("gray"):
+            target = "gray" if kind in {"gray", "gray8"} else "gray16le"
+        try:
+            if kind != target:
+                picture = self._reformatter.reformat(picture, format=target)
+            image = as_frame(picture.to_ndarray(), name)
+        except (av.FFmpegError, ValueError) as error:
+            raise ClipRejectedError("unreadable_frame", f"{name}: pixel format {kind}: {error}") from error
+        return np.ascontiguousarray(np.rot90(image, round(picture.rotation / 90)))

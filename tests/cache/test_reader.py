@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import pickle
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import h5py
+import numpy as np
+import pytest
+
+from mer_features import cache
+
+VARIABLES = {"clip_id", "quality", "action_units", "faces/onset", "faces/keyframes", "flow/u", "flow/strain"}
+
+
+@pytest.fixture
+def features(built: Path):
+    with cache.open_features(built) as opened:
+        yield opened
+
+
+def test_clips_are_rows(features: cache.Features):
+    clip = features.clips[1]
+    assert (clip.clip_id, clip.subject, clip.emotion) == ("s1/startled", "s1", "surprise")
+    assert (clip.onset, clip.apex, clip.offset, clip.n_frames, clip.fps) == (1, 8, 8, 7, 100.0)
+    assert [issue.code for issue in clip.issues] == ["missing_frame"]
+    assert features.index("s2/short") == 2
+    assert [item.code for item in features.rejected] == ["no_face", "source_missing"]
+
+
+def test_clips_make_a_pandas_table(features: cache.Features):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(features.clips)
+    assert table.set_index("clip_id").loc["s1/happy", "apex"] == 12
+
+
+def test_variables_are_those_with_a_row_a_clip(features: cache.Features):
+    names = features.variables()
+    assert set(names) >= VARIABLES
+    assert not {"au", "flow/pair", "rejected/code", "clip"} & set(names)
+    assert all(len(features[name]) == 3 for name in names)
+    assert set(features.coordinates()) == {"au", "flow/pair", "spotting/spotter"}
+    assert features.labels("flow/pair") == ("onset_apex", "offset_apex")
+
+
+def test_values_are_decoded(sample: ModuleType, features: cache.Features):
+    u = features["flow/u"]
+    assert (u.shape, u.dims, u.dtype) == ((3, 2, 32, 32), ("clip", "pair", "y", "x"), np.float32)
+    assert u.attrs["units"] == "pixel"
+    assert u[1].dtype == np.float32
+    np.testing.assert_allclose(u[1], sample.flow("s1/startled")[:, 0], atol=0.0005)
+    np.testing.assert_allclose(u[1:3][0], u[1])
+    assert features["emotion"][0] == "happiness"
+    assert features["faces/apex"][0].dtype == np.uint8
+
+
+def test_a_label_selects_along_the_second_dimension(sample: ModuleType, features: cache.Features):
+    v = features["flow/v[offset_apex]"]
+    assert (v.shape, v.dims) == ((3, 32, 32), ("clip", "y", "x"))
+    np.testing.assert_allclose(v[2], sample.flow("s2/short")[1, 1], atol=0.0005)
+    assert features["spotting/spotted[midpoint]"][1] == 2
+    assert features["action_units[12]"][0] == 3
+
+
+def test_flow_stacks_u_and_v(sample: ModuleType, features: cache.Features):
+    found = features.flow("s1/startled", "offset_apex")
+    assert (found.shape, found.dtype) == ((2, 32, 32), np.float32)
+    np.testing.assert_allclose(found, sample.flow("s1/startled")[1], atol=0.0005)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("flow/w", "no variable 'flow/w'; there are .*flow/u"),
+        ("flow", "no row a clip"),
+        ("rejected/code", "no row a clip"),
+        ("flow/u[apex_onset]", "no 'apex_onset'; there are onset_apex, offset_apex"),
+        ("faces/onset[3]", "no labels"),
+    ],
+)
+def test_unknown_names_are_answered_with_the_known(features: cache.Features, name: str, message: str):
+    with pytest.raises(KeyError, match=message):
+        features[name]
+
+
+def test_unknown_clip(features: cache.Features):
+    with pytest.raises(KeyError, match="no clip 's9/x'"):
+        features.flow("s9/x")
+
+
+def test_a_closed_reader_opens_again(features: cache.Features):
+    before = features["flow/u"][0]
+    features.close()
+    np.testing.assert_array_equal(features["flow/u"][0], before)
+
+
+def test_a_locked_file_can_be_read(built: Path):
+    """A read-only file system refuses locks; so does this file, which another handle holds."""
+    with built.open("rb") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="lock"):
+            h5py.File(built, "r", locking=True)
+        with cache.open_features(built) as features:
+            assert len(features.clips) == 3
+
+
+def test_pickling_carries_the_path_only(features: cache.Features):
+    assert len(features["flow/u"][0]) == 2
+    copy = pickle.loads(pickle.dumps(features))
+    assert len(pickle.dumps(features)) < 1000
+    np.testing.assert_array_equal(copy.flow("s1/happy"), features.flow("s1/happy"))
+
+
+def test_a_forked_process_opens_its_own_file(features: cache.Features):
+    expected = features.flow("s1/happy")
+    mine = features._file
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+
+    def child() -> None:
+        results.put((os.getpid(), features.flow("s1/happy"), features._file is not mine))
+
+    process = context.Process(target=child)
+    process.start()
+    pid, found, reopened = results.get(timeout=60)
+    process.join()
+    assert (pid != os.getpid(), reopened) == (True, True)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(features.flow("s1/happy"), expected)
+
+
+def test_what_is_no_cache_is_refused(built: Path, tmp_path: Path):
+    (tmp_path / "text.h5").write_text("not a cache")
+    shutil.copy(built, tmp_path / "future.h5")
+    with h5py.File(tmp_path / "future.h5", "r+") as file:
+        file.attrs["schema_version"] = 2
+    for name, message in [("absent.h5", "no such file"), (".", "not a file"), ("text.h5", "not an HDF5 file"),
+                          ("future.h5", "version 2 is newer")]:  # fmt: skip
+        with pytest.raises(cache.CacheError, match=message):
+            cache.open_features(tmp_path / name)
+
+
+def test_variables_beyond_the_schema_are_read(scratch: Path):
+    """A later stage's group, as another writer would add it."""
+    import h5netcdf
+
+    with h5netcdf.File(scratch, "a") as file:
+        group = file.create_group("descriptors")
+        group.dimensions["feature"] = 4
+        variable = group.create_variable("lbp_top", ("clip", "feature"), "f4", data=np.arange(12.0).reshape(3, 4))
+        variable.attrs.update(long_name="LBP-TOP histogram", units="1", source="descriptors stage")
+    assert cache.validate(scratch) == []
+    with cache.open_features(scratch) as features:
+        assert features["descriptors/lbp_top"][2].tolist() == [8, 9, 10, 11]
+
+
+def test_description_says_what_is_inside(built: Path):
+    text = cache.describe(built)
+    assert "clips: 3 of 2 subjects (1 ok, 2 warned), 2 rejected" in text
+    assert "rejected s2/dark: no_face score 0.1" in text
+    assert "warnings: 1 missing_frame, 1 onset_missing" in text
+    line = next(line for line in text.splitlines() if line.startswith("flow/u "))
+    assert "clip=3, pair=2, y=32, x=32" in line
+    assert "int16 packed" in line
+    assert "pixel" in line
+
+
+def test_description_escapes_control_characters(scratch: Path):
+    with h5py.File(scratch, "r+") as file:
+        file["emotion"][0] = "a\x1b[31m"
+    assert "1 a\\x1b[31m" in cache.describe(scratch)

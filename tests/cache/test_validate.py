@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mer_features import cache
+
+Spoil = Callable[[h5py.File], None]
+
+
+def test_a_built_cache_is_valid(built: Path):
+    assert cache.validate(built) == []
+
+
+def _delete(name: str) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        del file[name]
+
+    return spoil
+
+
+def _attribute(place: str, name: str, value: object = None) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        if value is None:
+            del file[place].attrs[name]
+        else:
+            file[place].attrs[name] = value
+
+    return spoil
+
+
+def _write(name: str, index: object, value: object) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        file[name][index] = value
+
+    return spoil
+
+
+def _retype(file: h5py.File) -> None:
+    old = file["flow/u"]
+    new = file["flow"].create_dataset("new", data=old[()].astype(np.float32))
+    for name in ("long_name", "units", "source", "scale_factor"):
+        new.attrs[name] = old.attrs[name]
+    for axis, name in enumerate(("/clip", "pair", "y", "x")):
+        new.dims[axis].attach_scale(file["flow"][name] if name != "/clip" else file["clip"])
+    del file["flow/u"]
+    file.move("flow/new", "flow/u")
+
+
+def _swap_dims(file: h5py.File) -> None:
+    dims = file["flow/v"].dims
+    for axis, (old, new) in ((2, ("y", "x")), (3, ("x", "y"))):
+        dims[axis].detach_scale(file["flow"][old])
+        dims[axis].attach_scale(file["flow"][new])
+
+
+def _detach(file: h5py.File) -> None:
+    file["flow/strain"].dims[0].detach_scale(file["clip"])
+
+
+def _soft_link(file: h5py.File) -> None:
+    file["flow/extra"] = h5py.SoftLink("/flow/u")
+
+
+def _external_link(file: h5py.File) -> None:
+    del file["flow/u"]
+    file["flow/u"] = h5py.ExternalLink("elsewhere.h5", "/flow/u")
+
+
+def _external_storage(file: h5py.File) -> None:
+    file["flow"].create_dataset("raw", (4,), "i1", external=[("elsewhere.raw", 0, 4)])
+
+
+def _virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((4,), "i1")
+    layout[:] = h5py.VirtualSource("elsewhere.h5", "data", (4,))
+    file["flow"].create_virtual_dataset("raw", layout)
+
+
+def _cycle(file: h5py.File) -> None:
+    file["flow/again"] = file["flow"]
+
+
+def _undescribed(file: h5py.File) -> None:
+    file.create_dataset("extra/numbers", data=[1, 2])
+
+
+def _named_type(file: h5py.File) -> None:
+    file["extra"] = np.dtype("i4")
+
+
+def _group_for_variable(file: h5py.File) -> None:
+    del file["flow/u"]
+    file.create_group("flow/u")
+
+
+def _variable_for_group(file: h5py.File) -> None:
+    del file["rejected"]
+    file.create_dataset("rejected", data=[1]).attrs.update(long_name="x", units="1", source="x")
+
+
+SPOILED: dict[str, tuple[Spoil, str]] = {
+    "schema": (_attribute("/", "schema", "another"), "not a mer-features cache: attribute schema is 'another'"),
+    "no schema": (_attribute("/", "schema"), "not a mer-features cache"),
+    "future": (_attribute("/", "schema_version", 2), "version 2 is newer than this package reads (1)"),
+    "odd version": (_attribute("/", "schema_version", "one"), "schema_version is 'one'"),
+    "incomplete": (_attribute("/", "complete"), "incomplete: its writer did not finish"),
+    "not complete": (_attribute("/", "complete", 0), "incomplete: its writer did not finish"),
+    "no config": (_attribute("/", "config"), "/: attribute config is missing"),
+    "no group": (_delete("spotting"), "/spotting: the group is missing"),
+    "group schema": (_attribute("flow", "schema", "x"), "/flow: attribute schema is 'x'"),
+    "group version": (_attribute("flow", "schema_version", 3), "/flow: attribute schema_version is 3, expected 1"),
+    "no fingerprint": (_attribute("faces", "fingerprint"), "/faces: attribute fingerprint is missing"),
+    "no variable": (_delete("flow/u"), "/flow/u: the variable is missing"),
+    "no root variable": (_delete("emotion"), "/emotion: the variable is missing"),
+    "type": (_retype, "/flow/u: type float32, expected int16"),
+    "dimensions": (_swap_dims, "/flow/v: dimensions (clip, pair, x, y), expected (clip, pair, y, x)"),
+    "no dimension": (_detach, "/flow/strain: dimensions (, pair, y, x), expected (clip, pair, y, x)"),
+    "no long_name": (_attribute("flow/u", "long_name"), "/flow/u: attribute long_name is missing"),
+    "no scale": (_attribute("flow/u", "scale_factor"), "/flow/u: attribute scale_factor is missing"),
+    "other scale": (_attribute("flow/u", "scale_factor", np.float32(0.5)), "/flow/u: attribute scale_factor is 0.5"),
+    "other units": (_attribute("flow/u", "units", "mm"), "/flow/u: attribute units is mm, expected pixel"),
+    "no fill": (_attribute("spotting/curve", "_FillValue"), "/spotting/curve: attribute _FillValue is missing"),
+    "flags": (_attribute("quality", "flag_meanings", "a b"), "/quality: attribute flag_meanings is a b, expected"),
+    "undescribed": (_undescribed, "/extra/numbers: attribute long_name is missing"),
+    "soft link": (_soft_link, "/flow/extra: a SoftLink"),
+    "external link": (_external_link, "/flow/u: a ExternalLink"),
+    "external storage": (_external_storage, "/flow/raw: its data lie in another file"),
+    "virtual": (_virtual, "/flow/raw: its data lie in another file"),
+    "cycle": (_cycle, "/flow/again: the group stands in the file twice"),
+    "named type": (_named_type, "/extra: neither a group nor a variable"),
+    "group for variable": (_group_for_variable, "/flow/u: not a variable"),
+    "variable for group": (_variable_for_group, "/rejected: not a group"),
+    "twice": (_write("clip_id", 1, "s1/happy"), "/clip_id: an identifier stands twice"),
+    "status": (_write("status", 0, "fine"), "/status: ['fine'], expected ok or warned"),
+    "status against quality": (_write("status", 1, "ok"), "/status: contradicts quality in s1/startled"),
+    "apex": (_write("apex", 0, 99), "/apex: outside onset..offset in s1/happy"),
+    "flag unknown": (_write("quality", 1, 1 << 50), "/quality: flags without a meaning in s1/startled"),
+    "keyframes": (_write("faces/keyframe_number", 2, [5] * 5), "/faces/keyframe_number: lacks the apex in s2/short"),
+    "code": (_write("rejected/code", 0, "bad luck"), "/rejected/code: ['bad luck'] are not codes"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_each_violation_is_found_and_placed(scratch: Path, name: str):
+    spoil, message = SPOILED[name]
+    with h5py.File(scratch, "r+") as file:
+        spoil(file)
+    found = cache.validate(scratch)
+    assert any(message in line for line in found), found
+    assert not any("cannot be read as a cache" in line for line in found), found
+
+
+def test_older_files_hold_the_first_of_the_flags(scratch: Path):
+    with h5py.File(scratch, "r+") as file:
+        quality = file["quality"].attrs
+        quality["flag_masks"] = quality["flag_masks"][:20]
+        quality["flag_meanings"] = " ".join(quality["flag_meanings"].split()[:20])
+    assert cache.validate(scratch) == []
+
+
+def test_no_other_file_is_opened(scratch: Path, tmp_path: Path):
+    """The target of a link is a pipe: opening it would wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    with h5py.File(scratch, "r+") as file:
+        file["flow/extra"] = h5py.ExternalLink("pipe", "/flow/u")
+        file["faces"].create_dataset("raw", (4,), "i1", external=[(str(tmp_path / "pipe"), 0, 4)])
+    assert len(cache.validate(scratch)) == 2
+    with cache.open_features(scratch) as features, pytest.raises(cache.CacheError, match="lie in another file"):
+        features["faces/raw"]
+
+
+@pytest.mark.parametrize("name", ["absent.h5", "folder", "text.h5", "empty.h5", "pipe"])
+def test_what_is_no_hdf5_file_is_one_sentence(tmp_path: Path, name: str):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.h5").write_text("clip_id\n")
+    (tmp_path / "empty.h5").touch()
+    os.mkfifo(tmp_path / "pipe")
+    found = cache.validate(tmp_path / name)
+    assert len(found) == 1
+    assert str(tmp_path / name) in found[0]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_truncated_files_are_found(scratch: Path, share: float):
+    content = scratch.read_bytes()
+    scratch.write_bytes(content[: int(len(content) * share)])
+    found = cache.validate(scratch)
+    assert len(found) == 1
+    assert "damaged" in found[0]
+
+
+def test_another_hdf5_file_is_no_cache(tmp_path: Path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["data"] = [1]
+    assert cache.validate(tmp_path / "other.h5") == [
+        f"{tmp_path / 'other.h5'}: not a mer-features cache: attribute schema is None"
+    ]
+
+
+def test_overwritten_bytes_never_raise(scratch: Path):
+    content = bytearray(scratch.read_bytes())
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        spoiled = content.copy()
+        start = int(rng.integers(0, len(content) - 64))
+        spoiled[start : start + 64] = rng.bytes(64)
+        scratch.write_bytes(spoiled)
+        assert all(isinstance(line, str) for line in cache.validate(scratch))

@@ -1,0 +1,355 @@
+"""The page is read back as a reader's browser would: parsed, its pictures decoded, its figures looked up."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mer_features import cache, clips, config, metrics, protocols, report
+from mer_features.clips import Clip
+from mer_features.metrics import Prediction
+from mer_features.report import data, findings, gallery, methods, paper_figures, plots, results
+from mer_features.report.inline import svg
+from mer_features.systems import recipes
+
+SAMPLE = Path(__file__).parent / "data" / "cache-v1.h5"
+CLASSES = ("negative", "positive", "surprise")
+HOSTILE = "<script>alert('&')</script>"
+
+
+class Page(HTMLParser):
+    """Links, identifiers, pictures and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._hidden = False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        self._hidden = tag == "style"
+
+    def handle_data(self, text: str) -> None:
+        if not self._hidden:
+            self.words.append(text)
+
+    def all(self, tag: str, attribute: str) -> list[str]:
+        return [found.get(attribute) or "" for name, found in self.tags if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def _table(folder: Path) -> Path:
+    """Clip table of the sample, and one clip that the feature file knows nothing of."""
+    listed = [
+        Clip("s1/happy", "demo", "s1", "frames/s1/happy", 10, 10, 12, 14, 14, 200.0, "happiness"),
+        Clip("s1/startled", "demo", "s1", "frames/s1/startled", emotion="surprise"),
+        Clip("s2/dark", "demo", "s2", "frames/s2/dark", emotion="fear"),
+        Clip("s2/short", "demo", "s2", "frames/s2/short", emotion="others"),
+        Clip("s3/gone", "demo", "s3", "frames/s3/gone"),
+        Clip("s4/lost", "demo", "s4", "frames/s4/lost"),
+    ]
+    path = folder / "demo.tsv"
+    path.write_text(clips.dumps(listed))
+    return path
+
+
+def _tree(**changes: Any) -> dict[str, Any]:
+    tree: dict[str, Any] = {
+        "databases": {"demo": {"adapter": "synthetic"}},
+        "protocols": {"three": {"databases": ["demo"]}},
+        "systems": {
+            "mine": {"system": "fr", "protocols": ["three"], "recipe": {"optimiser": "adam"}},
+            "control": {"system": "fr", "protocols": ["three"], "shuffle_labels": True},
+        },
+    }
+    return config.validate(tree | changes).model_dump(mode="json", by_alias=True)
+
+
+def _fold_table(folder: Path) -> Path:
+    rows = [
+        protocols.FoldRow(f"s{n}/{label}", "demo", f"s{n}", label, label, f"demo/s{n}")
+        for n in (1, 2)
+        for label in CLASSES
+    ]
+    path = folder / "three.tsv"
+    protocols.write(path, protocols.FoldTable(tuple(rows)))
+    return path
+
+
+def _metrics(folder: Path, name: str, *, measured_on: str = "synthetic", shuffled: bool = False) -> Path:
+    """A run over two seeds whose first seed is always right and whose second always says negative."""
+    seeds = {}
+    for seed in (0, 1):
+        seeds[seed] = [
+            Prediction(
+                f"s{n}/{label}", "demo", f"s{n}", f"demo/s{n}", seed, label, label if seed == 0 else "negative", ()
+            )
+            for n in (1, 2)
+            for label in CLASSES
+        ]
+    tree = metrics.summarise(seeds, CLASSES, seed=0)
+    recipe = recipes.recipe("fr", {"optimiser": "adam"}).model_dump(mode="json")
+    tree |= {
+        "protocol": "three",
+        "run": name,
+        "system": "fr",
+        "recipe": recipe,
+        "classes": CLASSES,
+        "databases": ["demo"],
+    }
+    tree |= {"measured_on": measured_on, "shuffled": shuffled}
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def _embedding(folder: Path, note: str = "Made for a test.") -> Path:
+    points = [[float(n), float(n % 2)] for n in range(6)]
+    tree = {"layers": {"z": points, "z_refined": points}, "labels": [*CLASSES, *CLASSES], "note": note}
+    path = folder / "embedding.json"
+    path.write_text(json.dumps(tree | {"subjects": ["demo/s1"] * 3 + ["demo/s2"] * 3, "clips": ["c"] * 6}))
+    return path
+
+
+def _assess(folder: Path) -> Path:
+    flow = {
+        method: {
+            "epe": value,
+            "epe_moving": 2 * value,
+            "angular_deg": 3.0,
+            "n": 2,
+            "per_clip": {"epe_moving": [value, None]},
+        }
+        for method, value in (("tvl1", 0.05), ("zero", 0.2))
+    }
+    tree = {
+        "apex": {"midpoint": {"median_frames": 4.0, "median_percent": 13.25, "n": 3}},
+        "flow": flow,
+        "flow_clips": ["a", "b"],
+        "flow_method": "tvl1",
+        "registration": {"motion_px": 2.5, "error_px": 0.031, "error_apex_px": None, "worst_px": 0.2, "n": 3},
+    }
+    path = folder / "assess.json"
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def _build(folder: Path, tree: dict[str, Any], **parts: Any) -> str:
+    given: dict[str, Any] = {"assess": {}, "protocols": {}, "runs": {}} | parts
+    report.build(folder / "report.html", clips={"demo": _table(folder)}, caches={"demo": SAMPLE}, config=tree, **given)
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page with all its parts."""
+    folder = tmp_path_factory.mktemp("report")
+    nothing = folder / "nothing.json"
+    nothing.write_text("{}")  # a system without features
+    runs = {
+        ("three", "mine"): {"metrics": _metrics(folder, "mine"), "embedding": _embedding(folder)},
+        ("three", "control"): {"metrics": _metrics(folder, "control", shuffled=True), "embedding": nothing},
+    }
+    return _build(
+        folder, _tree(), assess={"demo": _assess(folder)}, protocols={"three": _fold_table(folder)}, runs=runs
+    )
+
+
+def test_the_page_needs_nothing_from_elsewhere(page: str):
+    found = Page(page)
+    assert not {"script", "iframe", "object", "base"} & {tag for tag, _ in found.tags}
+    assert all(uri.startswith("data:") for uri in found.all("img", "src"))
+    assert all(link.startswith(("#", "data:")) for link in found.all("a", "href") + found.all("link", "href"))
+    assert not re.search(r"@import|url\((?!#tip)", page)
+
+
+def test_every_picture_decodes_and_is_described(page: str):
+    found = Page(page)
+    alternatives = found.all("img", "alt")
+    assert len(alternatives) > 15
+    assert all(alternatives)
+    for uri in found.all("img", "src"):
+        kind, _, content = uri.partition(";base64,")
+        start = base64.b64decode(content, validate=True)[:5]
+        expected = {"data:image/png": b"\x89PNG", "data:image/jpeg": b"\xff\xd8", "data:image/svg+xml": b"<?xml"}[kind]
+        assert start.startswith(expected)
+
+
+def test_contents_lead_to_every_section(page: str):
+    found = Page(page)
+    names = [value["id"] for _, value in found.tags if value.get("id")]
+    assert len(names) == len(set(names))
+    targets = {link[1:] for link in found.all("a", "href")}
+    assert targets <= set(names)
+    assert {"about", "findings", "data-1", "truth", "result-1", "methods"} <= targets
+
+
+def test_figures_stand_beside_the_papers_with_a_mark(page: str):
+    text = Page(page).text
+    # UF1 1 and 1/6 (one class of three with F1 1/2): mean 0.583, std 0.589; UAR 1 and 1/3.
+    assert "0.583 ± 0.589" in text
+    assert "0.667 ± 0.471" in text
+    assert "0.7838 / 0.7832 Zhou et al. 2022, Table 2 not comparable: measured on synthetic data" in text
+    assert text.count("not comparable: measured on") == 1  # a control has no printed figure
+    assert "Everything here was measured on the embedded synthetic database." in text
+    assert "optimiser adam (default sgd)" in text
+
+
+def test_embeddings_are_drawn_where_a_system_has_them(page: str):
+    found = Page(page)
+    drawn = [text for text in found.all("img", "alt") if text.startswith("t-SNE")]
+    assert drawn == ["t-SNE of z (shared) and z′ (refined) of mine: 6 held-out clips, coloured by class and by subject"]
+    assert "mine. Made for a test." in found.text
+
+
+def test_errors_against_truth_are_shown(page: str):
+    text = Page(page).text
+    assert "midpoint 4.0 13.2 3" in text  # 13.25 to even
+    assert "tvl1 used for the features 0.050 0.100 25 % 3.0°" in text
+    assert "After registration 0.031 px are left, – px on the apex frame" in text
+
+
+def test_findings_name_every_clip_with_a_problem(page: str):
+    text = Page(page).text
+    assert "6 clips listed: 1 ok, 2 warned, 2 rejected." in text
+    assert "s2/dark rejected no_face score 0.1" in text
+    assert "s3/gone rejected source_missing frames/s3/gone" in text
+    assert "neither in the feature file nor among its rejections: s4/lost" in text
+    assert "three 6 2 demo: happiness (1), others (1), surprise (1)" not in text
+
+
+def test_a_page_of_recordings_claims_nothing_synthetic(tmp_path: Path):
+    tree = _tree(databases={"demo": {"adapter": "table", "root": ".", "table": "t.tsv"}})
+    runs = {("three", "mine"): {"metrics": _metrics(tmp_path, "mine", measured_on="demo")}}
+    text = Page(_build(tmp_path, tree, protocols={"three": _fold_table(tmp_path)}, runs=runs)).text
+    assert "synthetic" not in text.replace("mer-features", "")
+    assert "they compare only if this protocol holds the same clips" in text
+
+
+def test_missing_parts_leave_their_sections_out(tmp_path: Path):
+    text = _build(tmp_path, _tree(protocols={}, systems={}))
+    found = Page(text)
+    targets = {link[1:] for link in found.all("a", "href")}
+    assert targets == {"main", "about", "findings", "data", "data-1", "methods"}
+    assert 'id="results"' not in text
+    assert 'id="truth"' not in text
+
+
+def test_protocols_without_runs_are_counted(tmp_path: Path):
+    text = Page(_build(tmp_path, _tree(systems={}), protocols={"three": _fold_table(tmp_path)})).text
+    assert "Clips of the protocol, 2 test folds. database negative positive surprise subjects demo 2 2 2 2" in text
+    assert "Confusion matrices" not in text
+
+
+def test_hostile_texts_are_shown_not_run(tmp_path: Path):
+    tree = _tree()
+    tree["databases"]["demo"]["preset"] = HOSTILE
+    path = _metrics(tmp_path, "mine")
+    path.write_text(
+        path.read_text()
+        .replace('"synthetic"', json.dumps(HOSTILE))
+        .replace('"classes": ["negative"', f'"classes": [{json.dumps(HOSTILE)}')
+    )
+    page = _build(
+        tmp_path, tree, protocols={"three": _fold_table(tmp_path)}, runs={("three", "mine"): {"metrics": path}}
+    )
+    assert "<script" not in page
+    assert Page(page).text.count(HOSTILE) >= 3  # configuration, methods, table, confusion matrix
+
+
+def test_states_and_codes_are_counted(tmp_path: Path):
+    database = data.read_database("demo", _table(tmp_path), SAMPLE, _tree())
+    found = findings.of_database(database)
+    assert found.counts == {"ok": 1, "warned": 2, "rejected": 2}
+    assert {row.code: row.clips for row in found.codes if row.severity == "rejected"} == {
+        "no_face": 1,
+        "source_missing": 1,
+    }
+    assert found.clips[0].status == "rejected"
+    assert found.clips[-1].status == "warned"
+    assert found.lost == ["s4/lost"]
+
+
+def test_clips_left_out_by_a_protocol_are_counted(tmp_path: Path):
+    database = data.read_database("demo", _table(tmp_path), SAMPLE, _tree())
+    kept = protocols.FoldTable((protocols.FoldRow("s1/happy", "demo", "s1", "happiness", "positive", "f"),))
+    out = findings.left_out("three", kept, [database])
+    assert (out.kept, out.left) == (1, 2)
+    assert out.words == [("demo", "others", 1), ("demo", "surprise", 1)]
+
+
+def test_guessing_gives_one_third_of_three_equal_classes():
+    assert results.guessing([5, 5, 5]) == pytest.approx({"uf1": 1 / 3, "uar": 1 / 3, "accuracy": 1 / 3})
+    # Two classes of 30 and 10: F1 2 * 15 / (30 + 20) and 2 * 5 / (10 + 20).
+    assert results.guessing([30, 10])["uf1"] == pytest.approx((0.6 + 1 / 3) / 2)
+
+
+@pytest.mark.parametrize(
+    ("refine", "confusion"),
+    [
+        # The paper's Figure 3 in clips: its percentages times the clips of each class.
+        ("attention", [[209, 34, 7], [27, 77, 5], [10, 6, 67]]),
+        ("none", [[201, 37, 12], [31, 70, 8], [12, 7, 64]]),
+    ],
+)
+def test_printed_figures_agree_with_the_printed_confusion_matrix(refine: str, confusion: list[list[int]]):
+    printed = paper_figures.printed("fr", {"refine": refine})
+    assert printed is not None
+    assert round(float(metrics.uf1(np.array(confusion))), 4) == printed.uf1
+    assert round(float(metrics.uar(np.array(confusion))), 4) == printed.uar
+
+
+def test_printed_figures_follow_the_variant():
+    assert paper_figures.printed("fr", {"fusion": "concat"}).uf1 == 0.7632
+    assert paper_figures.printed("fr", {"refine": "none", "fusion": "concat"}).uf1 == 0.7360
+    assert paper_figures.printed("fr", {"refine": "fc", "fusion": "concat"}) is None  # printed nowhere
+    assert paper_figures.printed("linear", {}) is None
+    rows = {row.name: row.composite for row in paper_figures.CDE_TABLE}
+    printed = paper_figures.printed("fr", {})
+    assert rows["FR"] == (printed.uf1, printed.uar)
+
+
+def test_chosen_clips_spread_over_emotions_then_subjects():
+    def row(subject: str, emotion: str) -> cache.ClipRow:
+        empty = dict.fromkeys(cache.ClipRow.__dataclass_fields__, "")
+        return cache.ClipRow(**empty | {"subject": subject, "emotion": emotion})
+
+    rows = [row("s1", "fear")] * 3 + [row("s1", "joy"), row("s2", "joy"), row("s2", "fear")]
+    assert gallery._chosen(rows, 2) == [0, 4]
+    assert gallery._chosen(rows, 4) == [0, 3, 4, 5]
+    assert gallery._chosen(rows, 99) == list(range(6))
+
+
+def test_drawings_are_the_same_every_time():
+    def draw() -> str:
+        return svg(plots.bars(["a", "b"], [1.0, 0.0], "px"), "alt").uri
+
+    assert draw() == draw()
+
+
+def test_methods_say_what_was_set_and_cite_in_order():
+    plain = methods.build(_tree())
+    text = " ".join(paragraph.sentence + " ".join(paragraph.items) for paragraph in plain.paragraphs)
+    cited = [int(number) for group in re.findall(r"\[([\d, ]+)\]", text) for number in group.split(", ")]
+    assert sorted(set(cited)) == list(range(1, len(plain.references) + 1))
+    assert list(dict.fromkeys(cited)) == sorted(set(cited))
+    assert "TV-L1 (OpenCV" in text
+    assert "mine: fr [" in text
+    other = methods.build(_tree(flow={"method": "dis"}, faces={"mode": "precropped", "register": "none"}, systems={}))
+    text = " ".join(paragraph.sentence for paragraph in other.paragraphs)
+    assert "dense inverse search" in text
+    assert "frames were not registered" in text
+    assert not any("Zach" in reference or "Kazemi" in reference for reference in other.references)

@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from mer_features.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    from mer_features import config, explain, training
+
+    explain.embed_half(
+        {Path(path).stem: Path(path) for path in snakemake.input.caches},
+        Path(snakemake.input.protocol),
+        config.System.model_validate(snakemake.params.system),
+        seed=snakemake.params.seed,
+        output=Path(snakemake.output[0]),
+        execution=training.Execution(threads=snakemake.threads, **snakemake.config["execution"]),
+    )

@@ -1,0 +1,19 @@
+import json
+from pathlib import Path
+
+from mer_features.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    from mer_features import config, explain, files, training
+
+    metrics = training.evaluate(
+        [Path(path) for path in snakemake.input.predictions],
+        Path(snakemake.input.protocol),
+        config.System.model_validate(snakemake.params.system),
+        names=(snakemake.wildcards.protocol, snakemake.wildcards.system),
+        measured_on=snakemake.params.measured_on,
+        seed=snakemake.params.seed,
+    )
+    files.write_text(snakemake.output.metrics, json.dumps(metrics, indent=1))
+    embedding = explain.project([Path(snakemake.input.embedding)], seed=snakemake.params.seed)
+    files.write_text(snakemake.output.embedding, json.dumps(embedding))

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from mer_features.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    from mer_features import config, training
+
+    training.train_folds(
+        {Path(path).stem: Path(path) for path in snakemake.input.caches},
+        Path(snakemake.input.protocol),
+        config.System.model_validate(snakemake.params.system),
+        folds=snakemake.params.folds,
+        seed=int(snakemake.wildcards.seed),
+        output_dir=Path(snakemake.output.predictions).parent,
+        execution=training.Execution(threads=snakemake.threads, **snakemake.config["execution"]),
+    )
