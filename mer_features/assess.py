@@ -17,7 +17,7 @@ import joblib
 import numpy as np
 from scipy import ndimage
 
-from mer_features import flow
+from mer_features import flow, light
 from mer_features.clips import Clip
 from mer_features.config import FlowMethod
 from mer_features.databases.synthetic import Truth, read_truth
@@ -26,8 +26,8 @@ from mer_features.shards import ClipRecord, ClipView, ShardReader
 
 #: True displacement, crop pixels, above which a pixel counts as moving.
 MOVING_PX = 0.1
-#: Clips whose flow is estimated anew by every method, which takes 2-3 s a clip.
-FLOW_CLIPS = 12
+#: Clips whose flow is estimated anew by every method, which takes 3-4 s a clip.
+FLOW_CLIPS = 8
 #: Spacing of the face pixels at which registration is compared; its error is affine in the position.
 _GRID_PX = 8
 
@@ -175,7 +175,7 @@ def assess(
     clips
         Its clips; those a stage rejected are left out.
     options
-        The flow section of the configuration; only ``method`` is read, to name it in the result.
+        The flow section of the configuration; only ``method`` is read.
     threads
         Worker processes; the result does not depend on it.
     flow_clips
@@ -184,26 +184,28 @@ def assess(
     Returns
     -------
     dict
-        JSON values. ``apex``: as :func:`apex_errors`. ``flow``: for every method and for ``zero`` (predicting
-        no motion) the median over clips of each of :func:`flow_errors`, ``n`` and the values ``per_clip``;
-        ``flow_clips`` names the clips, ``flow_method`` the method that the run uses. ``registration``:
-        medians over clips of the mean error over the frames (``error_px``), of the error on the apex frame
-        (``error_apex_px``) and of the head motion that was there to remove (``motion_px``), and the largest
-        mean error (``worst_px``). ``None`` stands for what cannot be measured.
+        JSON values. ``apex``: as :func:`apex_errors`. ``flow``: for every method, for the run's method after
+        :func:`light.match` (``<method>+light``) and for predicting no motion (``zero``) the median over clips of
+        each of :func:`flow_errors`, ``n`` and the values ``per_clip``; ``flow_clips`` names the clips,
+        ``flow_method`` the run's method. ``registration``: medians over clips of the mean error over the frames
+        (``error_px``), of the error on the apex frame (``error_apex_px``) and of the head motion that was there to
+        remove (``motion_px``), and the largest mean error (``worst_px``). ``None`` stands for what cannot be measured.
     """
-    homes = _homes(faces_shards), _homes(apex_shards)
-    chosen = [clip.clip_id for clip in clips if all(clip.clip_id in home for home in homes)]
-    with_flow = {chosen[i] for i in np.linspace(0, len(chosen) - 1, min(flow_clips, len(chosen))).round().astype(int)}
+    faces, apexes = _homes(faces_shards), _homes(apex_shards)
+    names = [clip.clip_id for clip in clips if clip.clip_id in faces and clip.clip_id in apexes]
+    spaced = np.linspace(0, len(names) - 1, min(flow_clips, len(names))).round().astype(int)
+    with_flow = {names[position] for position in spaced}
+    root, method = Path(database_root), options["method"]
     pool = joblib.Parallel(n_jobs=threads, batch_size=1)
     measured: list[_Measured] = pool(
-        joblib.delayed(_measure)(Path(database_root), homes[0][name], homes[1][name], name, name in with_flow)
-        for name in chosen
+        joblib.delayed(_measure)(root, faces[name], apexes[name], name, method if name in with_flow else None)
+        for name in names
     )
     return {
         "apex": _apex_summary(measured),
         "flow": _flow_summary(measured),
         "flow_clips": [item.clip_id for item in measured if item.flow],
-        "flow_method": options["method"],
+        "flow_method": method,
         "registration": _registration_summary(measured),
     }
 
@@ -229,7 +231,8 @@ def _homes(shards: Iterable[Path | str]) -> dict[str, Path]:
     return homes
 
 
-def _measure(root: Path, faces_path: Path, apex_path: Path, clip_id: str, with_flow: bool) -> _Measured:
+def _measure(root: Path, faces_path: Path, apex_path: Path, clip_id: str, flow_method: FlowMethod | None) -> _Measured:
+    """One clip in one worker; without a flow method its flow is left out."""
     cv2.setNumThreads(1)  # parallel over clips
     truth = read_truth(root, clip_id)
     with ShardReader(apex_path) as reader:
@@ -243,7 +246,7 @@ def _measure(root: Path, faces_path: Path, apex_path: Path, clip_id: str, with_f
             truth.offset - truth.onset + 1,
             _spotted_numbers(apex, numbers),
             _registration(view["motion"][()], numbers, truth),
-            _flow(view, numbers, truth) if with_flow else {},
+            _flow(view, numbers, truth, flow_method) if flow_method else {},
         )
 
 
@@ -264,16 +267,17 @@ def _registration(motion: np.ndarray, numbers: np.ndarray, truth: Truth) -> Erro
     return {"error_px": _mean(error), "error_apex_px": _mean(at_apex), "motion_px": _mean(still)}
 
 
-def _flow(view: ClipView, numbers: np.ndarray, truth: Truth) -> dict[str, Errors]:
+def _flow(view: ClipView, numbers: np.ndarray, truth: Truth, run_method: FlowMethod) -> dict[str, Errors]:
     """Errors of every method between the crops of the true onset and apex."""
     positions = [np.flatnonzero(numbers == number) for number in (truth.onset, truth.apex)]
     if not all(len(found) for found in positions):
         return {}
     onset, apex = (view["crops"][int(found[0])] for found in positions)
     transform, size = view["transform"][()], onset.shape[0]
-    expected, valid = truth_flow_in_crop(truth.flow, transform, size)
-    mask = valid & mask_in_crop(truth.face_mask, transform, size)
-    fields = {method: flow.estimate(onset, apex, method) for method in get_args(FlowMethod)}
+    expected, _ = truth_flow_in_crop(truth.flow, transform, size)
+    mask = mask_in_crop(truth.face_mask, transform, size)  # False outside the source, too
+    fields: dict[str, np.ndarray] = {name: flow.estimate(onset, apex, name) for name in get_args(FlowMethod)}
+    fields[f"{run_method}+light"] = flow.estimate(onset, light.match(onset, apex), run_method)
     fields["zero"] = np.zeros_like(expected)
     return {name: flow_errors(found, expected, mask) for name, found in fields.items()}
 

@@ -127,7 +127,8 @@ def key_frames(clip: Clip, numbers: Sequence[int]) -> KeyFrames:
     """Positions (zero-based) of onset, apex and offset among the frame numbers found on disk.
 
     Without an annotated onset (offset) the first (last) frame stands in; a number without a frame gives the
-    nearest frame; both are reported. An apex outside onset..offset is dropped and reported.
+    nearest frame; both are reported. An offset before the onset makes the whole clip stand in. An apex outside
+    onset..offset is dropped and reported.
     """
     issues: list[Issue] = []
 
@@ -146,6 +147,9 @@ def key_frames(clip: Clip, numbers: Sequence[int]) -> KeyFrames:
         issues.append(Issue("offset_missing"))
     else:
         offset = position(clip.offset, "offset")
+    if onset > offset:
+        issues.append(Issue("range_reversed", f"onset {clip.onset}, offset {clip.offset}"))
+        onset, offset = 0, len(numbers) - 1
     apex = None
     if clip.apex is not None:
         low, high = (numbers[onset], numbers[offset])

@@ -99,6 +99,11 @@ class Flow(Section):
     """Optical flow and strain between key frames of the crop."""
 
     method: FlowMethod = Field("tvl1", description="Flow estimator.")
+    light: Literal["matched", "as_recorded"] = Field(
+        "matched",
+        description="`matched`: a change of the lamp between the two frames (gain, fall-off, black level) is removed "
+        "first, because flow methods take it for motion; `as_recorded`: the papers' literal reading.",
+    )
     pairs: tuple[FlowPair, ...] = Field(
         ("onset_apex", "offset_apex"), description="Frame pairs, reference first.", min_length=1
     )

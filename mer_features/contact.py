@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 
-from mer_features import cache
+from mer_features import cache, light
 from mer_features.files import atomic_path
 from mer_features.grey import levels
 
@@ -114,22 +114,31 @@ def difference_to_rgb(onset: np.ndarray, apex: np.ndarray, gain: float = GAIN) -
     Returns
     -------
     ndarray, shape (H, W, 3), uint8
-        Mid-grey (128) where nothing changed, brighter where the apex is brighter.
+        Mid-grey (128) where nothing changed, brighter where the apex is brighter, both in the light of the onset:
+        the lamp's flicker would drown the movement.
     """
-    change = levels(apex).astype(np.float32) - levels(onset).astype(np.float32)
+    change = 255 * light.match(onset, apex) - levels(onset)
     return _three(np.rint(np.clip(128 + gain * change, 0, 255)).astype(np.uint8))
 
 
-def scale_of(fields: Iterable[np.ndarray], percentile: float = 99.5) -> float:
-    """A round number that nearly all values of some non-negative fields stay below, for one colour scale to all.
+def scale_of(fields: Iterable[np.ndarray], percentile: float = 99.0) -> float:
+    """A round end of one colour scale for several non-negative fields (S, S).
 
-    The largest of the fields' percentiles, rounded up to two digits; 1 if there is nothing but zeros.
+    The upper quartile of the percentiles of the fields' middles, rounded up to two digits; 1 if there is nothing but
+    zeros. Shoulders and background at the border and a single wild clip do not dim all others; they saturate.
     """
-    top = max((float(np.nanpercentile(field, percentile)) for field in fields), default=0.0)
+    tops = [float(np.nanpercentile(_middle(field), percentile)) for field in fields]
+    top = float(np.percentile(tops, 75)) if tops else 0.0
     if not top > 0:
         return 1.0
     step = 10.0 ** (math.floor(math.log10(top)) - 1)
-    return float(f"{math.ceil(top / step) * step:.2g}")
+    return float(f"{math.ceil(round(top / step, 6)) * step:.2g}")
+
+
+def _middle(field: np.ndarray) -> np.ndarray:
+    """The middle three quarters of a field, where the face is."""
+    margin = field.shape[0] // 8
+    return field[margin : field.shape[0] - margin, margin : field.shape[1] - margin]
 
 
 def magnitude(flow: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def embed_half(
     *,
     seed: int,
     output: Path,
-    execution: Execution = Execution(),
+    execution: Execution = Execution(),  # noqa: B008  # frozen
 ) -> None:
     """Train one model on half of the subjects and write its features of the other half.
 

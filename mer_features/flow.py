@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from skimage.registration import optical_flow_tvl1
 
-from mer_features import config, strain
+from mer_features import config, light, strain
 from mer_features.clips import Clip
 from mer_features.config import FlowMethod, FlowPair
 from mer_features.grey import levels
@@ -70,10 +70,16 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: config.Flow) ->
         Arrays ``flow``, shape (P, 2, S, S), float32 pixels, and ``strain``, shape (P, S, S), float32;
         attributes ``pairs`` (P names joined by commas) and ``method``.
     """
-    flows = np.stack([estimate(*_frames(inputs, pair), options.method) for pair in options.pairs])
+    flows = np.stack([_between(*_frames(inputs, pair), options) for pair in options.pairs])
     strains = np.stack([strain.magnitude(u, v) for u, v in flows])
     attrs = {"pairs": ",".join(options.pairs), "method": options.method}
     return ClipRecord(clip.clip_id, {"flow": flows, "strain": strains}, attrs)
+
+
+def _between(reference: np.ndarray, moved: np.ndarray, options: config.Flow) -> np.ndarray:
+    if options.light == "matched":
+        moved = light.match(reference, moved)
+    return estimate(reference, moved, options.method)
 
 
 def _frames(inputs: Mapping[str, ClipView], pair: FlowPair) -> tuple[np.ndarray, np.ndarray]:

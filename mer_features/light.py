@@ -33,7 +33,7 @@ def match(reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (H, W), float32
-        ``moved`` with its light corrected, in [0, 1].
+        ``moved`` with its light corrected, in [0, 1]; unchanged to the last bit if it equals ``reference``.
 
     Raises
     ------
@@ -43,6 +43,8 @@ def match(reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
     target, source = levels(reference, "reference"), levels(moved, "moved")
     if target.shape != source.shape:
         raise ValueError(f"found {target.shape} and {source.shape}, expected equal shapes")
+    if np.array_equal(target, source):
+        return source.astype(np.float32) / 255
     design = _terms(_blocks(source))
     factors = _least_absolute(design, _blocks(target).ravel())
     corrected = (_terms(source) @ factors.astype(np.float32)).reshape(source.shape)

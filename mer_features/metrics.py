@@ -88,8 +88,8 @@ def pool(predictions: Iterable[Prediction], classes: Sequence[str]) -> np.ndarra
     index = {name: number for number, name in enumerate(classes)}
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     for item in predictions:
-        if item.truth not in index or item.prediction not in index:
-            raise ValueError(f"clip {item.clip_id!r}: {item.truth!r} or {item.prediction!r} is not a class")
+        if unknown := {item.truth, item.prediction} - index.keys():
+            raise ValueError(f"clip {item.clip_id!r}: {min(unknown)!r} is not a class; classes: {', '.join(classes)}")
         confusion[index[item.truth], index[item.prediction]] += 1
     return confusion
 

@@ -58,3 +58,9 @@ def test_unknown_range_uses_the_whole_clip_and_says_so():
     keys = clips.key_frames(Clip("a/b", "d", "a", ""), [5, 6, 7])
     assert (keys.onset, keys.apex, keys.offset) == (0, None, 2)
     assert [issue.code for issue in keys.issues] == ["onset_missing", "offset_missing"]
+
+
+def test_a_reversed_range_uses_the_whole_clip_and_says_so():
+    keys = clips.key_frames(Clip("a/b", "d", "a", "", onset=7, offset=5), [5, 6, 7])
+    assert (keys.onset, keys.apex, keys.offset) == (0, None, 2)
+    assert [issue.code for issue in keys.issues] == ["range_reversed"]

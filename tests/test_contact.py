@@ -62,19 +62,29 @@ def test_strain_takes_the_map_from_end_to_end():
     np.testing.assert_array_equal(rgb, expected)
 
 
-def test_difference_is_amplified_around_mid_grey():
-    onset = np.full((1, 4, 1), 100, np.uint8)
-    apex = onset + np.array([0, 5, 20, 256 - 6], np.uint8)[None, :, None]  # the last wraps to 94
-    rgb = contact.difference_to_rgb(onset, apex, gain=8)
-    np.testing.assert_array_equal(rgb[0, :, 0], [128, 168, 255, 80])
-    assert rgb.shape == (1, 4, 3)
+def test_difference_is_amplified_around_mid_grey_without_flicker():
+    onset = np.tile(np.arange(40, 168, 2, np.uint8), (64, 1))[..., None]
+    apex = onset.astype(np.float64) * 1.05 + 4  # a brighter lamp
+    apex[20:24, 20:24] += 5
+    rgb = contact.difference_to_rgb(onset, np.rint(apex).astype(np.uint8), gain=8)
+    assert rgb.shape == (64, 64, 3)
+    # Five levels in the light of the apex are 5 / 1.05 in that of the onset; rounding to grey levels is +-0.5.
+    assert rgb[20:24, 20:24].mean() == pytest.approx(128 + 8 * 5 / 1.05, abs=4)
+    assert np.abs(rgb[30:, 30:].astype(int) - 128).max() <= 5
+    np.testing.assert_array_equal(contact.difference_to_rgb(onset, onset), 128)
 
 
-def test_the_scale_is_the_largest_percentile_rounded_up():
-    assert contact.scale_of([np.full(10, 0.331), np.full(10, 0.2)]) == 0.34
-    assert contact.scale_of([np.full(10, 12.01)]) == 13
-    assert contact.scale_of([np.append(np.full(9999, 0.5), 90.0)]) == 0.5  # a lone outlier does not count
-    assert contact.scale_of([np.zeros(4)]) == contact.scale_of([]) == 1
+def test_the_scale_is_a_high_percentile_rounded_up():
+    def field(value: float) -> np.ndarray:
+        return np.full((16, 16), value)
+
+    assert contact.scale_of([field(0.331)]) == 0.34
+    assert contact.scale_of([field(12.01)]) == 13
+    assert contact.scale_of([field(0.5)] * 9 + [field(90.0)]) == 0.5  # one wild clip does not dim the others
+    assert contact.scale_of([field(0)]) == contact.scale_of([]) == 1
+    border = field(0.7)
+    border[:2] = border[:, -2:] = 90.0  # an eighth of the side is left out all around
+    assert contact.scale_of([border]) == 0.7
 
 
 @given(st.integers(0, 300), st.integers(1, 60))

@@ -34,7 +34,14 @@ def test_a_change_of_light_is_undone():
 
 
 def test_the_same_light_is_left_alone():
-    np.testing.assert_allclose(255 * match(face() / 255, face() / 255), face(), atol=0.01)
+    nearly = face()
+    nearly[50, 50] += 30
+    np.testing.assert_allclose(255 * match(face() / 255, nearly / 255), nearly, atol=0.01)
+
+
+def test_equal_images_stay_equal():
+    image = stored(face(), 0)
+    assert not estimate(image, match(image, image)).any()
 
 
 def test_what_moves_does_not_shift_the_fit():
@@ -67,7 +74,7 @@ def test_flow_survives_a_change_of_light():
 
     zero = np.hypot(*truth).mean()
     assert error(flickered) > zero  # why this module exists
-    assert error(match(reference, flickered)) < 0.5 * zero
+    assert error(match(reference, flickered)) < 0.7 * zero
     assert error(match(reference, flickered)) < 1.25 * error(steady)
     assert error(match(reference, steady)) == pytest.approx(error(steady), rel=0.1)
 

@@ -185,9 +185,9 @@ SPOTTING = Group(
 
 #: Range and step of packed flow: ±31 px in 1/1024 px, rounding error at most 0.0005 px.
 FLOW_SCALE, FLOW_LIMIT = 1 / 1024, 31.0
-#: Strain above 1 means torn or folded flow, so 0..3.99 covers skin; the step 1/8192 (rounding error 0.00006) is
-#: finer than the strain that flow's own step of 1/1024 px causes.
-STRAIN_SCALE, STRAIN_LIMIT = 1 / 8192, 3.99
+#: Skin strains by less than 1, but single pixels where flow tears reach 4; 0..7.99 in steps of 1/4096 (rounding error
+#: at most 0.00013) holds both and is finer than the strain that flow's own step of 1/1024 px causes.
+STRAIN_SCALE, STRAIN_LIMIT = 1 / 4096, 7.99
 
 _FIELD = ("clip", "pair", "y", "x")
 _PACKED = "Value = scale_factor x stored integer; never scaled to the clip's range."

@@ -6,6 +6,6 @@ is the expression.
 """
 
 from mer_features.faces.clip import FaceClip, crop_clip, process
-from mer_features.faces.detect import Detections, detect
+from mer_features.faces.detection import Detections, detect
 
 __all__ = ["Detections", "FaceClip", "crop_clip", "detect", "process"]

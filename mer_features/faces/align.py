@@ -30,6 +30,11 @@ _ANCHORS = np.array(
 EYE_DISTANCE = 0.34
 EYE_HEIGHT = 0.30
 
+#: A crop may leave the frame by this share of its area without a remark.
+MAX_OUTSIDE_SHARE = 0.02
+
+_COMPLEX = np.array([1, 1j])
+
 # Limits of a plausible frontal face.
 _MAX_MISFIT = 0.18  # rms distance of the seven anchors from the canonical face, in eye distances
 _EYES_PER_BOX = (0.2, 0.8)  # eye distance over the width of the detector's box
@@ -72,14 +77,19 @@ def similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray | Non
     -------
     ndarray, shape (2, 3), float64
     """
-    weight = np.ones(len(source)) if weights is None else weights
-    centre_source = weight @ source / weight.sum()
-    centre_target = weight @ target / weight.sum()
-    p = (source - centre_source) @ [1, 1j]
-    q = (target - centre_target) @ [1, 1j]
-    ratio = (weight * q) @ p.conj() / (weight @ np.abs(p) ** 2)
-    linear = np.array([[ratio.real, -ratio.imag], [ratio.imag, ratio.real]])
-    return np.column_stack([linear, centre_target - linear @ centre_source])
+    p, q = source @ _COMPLEX, target @ _COMPLEX
+    turn, shift = solve(p, q, np.ones(len(p)) if weights is None else weights)
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def solve(p: np.ndarray, q: np.ndarray, weights: np.ndarray) -> tuple[complex, complex]:
+    """Turn (with scale) and shift of ``q = turn * p + shift`` by weighted least squares, points as complex numbers."""
+    share = weights / weights.sum()
+    centre_p, centre_q = share @ p, share @ q
+    centred = p - centre_p
+    weighted = share * centred.conj()
+    turn = weighted @ q / (weighted @ centred)
+    return turn, centre_q - turn * centre_p
 
 
 def aligned(landmarks: np.ndarray, size: int) -> np.ndarray:
@@ -137,14 +147,12 @@ def geometry_problem(landmarks: np.ndarray, box: np.ndarray) -> str:
     return ""
 
 
-def outside_share(matrices: np.ndarray, frame_size: tuple[int, int], size: int) -> float:
-    """Largest share, over transforms crop -> source (N, 2, 3), of the crop that lies outside the frame (H, W)."""
-    steps = (np.arange(32) + 0.5) * size / 32 - 0.5
-    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-    points = grid @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
+def outside_share(crop_to_source: np.ndarray, frame_size: tuple[int, int], size: int) -> float:
+    """Share of a crop, laid out by a transform (2, 3), that lies outside the frame (H, W); 0..1."""
+    steps = (np.arange(64) + 0.5) * size / 64 - 0.5
+    points = apply(crop_to_source, np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2))
     limit = np.array([frame_size[1] - 0.5, frame_size[0] - 0.5])
-    inside = np.all((points >= -0.5) & (points <= limit), axis=-1)
-    return float(1 - inside.mean(axis=1).min())
+    return float(1 - np.all((points >= -0.5) & (points <= limit), axis=1).mean())
 
 
 def _anchors(landmarks: np.ndarray) -> np.ndarray:

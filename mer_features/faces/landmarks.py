@@ -12,9 +12,10 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-import cv2
 import dlib
 import numpy as np
+
+from mer_features.grey import levels
 
 #: Landmark numbers by part, zero-based, as seen in the picture: "left" is the viewer's left.
 JAW = slice(0, 17)
@@ -62,7 +63,7 @@ def find(image: np.ndarray, box: np.ndarray, model: Path | None = None) -> np.nd
         If the model is missing or no 68-point predictor.
     """
     predictor = _load(str(model) if model is not None else str(packaged_model()))
-    grey = to_grey(image)
+    grey = np.ascontiguousarray(levels(image))
     left, top, width, height = box
     side = (width + height) / 2
     square = np.array([left + width / 2 - side / 2, top + height / 2 - side / 2, side])
@@ -70,13 +71,6 @@ def find(image: np.ndarray, box: np.ndarray, model: Path | None = None) -> np.nd
     shifts = np.column_stack([_SHIFTS * square[2], np.zeros(len(_SHIFTS))])
     shapes = [_predict(predictor, grey, square + shift) for shift in shifts]
     return np.mean(shapes, axis=0)
-
-
-def to_grey(image: np.ndarray) -> np.ndarray:
-    """Grey image (H, W) uint8 from RGB (H, W, 3) or grey (H, W, 1) or (H, W)."""
-    if image.ndim == 3 and image.shape[2] == 3:
-        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return np.ascontiguousarray(image.reshape(image.shape[:2]))
 
 
 def _box_around(points: np.ndarray) -> np.ndarray:

@@ -22,20 +22,27 @@ import numpy as np
 
 from mer_features.faces import align
 from mer_features.faces import landmarks as lm
+from mer_features.grey import levels
 
-_POINTS = 100
-_WINDOW_PX = 15
-_LEVELS = 2
-_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.002)
+_POINTS = 64
+_WINDOW_PX = 21
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.005)
+
+# Halvings of the picture: the head is looked for close to where it was on the frame before, and only if it is not
+# there (a cut, a jump from the onset back to an early first frame) within a hundred pixels.
+_NEAR, _FAR = 1, 4
+
 _ECC_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-7)
 
 # Fewer points, or a smaller share of those started with, do not hold a similarity.
 _FEWEST_POINTS = 10
 _FEWEST_SHARE = 0.4
 
-# Points that agree with a rigid motion within this distance count as rigid; about three times the error of
-# Lucas-Kanade at usual noise, and less than what an expression moves.
-_AGREE_PX = 0.1
+# Rounds of the robust fit, and the smallest distance it tells apart: what Lucas-Kanade reaches at usual noise.
+_ROUNDS_L1, _ROUNDS_TUKEY = 6, 6
+_FLOOR_PX = 0.02
+
+_COMPLEX = np.array([1, 1j])
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,16 @@ class Motion:
     matrix: np.ndarray
     residual_px: float
     reliable: bool
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A motion between windows, the points it comes from, and which of them count as rigid."""
+
+    matrix: np.ndarray  # (2, 3)
+    source: np.ndarray  # (N, 2)
+    target: np.ndarray  # (N, 2)
+    rigid: np.ndarray  # (N,) bool
 
 
 class Registrar:
@@ -82,26 +99,34 @@ class Registrar:
         """Motion from the reference to ``image``, shape (H, W, C), uint8."""
         window = self._window.moved(self._previous)
         frame = self._normalised(image, window)
-        found, kept = self._track(frame, _between(self._previous, self._window, window))
-        if len(found) < max(_FEWEST_POINTS, _FEWEST_SHARE * len(self._points)):
+        start = _between(self._previous, self._window, window)
+        fit = self._fit(frame, start, _NEAR) or self._fit(frame, start, _FAR)
+        if fit is None:
             return Motion(self._previous, float("nan"), reliable=False)
-        inner, rigid = robust_similarity(kept, found)
-        if self._method == "ecc":
-            inner = self._correlate(frame, inner, kept[rigid])
-        residual = np.median(np.hypot(*(align.apply(inner, kept) - found).T))
+        inner = self._correlate(frame, fit) if self._method == "ecc" else fit.matrix
+        residual = np.median(np.hypot(*(align.apply(inner, fit.source) - fit.target).T))
         self._previous = _between(inner, self._window.opposite(), window.opposite())
         return Motion(self._previous, float(residual), reliable=True)
 
+    def _fit(self, frame: np.ndarray, start: np.ndarray, levels: int) -> _Fit | None:
+        """The motion of the points; None if too few were found or too few agree."""
+        needed = max(_FEWEST_POINTS, _FEWEST_SHARE * len(self._points))
+        target, source = self._track(frame, start, levels)
+        if len(source) < needed:
+            return None
+        matrix, rigid = robust_similarity(source, target)
+        return _Fit(matrix, source, target, rigid) if rigid.sum() >= needed else None
+
     def _normalised(self, image: np.ndarray, window: _Window) -> np.ndarray:
         """Grey window without its local mean and at a fixed contrast: flicker and shading drop out."""
-        grey = lm.to_grey(window.cut(image))
+        grey = levels(window.cut(image))
         side = int(self._eye_px / 2) | 1
         mean = cv2.blur(grey, (side, side))
         contrast = cv2.norm(grey, mean, cv2.NORM_L1) / grey.size
         gain = 24 / max(contrast, 0.5)
         return cv2.addWeighted(grey, gain, mean, -gain, 128)
 
-    def _track(self, frame: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _track(self, frame: np.ndarray, start: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
         """Where the reference's points lie in ``frame``, and those points; both (N, 2), lost ones left out."""
         if not len(self._points):
             return self._points, self._points
@@ -112,64 +137,69 @@ class Registrar:
             self._points.astype(np.float32),
             guess.copy(),
             winSize=(_WINDOW_PX, _WINDOW_PX),
-            maxLevel=_LEVELS,
+            maxLevel=levels,
             criteria=_STOP,
             flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )
-        near = np.hypot(*(found - guess).T) < self._eye_px / 2
-        kept = (status.ravel() == 1) & near
+        kept = status.ravel() == 1
         return found[kept].astype(np.float64), self._points[kept]
 
-    def _correlate(self, frame: np.ndarray, start: np.ndarray, rigid: np.ndarray) -> np.ndarray:
-        """The Euclidean motion of largest correlation around the rigid points (N, 2), searched at half size."""
+    def _correlate(self, frame: np.ndarray, fit: _Fit) -> np.ndarray:
+        """The similarity of largest correlation around the rigid points, searched at half size.
+
+        The search is affine, for a Euclidean motion cannot follow a head that comes closer; the similarity is the
+        one nearest to it over the points.
+        """
         mask = np.zeros(self._reference.shape, np.uint8)
+        rigid = fit.source[fit.rigid]
         for x, y in np.rint(rigid).astype(int):
             cv2.circle(mask, (int(x), int(y)), int(0.1 * self._eye_px), 255, thickness=-1)
         halve = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]])
-        turn = start.copy()
-        turn[:, :2] /= np.sqrt(np.linalg.det(start[:, :2]))
-        guess = align.compose(halve, align.compose(turn, align.invert(halve)))
+        guess = align.compose(halve, align.compose(fit.matrix, align.invert(halve)))
         small = _half(frame)
         try:
             _, matrix = cv2.findTransformECCWithMask(
                 _half(self._reference), small, _half(mask), np.full(small.shape, 255, np.uint8),
-                guess.astype(np.float32), cv2.MOTION_EUCLIDEAN, _ECC_STOP, 5,
+                guess.astype(np.float32), cv2.MOTION_AFFINE, _ECC_STOP, 5,
             )  # fmt: skip
         except cv2.error:  # it did not converge
-            return start
-        return align.compose(align.invert(halve), align.compose(matrix.astype(np.float64), halve))
+            return fit.matrix
+        affine = align.compose(align.invert(halve), align.compose(matrix.astype(np.float64), halve))
+        return align.similarity(rigid, align.apply(affine, rigid))
 
 
 def robust_similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Similarity that most points agree on, whatever the others do.
+    """Similarity that most points agree on, an expression's movements ignored.
 
-    The largest set that agrees within 0.1 px (RANSAC, with OpenCV's fixed seed) starts a Tukey biweight fit, which
-    gives points beyond 4.7 robust standard deviations of that set no weight.
+    Iteratively reweighted least squares: towards the smallest sum of distances first, then with Tukey's biweight,
+    which gives points beyond 4.7 robust standard deviations no weight. Unlike the largest consistent set of a
+    random search it changes smoothly with the points: where a head turns out of the picture's plane and no
+    similarity is right, it stays a steady compromise and does not jump from frame to frame.
 
     Parameters
     ----------
     source, target : ndarray, shape (N, 2), float64
-        N is 3 or more.
+        N is 2 or more.
 
     Returns
     -------
     matrix : ndarray, shape (2, 3), float64
-    agree : ndarray, shape (N,), bool
+    rigid : ndarray, shape (N,), bool
         The points that count.
     """
-    matrix, inliers = cv2.estimateAffinePartial2D(
-        source, target, method=cv2.RANSAC, ransacReprojThreshold=_AGREE_PX, maxIters=500, refineIters=0
-    )
-    if matrix is None:
-        return align.similarity(source, target), np.ones(len(source), bool)
-    agree = inliers.ravel() == 1
-    for _ in range(5):
-        distance = np.hypot(*(align.apply(matrix, source) - target).T)
-        # The median of a distance in the plane is 1.18 standard deviations per axis.
-        limit = 4.685 * max(float(np.median(distance[agree])) / 1.18, _AGREE_PX / 5)
-        weights = np.maximum(1 - (distance / limit) ** 2, 0) ** 2
-        matrix = align.similarity(source, target, weights)
-    return matrix, weights > 0
+    p, q = source @ _COMPLEX, target @ _COMPLEX
+    weights = np.ones(len(p))
+    for round_ in range(_ROUNDS_L1 + _ROUNDS_TUKEY):
+        turn, shift = align.solve(p, q, weights)
+        distance = np.abs(turn * p + shift - q)
+        if round_ < _ROUNDS_L1:
+            weights = 1 / np.maximum(distance, _FLOOR_PX)
+        else:
+            median = np.partition(distance, len(p) // 2)[len(p) // 2]
+            # The median of a distance in the plane is 1.18 standard deviations per axis.
+            limit = 4.685 * max(float(median) / 1.18, _FLOOR_PX)
+            weights = np.maximum(1 - (distance / limit) ** 2, 0) ** 2
+    return align.similarity(source, target, weights), weights > 0
 
 
 def rigid_mask(shape: tuple[int, ...], landmarks: np.ndarray) -> np.ndarray:

@@ -13,8 +13,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# Crops reduced below this scale are blurred more than a doubling could sharpen.
-_DOUBLE_ABOVE = 0.5
+# Crops reduced below this scale are blurred so much that linear interpolation alone moves nothing.
+_DOUBLE_ABOVE = 0.4
+
+# Standard deviation of the whole blur in crop pixels, as far as the binomial filter does not exceed it.
+_BLUR_PX = 0.4
 _PAD_PX = 4
 
 
@@ -57,9 +60,9 @@ def warp(image: np.ndarray, crop_to_source: np.ndarray, size: int) -> np.ndarray
 
 
 def _blur_px(step: np.ndarray, double: bool) -> np.ndarray:
-    """Gaussian (standard deviation in source pixels) that makes the whole blur half a crop pixel, per axis."""
+    """Gaussian (standard deviation in source pixels, per axis) that is missing to the whole blur."""
     already = 0.25 if double else 0.0  # variance of the binomial filter
-    return np.sqrt(np.maximum(0.25 * step**2 - already, 0))
+    return np.sqrt(np.maximum((_BLUR_PX * step) ** 2 - already, 0))
 
 
 def _region(image: np.ndarray, crop_to_source: np.ndarray, size: int, pad: int) -> tuple[np.ndarray, np.ndarray]:

@@ -149,9 +149,10 @@ def fold_spread(folds: Mapping[str, Sequence[tuple[float, int]]]) -> Figure:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Points in the plane and the group of each."""
+    """Points in the plane and the group of each; ``kind`` says what the groups are, in the plural."""
 
     title: str
+    kind: str
     points: np.ndarray  # (N, 2)
     groups: Sequence[str]
 
@@ -169,18 +170,19 @@ def _draw_groups(axis: Axes, panel: Scatter) -> None:
     names = sorted(set(panel.groups))
     groups = np.array(panel.groups)
     many = len(names) > len(COLOURS)
+    size = float(np.clip(1200 / max(len(groups), 1), 8, 24))
     colours = mpl.colormaps["nipy_spectral"](np.linspace(0.04, 0.94, len(names))) if many else COLOURS
     for index, name in enumerate(names):
         inside = groups == name
         x, y = panel.points[inside].T
         marker = MARKERS[index % len(MARKERS)]
-        axis.scatter(x, y, s=11, color=colours[index], marker=marker, alpha=0.75, linewidths=0, label=name)
+        axis.scatter(x, y, s=size, color=colours[index], marker=marker, alpha=0.75, linewidths=0, label=name)
     axis.set(title=panel.title, xticks=[], yticks=[])
     axis.spines[["left", "bottom"]].set_color("#cccccc")
-    if not many and len(names) <= 4:
+    if len(names) <= 4:
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, handletextpad=0.1, columnspacing=0.8)
     else:
-        axis.set_xlabel(f"{len(names)} groups", fontsize=7.5)
+        axis.set_xlabel(f"{len(names)} {panel.kind}", fontsize=7.5)
 
 
 def bars(names: Sequence[str], values: Sequence[float], label: str) -> Figure:

@@ -212,9 +212,12 @@ _LAYERS = {"z": "z (shared)", "z_refined": "z′ (refined)"}
 
 def _projection(name: str, embedding: Embedding) -> Projection:
     panels = [
-        plots.Scatter(f"{_LAYERS.get(layer, layer)}, by {what}", points, groups)
+        plots.Scatter(f"{_LAYERS.get(layer, layer)}, by {what}", kind, points, groups)
         for layer, points in embedding.layers.items()
-        for what, groups in (("class", embedding.labels), ("subject", embedding.subjects))
+        for what, kind, groups in (
+            ("class", "classes", embedding.labels),
+            ("subject", "subjects", embedding.subjects),
+        )
     ]
     layers = " and ".join(_LAYERS.get(layer, layer) for layer in embedding.layers)
     alt = f"t-SNE of {layers} of {name}: {len(embedding.labels)} held-out clips, coloured by class and by subject"

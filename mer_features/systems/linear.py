@@ -58,7 +58,7 @@ class LinearSystem:
         labels
             Classes (N,), int64; every class must occur.
         """
-        self._weight, self._bias = _affine(self.pipeline(len(features)).fit(features, labels))
+        self._weight, self._bias = _affine(self.pipeline(len(features)).fit(features.astype(np.float64), labels))
 
     def pipeline(self, clips: int) -> Pipeline:
         """The unfitted scikit-learn pipeline for so many training clips."""

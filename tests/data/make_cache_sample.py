@@ -50,7 +50,7 @@ WARNINGS = {"s1/startled": (Issue("missing_frame", "frame 3"),)}
 
 
 def crops(clip_id: str) -> np.ndarray:
-    """Face crops (T, 32, 32, C): pixel (t, y, x, c) is 40 number + 3 y + x + 50 c modulo 256, k the clip's number."""
+    """Face crops (T, 32, 32, C): pixel (t, y, x, c) is 40 t + 3 y + x + 50 c modulo 256."""
     numbers, channels, _, _ = SHAPES[clip_id]
     t, y, x, c = np.ogrid[: len(numbers), :SIDE, :SIDE, :channels]
     return (40 * t + 3 * y + x + 50 * c).astype(np.uint8)

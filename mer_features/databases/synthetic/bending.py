@@ -14,7 +14,7 @@ _AROUND = np.array(
     [(110, 60), (120, 160), (150, 210), (225, 225), (300, 210), (335, 150), (340, 60), (225, -25)], float
 )
 #: Smoothing of the spline: lets landmarks miss their place by some tenths of a pixel rather than fold the skin.
-_STIFFNESS = 3.0
+_STIFFNESS = 0.5
 
 
 class Bend:
@@ -48,7 +48,8 @@ class Bend:
 def _anchors(person: Identity) -> tuple[np.ndarray, np.ndarray]:
     """Points off the landmarks: where they are in the (unmirrored) subject's picture and in the photograph."""
     centre = outline.landmarks()[27]
-    shift = (_HAIR - centre) * [0.05 * person.face_width, 0.0] + [0.0, -3.0 * person.brow_height]
+    growth = 0.06 * person.hair_volume * (_HAIR[:, 1:] < 80)
+    shift = (_HAIR - centre) * (growth + [0.05 * person.face_width, 0.0]) + [0.0, -3.0 * person.brow_height]
     return np.vstack([_HAIR + shift, _AROUND]), np.vstack([_HAIR, _AROUND])
 
 

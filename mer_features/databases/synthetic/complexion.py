@@ -20,7 +20,7 @@ def recolour(person: Identity) -> np.ndarray:
     out = _blend(parts.image, parts.hair, hair)
     out = _blend(out, parts.suit * _saturation(parts.image), _tint(person.suit) * (grey / 0.5)[..., None])
     out = _blend(out, parts.backdrop, parts.image * _tint(person.backdrop))
-    return _blend(out, parts.skin * (1 - 0.75 * parts.eyes), _skin(person, parts.image))
+    return _blend(out, parts.skin * (1 - 0.75 * parts.eyes), _skin(person, _features(person, parts)))
 
 
 def _skin(person: Identity, image: np.ndarray) -> np.ndarray:
@@ -29,6 +29,16 @@ def _skin(person: Identity, image: np.ndarray) -> np.ndarray:
         (1 + 0.05 * red, 1.0, 1 - 0.04 * red)
     )
     return np.clip(image, 0, 1) ** np.float32(1 + 0.35 * dark) * gain
+
+
+def _features(person: Identity, parts: portrait.Portrait) -> np.ndarray:
+    """The photograph with the subject's brows and lips, before the tone of the skin."""
+    around = cv2.GaussianBlur(parts.image, (0, 0), 6)  # brows lost in the skin around them
+    brows = parts.image * np.float32(0.3) if person.brow_tone > 0 else 1.05 * around
+    out = _blend(parts.image, parts.brows * abs(person.brow_tone), brows)
+    tone = person.lip_tone
+    lips = _tint((0.8, 0.5, 0.52)) if tone > 0 else _tint((1.0, 1.12, 1.1))
+    return _blend(out, parts.lips * abs(tone), out * lips)
 
 
 def _tint(colour: tuple[float, float, float]) -> np.ndarray:

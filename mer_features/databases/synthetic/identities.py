@@ -14,11 +14,11 @@ from mer_features.databases.synthetic.seeding import stream
 HAIR_COLOURS = (
     (0.16, 0.13, 0.12),
     (0.30, 0.20, 0.14),
-    (0.45, 0.36, 0.24),
-    (0.48, 0.26, 0.14),
-    (0.58, 0.57, 0.55),
+    (0.42, 0.33, 0.22),
+    (0.38, 0.21, 0.13),
+    (0.46, 0.45, 0.44),
     (0.22, 0.17, 0.14),
-    (0.62, 0.52, 0.34),
+    (0.50, 0.42, 0.28),
 )
 SUIT_COLOURS = ((0.9, 0.4, 0.3), (0.35, 0.45, 0.65), (0.45, 0.6, 0.45), (0.6, 0.6, 0.62), (0.5, 0.4, 0.6))
 BACKDROPS = ((1.0, 1.0, 1.0), (0.75, 0.85, 1.0), (0.62, 0.62, 0.62), (0.85, 0.95, 0.85), (1.1, 1.1, 1.12))
@@ -29,6 +29,7 @@ class Identity:
     """What makes one subject. Shape parameters lie in -1..1, 0 is the sitter of the photograph."""
 
     mirror: bool
+    hair_volume: float
     face_width: float
     jaw_width: float
     face_length: float
@@ -43,6 +44,8 @@ class Identity:
     mouth_width: float
     mouth_height: float
     lip_fullness: float
+    brow_tone: float  # -1 hardly visible .. 1 dark and thick
+    lip_tone: float  # -1 pale .. 1 dark red
     skin: float  # 0 lightest .. 1 darkest
     ruddiness: float
     hair: tuple[float, float, float]
@@ -54,7 +57,7 @@ class Identity:
     pores: float  # 0..1
 
 
-_UNIFORM = tuple(field.name for field in fields(Identity))[1:15]
+_UNIFORM = tuple(field.name for field in fields(Identity))[1:18]
 
 
 def identity(preset: Preset, seed: int, subject: str) -> Identity:
@@ -94,17 +97,18 @@ _JAW, _BROWS, _NOSE, _EYES, _MOUTH = (
     slice(17, 27),
     slice(27, 36),
     slice(36, 48),
-    slice(48, 68),
+    slice(48, None),
 )
 
 
-def shaped_landmarks(person: Identity) -> np.ndarray:
-    """Landmarks of a subject in the pixels of the photograph, mirrored where the subject is.
+def shaped_points(person: Identity) -> np.ndarray:
+    """Points of :func:`outline.landmarks` as a subject has them, mirrored where the subject is.
 
     Returns
     -------
-    ndarray, shape (68, 2), float64
-        In the order of the picture: 0-16 run from the picture's left to its right for every subject.
+    ndarray, shape (74, 2), float64
+        Pixels of the photograph. Landmarks in the order of the picture: 0-16 run from the picture's left to its
+        right for every subject.
     """
     points = outline.landmarks(relaxed=True)
     centre = points[27].copy()  # between the eyes
@@ -117,10 +121,9 @@ def shaped_landmarks(person: Identity) -> np.ndarray:
 
 
 def mirror(points: np.ndarray, width: float = 512.0) -> np.ndarray:
-    """Landmarks of the mirrored picture, renumbered to run from left to right again."""
-    flipped = points[outline.MIRRORED].copy()
-    flipped[:, 0] = width - 1 - flipped[:, 0]
-    return flipped
+    """Landmarks of the mirrored picture, renumbered to run from left to right again; further points as they come."""
+    flipped = np.vstack([points[outline.MIRRORED], points[68:]])
+    return flipped * [-1, 1] + [width - 1, 0]
 
 
 def _shape_outline(points: np.ndarray, person: Identity) -> None:

@@ -25,6 +25,8 @@ class Portrait:
     hair: np.ndarray
     skin: np.ndarray
     eyes: np.ndarray
+    brows: np.ndarray
+    lips: np.ndarray
     suit: np.ndarray
     backdrop: np.ndarray
 
@@ -41,7 +43,16 @@ def load() -> Portrait:
     figure = np.clip(hair + skin + suit, 0, 1)
     image = _clear_backdrop(image, figure)
     image = _fill_mouth(image)
-    return Portrait(image, hair * (1 - skin), skin, _eyes(shape), suit * (1 - skin), 1 - figure)
+    return Portrait(
+        image=image,
+        hair=hair * (1 - skin),
+        skin=skin,
+        eyes=_eyes(shape),
+        brows=_brows(shape),
+        lips=polygon_mask(outline.landmarks()[48:60], shape, 1.0),
+        suit=suit * (1 - skin),
+        backdrop=1 - figure,
+    )
 
 
 def _clear_backdrop(image: np.ndarray, figure: np.ndarray) -> np.ndarray:
@@ -57,12 +68,25 @@ def _clear_backdrop(image: np.ndarray, figure: np.ndarray) -> np.ndarray:
 
 
 def _fill_mouth(image: np.ndarray) -> np.ndarray:
-    inner = outline.landmarks()[60:68]
-    mask = polygon_mask(inner, image.shape[:2], 0.6)[..., None]
+    mask = polygon_mask(np.array(outline.MOUTH_OPENING), image.shape[:2], 0.5)[..., None]
     slit = np.array([0.4, 0.19, 0.17], np.float32)  # the colour between closed lips
-    return image * (1 - mask) + slit * mask
+    image = image * (1 - mask) + slit * mask
+    gleam = polygon_mask(np.array(outline.LIP_GLEAM), image.shape[:2], 1.0)[..., None]
+    lip = np.array([0.86, 0.6, 0.6], np.float32)
+    return image * (1 - gleam) + lip * gleam
 
 
 def _eyes(shape: tuple[int, int]) -> np.ndarray:
     points = outline.landmarks()
     return np.maximum(polygon_mask(points[36:42], shape, 1.0), polygon_mask(points[42:48], shape, 1.0))
+
+
+def _brows(shape: tuple[int, int]) -> np.ndarray:
+    """Both brows, thick at the inner ends, fading at the outer."""
+    points = outline.landmarks()
+    thickness = np.array([0.6, 1.3, 1.8, 2.1, 1.9])
+    masks = []
+    for brow, half in ((points[17:22], thickness), (points[22:27], thickness[::-1])):
+        edges = np.vstack([brow - half[:, None] * [0, 1], (brow + half[:, None] * [0, 1])[::-1]])
+        masks.append(polygon_mask(edges + [0, 1.0], shape, 1.1))
+    return np.maximum(*masks)

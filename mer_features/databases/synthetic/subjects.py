@@ -50,13 +50,13 @@ class Subject:
 def subject(preset: Preset, seed: int, name: str) -> Subject:
     """The face of one subject of a preset; the last one made is kept."""
     person = identities.identity(preset, seed, name)
-    shaped = identities.shaped_landmarks(person)
+    shaped = identities.shaped_points(person)
     margin = int(np.ceil(0.04 * max(preset.size))) + 8
     shape = (preset.size[0] + 2 * margin, preset.size[1] + 2 * margin)
     scale = preset.face_px / FACE_HEIGHT
     centre = np.array([shaped[27, 0], (shaped[17:27, 1].min() + shaped[8, 1]) / 2])
     middle = np.array([shape[1] / 2, margin + 0.56 * preset.size[0]])
-    landmarks = (shaped - centre) * scale + middle
+    landmarks = (shaped[:68] - centre) * scale + middle
     x, y = _photo_positions(Bend(person, shaped), shape, centre - middle / scale, 1 / scale)
     parts = portrait.load()
     skin = sample(parts.skin * (1 - parts.eyes), x, y, cv2.BORDER_REPLICATE)

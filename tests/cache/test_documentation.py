@@ -1,0 +1,50 @@
+"""The page about the format says what the schema says, and its Python samples run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mer_features.cache import schema
+from mer_features.export import FIXED_RANGE
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "cache-format.md").read_text(encoding="utf-8")
+SAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def _section(title: str) -> str:
+    return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize("group", schema.GROUPS.values(), ids=lambda group: group.name or "root")
+def test_tables_are_the_schema(group: schema.Group):
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([^|]+) \| (\w+) \| (\w+) \|", _section(f"/{group.name}" if group.name else "Root"), re.M
+    )
+    assert rows == [(item.name, ", ".join(item.dims), item.dtype, item.units) for item in group.variables]
+
+
+def test_attributes_are_named():
+    assert [name for name in schema.ROOT_ATTRIBUTES if f"`{name}`" not in _section("Root")] == []
+    assert [name for name in schema.STAGE_ATTRIBUTES if f"`{name}`" not in _section("/faces")] == []
+
+
+def test_numbers_are_the_schema_s():
+    flow = _section("/flow")
+    assert f"1/{round(1 / schema.FLOW_SCALE)} px" in flow
+    assert f"1/{round(1 / schema.STRAIN_SCALE)}" in flow
+    assert f"±{schema.FLOW_LIMIT:g} px and strain beyond {schema.STRAIN_LIMIT:g}" in flow
+    assert f"{FIXED_RANGE['u'][0]:g}..{FIXED_RANGE['v'][1]:g} px and strain 0..{FIXED_RANGE['strain'][1]:g}" in PAGE
+    assert f"format version {schema.VERSION}" in PAGE
+
+
+@pytest.mark.parametrize("number", range(len(SAMPLES)))
+def test_python_samples_run(built: Path, number: int, capsys: pytest.CaptureFixture[str]):
+    for module in ("xarray", "torch"):
+        if re.search(rf"^(import|from) {module}", SAMPLES[number], re.M):
+            pytest.importorskip(module)
+    exec(compile(SAMPLES[number].replace("results/features/demo.h5", str(built)), "sample", "exec"), {})
+    assert capsys.readouterr().out

@@ -1,0 +1,224 @@
+"""Protocols: label maps, folds, refusals, the stored table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mer_features import protocols
+from mer_features.clips import Clip
+from mer_features.config import Protocol
+
+
+def clip(subject: str, number: int, emotion: str, database: str = "demo") -> Clip:
+    return Clip(f"{subject}/c{number}", database, subject, "unused", emotion=emotion)
+
+
+def three_classes(subjects: int = 4, database: str = "demo") -> list[Clip]:
+    words = ("disgust", "happiness", "surprise", "others")
+    return [clip(f"s{s}", n, word, database) for s in range(subjects) for n, word in enumerate(words)]
+
+
+LOSO = Protocol(databases=("demo",))
+
+
+@pytest.mark.parametrize(
+    ("word", "label"),
+    [
+        ("disgust", "negative"), ("repression", "negative"), ("Anger", "negative"), ("contempt", "negative"),
+        ("FEAR", "negative"), ("sadness", "negative"), ("negative", "negative"), ("happiness", "positive"),
+        ("positive", "positive"), ("Surprise", "surprise"),
+    ],
+)  # fmt: skip
+def test_megc2019_words(word: str, label: str):
+    table = protocols.build("p", [*three_classes(), clip("s0", 9, word)], LOSO, 0)
+    row = next(row for row in table.rows if row.clip_id == "s0/c9")
+    assert (row.label, row.emotion) == (label, word)
+
+
+def test_classes_are_in_alphabetical_order_and_others_are_counted_out():
+    table = protocols.build("p", three_classes(4), LOSO, 0)
+    assert table.classes == ("negative", "positive", "surprise")
+    assert table.left_out == {"others": 4}
+    assert len(table.rows) == 12
+
+
+def test_loso_holds_out_one_person_of_one_database():
+    both = three_classes(3) + three_classes(3, "more")  # the same names of subjects
+    table = protocols.build("p", both, Protocol(databases=("demo", "more")), 0)
+    assert set(table.folds) == {f"{database}/s{n}" for database in ("demo", "more") for n in range(3)}
+    assert all(row.fold == f"{row.database}/{row.subject}" for row in table.rows)
+
+
+def test_other_databases_take_no_part():
+    table = protocols.build("p", three_classes(3) + three_classes(3, "more"), LOSO, 0)
+    assert {row.database for row in table.rows} == {"demo"}
+
+
+def test_own_labels():
+    own = Protocol(databases=("demo",), labels={"up": ("Happiness",), "down": ("disgust", "others")})
+    table = protocols.build("p", three_classes(3), own, 0)
+    assert table.classes == ("down", "up")
+    assert Counter(row.label for row in table.rows) == {"down": 6, "up": 3}
+
+
+def test_order_of_clips_does_not_matter():
+    clips = three_classes(5)
+    shuffled = [clips[i] for i in np.random.default_rng(0).permutation(len(clips))]
+    folds = Protocol(databases=("demo",), folds=3)
+    assert protocols.build("p", clips, folds, 7) == protocols.build("p", shuffled, folds, 7)
+
+
+@pytest.mark.parametrize(
+    ("clips", "protocol", "message"),
+    [
+        ([], LOSO, "no clip left of 0"),
+        ([clip("s0", 0, "others")], LOSO, "no clip left of 1; emotions found: others"),
+        (three_classes(1), LOSO, "none is left to train"),
+        ([c for c in three_classes() if c.emotion != "surprise"], LOSO, "no clip of class surprise"),
+        ([*three_classes()[:2], clip("s1", 0, "anger"), clip("s2", 1, "happiness"), clip("s2", 2, "surprise")], LOSO,
+         "every clip of class surprise is tested in fold 'demo/s2'"),
+        ([*three_classes(), clip("s0", 0, "anger")], LOSO, "listed twice: demo/s0/c0"),
+        (three_classes(3), Protocol(databases=("demo",), folds=4), "4 folds of only 3 subjects"),
+        (three_classes(3), Protocol(databases=("demo",), labels="megc"), "unknown label map 'megc'; known: megc2019"),
+        (three_classes(3), Protocol(databases=("demo",), labels={"a": ("anger",), "b": ("Anger",)}), "more than once"),
+        (three_classes(3), Protocol(databases=("demo",), labels={"a": ("anger",)}), "at least two classes"),
+    ],
+)  # fmt: skip
+def test_refusals(clips: list[Clip], protocol: Protocol, message: str):
+    with pytest.raises(ValueError, match=message) as caught:
+        protocols.build("mine", clips, protocol, 0)
+    assert "'mine'" in str(caught.value)
+
+
+def uneven() -> tuple[list[tuple[str, str]], list[str]]:
+    """Thirty subjects of one to thirty-three clips with six uneven classes, as MMEW has them."""
+    rng = np.random.default_rng(3)
+    sizes = [1, 1, 1, 1, 33, *rng.integers(2, 13, 25)]
+    owners = [("d", f"s{s:02d}") for s, size in enumerate(sizes) for _ in range(size)]
+    classes = np.array(["anger", "disgust", "fear", "happiness", "sadness", "surprise"])
+    return owners, list(rng.choice(classes, len(owners), p=[0.04, 0.31, 0.07, 0.15, 0.05, 0.38]))
+
+
+def test_balanced_folds_keep_subjects_whole_and_are_balanced():
+    owners, labels = uneven()
+    folds = protocols.balanced_folds(owners, labels, 5, seed=0)
+    assert set(folds) == set(owners)
+    assert set(folds.values()) == set(range(5))
+    sizes = Counter(folds[owner] for owner in owners)
+    assert max(sizes.values()) - min(sizes.values()) <= 4
+    for label, total in Counter(labels).items():
+        here = Counter(folds[owner] for owner, name in zip(owners, labels, strict=True) if name == label)
+        assert max(here.values()) <= total / 5 + 5
+
+
+def test_balanced_folds_are_better_than_chance():
+    owners, labels = uneven()
+
+    def imbalance(folds: dict) -> float:
+        names = sorted(set(labels))
+        counts = np.zeros((5, len(names)))
+        for owner, label in zip(owners, labels, strict=True):
+            counts[folds[owner], names.index(label)] += 1
+        return float(((counts - counts.mean(0)) ** 2 / counts.sum(0)).sum())
+
+    rng = np.random.default_rng(0)
+    subjects = sorted(set(owners))
+    drawn = [imbalance(dict(zip(subjects, rng.permutation(30) % 5, strict=True))) for _ in range(200)]
+    assert imbalance(protocols.balanced_folds(owners, labels, 5, seed=0)) < min(drawn)
+
+
+def test_balanced_folds_depend_on_the_seed_alone():
+    owners, labels = uneven()
+    first = protocols.balanced_folds(owners, labels, 5, seed=1)
+    assert protocols.balanced_folds(owners[::-1], labels[::-1], 5, seed=1) == first
+    assert any(protocols.balanced_folds(owners, labels, 5, seed=seed) != first for seed in range(2, 6))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=2, max_size=20),
+    folds=st.integers(2, 6),
+    seed=st.integers(0, 99),
+)
+def test_no_fold_is_empty(sizes: list[int], folds: int, seed: int):
+    folds = min(folds, len(sizes))
+    owners = [("d", str(s)) for s, size in enumerate(sizes) for _ in range(size)]
+    labels = [str(i % 3) for i in range(len(owners))]
+    assert set(protocols.balanced_folds(owners, labels, folds, seed).values()) == set(range(folds))
+
+
+def test_numbered_folds_are_named_and_whole():
+    table = protocols.build("p", three_classes(12), Protocol(databases=("demo",), folds=10), 0)
+    assert set(table.folds) == {f"fold{n:02d}" for n in range(1, 11)}
+    homes = {row.owner: {other.fold for other in table.rows if other.owner == row.owner} for row in table.rows}
+    assert all(len(folds) == 1 for folds in homes.values())
+
+
+def test_table_survives_the_file(tmp_path: Path):
+    odd = [*three_classes(3), clip('a "b"\tc', 0, "Anger")]
+    table = protocols.build("p", odd, LOSO, 0)
+    protocols.write(tmp_path / "p.tsv", table)
+    back = protocols.read(tmp_path / "p.tsv")
+    assert back.rows == table.rows
+    assert back.classes == table.classes
+    assert protocols.fold_names(tmp_path / "p.tsv") == list(table.folds)
+    first = (tmp_path / "p.tsv").read_bytes()
+    assert first.split(b"\n")[0] == b"clip_id\tdatabase\tsubject\temotion\tlabel\tfold"
+    protocols.write(tmp_path / "p.tsv", table)
+    assert (tmp_path / "p.tsv").read_bytes() == first
+    assert [path.name for path in tmp_path.iterdir()] == ["p.tsv"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "an empty file"),
+        ("a\tb\n", "not a fold table"),
+        ("clip_id\tdatabase\tsubject\temotion\tlabel\tfold\nx\n", ":2: 1 cells"),
+    ],
+)
+def test_foreign_files_are_refused(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "p.tsv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        protocols.read(path)
+
+
+def megc_like() -> list[Clip]:
+    """Clips with the published counts, subjects and classes spread at random."""
+    clips = []
+    words = {"negative": "disgust", "positive": "happiness", "surprise": "surprise"}
+    for database, counts in protocols.EXPECTED_COUNTS["megc2019"].items():
+        labels = [words[label] for label in words for _ in range(counts[label])]
+        labels = list(np.random.default_rng(0).permutation(labels))
+        clips += [clip(f"s{i % counts['subjects']:02d}", i, word, database) for i, word in enumerate(labels)]
+    return clips
+
+
+def test_published_counts():
+    expected = protocols.EXPECTED_COUNTS["megc2019"]
+    totals = {what: sum(part[what] for part in expected.values()) for what in expected["smic"]}
+    assert totals == {"negative": 250, "positive": 109, "surprise": 83, "subjects": 68}
+    table = protocols.build("cde", megc_like(), Protocol(databases=tuple(expected)), 0)
+    assert len(table.rows) == 442
+    assert len(table.folds) == 68
+    assert protocols.compare("megc2019", table.counts()) == ()
+
+
+def test_a_different_list_is_named():
+    databases = ("smic", "casme2", "samm")
+    clips = megc_like()
+    lost = next(c for c in clips if c.database == "samm" and c.emotion == "disgust")
+    table = protocols.build("cde", [c for c in clips if c is not lost], Protocol(databases=databases), 0)
+    (difference,) = protocols.compare("megc2019", table.counts())
+    assert str(difference) == "samm negative: expected 92, found 91"
+    without = {name: part for name, part in table.counts().items() if name != "samm"} | {"mine": {"negative": 3}}
+    differences = {(d.database, d.what, d.expected, d.found) for d in protocols.compare("megc2019", without)}
+    assert ("samm", "subjects", 28, 0) in differences
+    assert ("mine", "negative", 0, 3) in differences

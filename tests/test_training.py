@@ -1,0 +1,363 @@
+"""The shared loop: nothing held out may be seen, everything comes out once, the same seed gives the same files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mer_features import config, explain, metrics, protocols, training
+from mer_features.protocols import FoldRow, FoldTable
+from mer_features.training import Execution, LeakError
+
+CLASSES = ("negative", "positive", "surprise")
+LINEAR = config.System(system="linear", protocols=("p",), recipe={"size": 8, "components": 12})
+SHUFFLED = LINEAR.model_copy(update={"shuffle_labels": True})
+
+
+def table(subjects: int = 6, per_class: int = 2) -> FoldTable:
+    rows = [
+        FoldRow(f"s{s}/{label}{n}", "demo", f"s{s}", label, label, f"demo/s{s}")
+        for s in range(subjects)
+        for label in CLASSES
+        for n in range(per_class)
+    ]
+    return FoldTable(tuple(rows))
+
+
+class FakeCache:
+    """A cache in memory whose flow shows the class by the place of a bump."""
+
+    def __init__(self, fold_table: FoldTable, noise: float = 0.5):
+        rng = np.random.default_rng(0)
+        self.path = Path("demo.h5")
+        self.clips = [
+            SimpleNamespace(clip_id=row.clip_id, source_sha256=f"digest of {row.clip_id}") for row in fold_table.rows
+        ]
+        self.arrays: dict[str, list[np.ndarray]] = {}
+        for row in fold_table.rows:
+            place = 10 * CLASSES.index(row.label)
+            for name in ("flow/u[onset_apex]", "flow/v[onset_apex]"):
+                plane = rng.normal(0, noise, (32, 32)).astype(np.float32)
+                plane[place : place + 10, 8:24] += 1
+                self.arrays.setdefault(name, []).append(plane)
+            for name in ("faces/onset", "faces/apex"):
+                self.arrays.setdefault(name, []).append(rng.integers(0, 255, (16, 16, 3)).astype(np.uint8))
+
+    def index(self, clip_id: str) -> int:
+        return {clip.clip_id: i for i, clip in enumerate(self.clips)}[clip_id]
+
+    def __getitem__(self, name: str) -> list[np.ndarray]:
+        return self.arrays[name]
+
+    def close(self) -> None:
+        pass
+
+
+Store = Callable[..., tuple[Path, FakeCache]]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Write a protocol and put a cache behind `open_features`."""
+
+    def put(fold_table: FoldTable, **keys: float) -> tuple[Path, FakeCache]:
+        cache = FakeCache(fold_table, **keys)
+        monkeypatch.setattr(training, "open_features", lambda _: cache)
+        protocols.write(tmp_path / "p.tsv", fold_table)
+        return tmp_path / "p.tsv", cache
+
+    return put
+
+
+def train(path: Path, output: Path, system: config.System = LINEAR, **keys) -> list[metrics.Prediction]:
+    settings = {"folds": protocols.fold_names(path), "seed": 0} | keys
+    training.train_folds({"demo": Path("demo.h5")}, path, system, output_dir=output, **settings)
+    return list(metrics.read_predictions(output / "predictions.tsv")[0])
+
+
+def right(predictions: list[metrics.Prediction]) -> float:
+    return float(np.mean([item.truth == item.prediction for item in predictions]))
+
+
+# ---------------------------------------------------------------- results
+
+
+def test_every_clip_is_predicted_once_in_its_own_fold(store: Store, tmp_path: Path):
+    path, _ = store(table())
+    found = train(path, tmp_path / "out", seed=4)
+    rows = protocols.read(path).rows
+    assert [(p.clip_id, p.fold, p.truth, p.seed) for p in found] == [(r.clip_id, r.fold, r.label, 4) for r in rows]
+    assert right(found) > 0.9
+    for item in found:
+        assert item.prediction == CLASSES[int(np.argmax(item.probabilities))]
+    assert (tmp_path / "out" / "weights").is_dir()
+    assert list((tmp_path / "out" / "weights").iterdir()) == []
+
+
+def test_shuffled_labels_fall_to_chance(store: Store, tmp_path: Path):
+    path, _ = store(table(subjects=10, per_class=4))
+    shares = [right(train(path, tmp_path / "out", SHUFFLED, seed=seed)) for seed in range(4)]
+    assert right(train(path, tmp_path / "out")) > 0.9
+    # 480 guesses at 1/3 deviate by 0.022; clips of one fold share a model, hence twice that and more.
+    assert abs(np.mean(shares) - 1 / 3) < 0.12
+
+
+def test_no_signal_gives_chance(store: Store, tmp_path: Path):
+    fold_table = table(subjects=10, per_class=4)
+    path, cache = store(fold_table)
+    rng = np.random.default_rng(5)
+    for name in ("flow/u[onset_apex]", "flow/v[onset_apex]"):
+        cache.arrays[name] = [rng.normal(size=(32, 32)).astype(np.float32) for _ in fold_table.rows]
+    assert abs(right(train(path, tmp_path / "out")) - 1 / 3) < 0.12
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_runs_beside(store: Store, tmp_path: Path):
+    path, _ = store(table())
+    train(path, tmp_path / "a", SHUFFLED, seed=1)
+    train(path, tmp_path / "b", SHUFFLED, seed=1)
+    for name in ("predictions.tsv", "embeddings.npz"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    alone = train(path, tmp_path / "c", SHUFFLED, seed=1, folds=["demo/s3"])
+    whole = metrics.read_predictions(tmp_path / "a" / "predictions.tsv")[0]
+    assert alone == [item for item in whole if item.fold == "demo/s3"]
+    other = train(path, tmp_path / "d", SHUFFLED, seed=2)
+    assert [p.probabilities for p in other] != [p.probabilities for p in whole]
+
+
+def test_derived_seeds_are_stable_and_distinct():
+    assert training.derived_seed(0, "demo/s0") == 1046110102
+    seeds = {training.derived_seed(seed, f"demo/s{n}") for seed in range(5) for n in range(50)}
+    assert len(seeds) == 250
+    assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_kept_weights_predict_the_same(store: Store, tmp_path: Path):
+    path, _ = store(table())
+    found = train(path, tmp_path / "out", folds=["demo/s1"], execution=Execution(keep_weights=True))
+    assert [file.name for file in (tmp_path / "out" / "weights").iterdir()] == ["demo%2Fs1.pt"]
+    clips = training.load_clips({"demo": Path("demo.h5")}, protocols.read(path), LINEAR)
+    _, test = training.split(clips, "demo/s1")
+    recipe = config.recipes.recipe("linear", LINEAR.recipe)
+    again = training.module_of("linear").build(recipe, 3, seed=9, device="cpu", threads=1)
+    again.load(tmp_path / "out" / "weights" / "demo%2Fs1.pt")
+    np.testing.assert_allclose(again.predict(test.features), [p.probabilities for p in found], rtol=1e-5)
+
+
+def test_a_log_line_a_fold(store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path, _ = store(table(subjects=3))
+    with caplog.at_level("INFO", logger="mer_features.training"):
+        train(path, tmp_path / "out")
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3
+    assert lines[0].startswith("fold demo/s0, seed 0: 12 clips trained, ")
+
+
+# ---------------------------------------------------------------- leaks
+
+
+def test_both_sides_share_nothing(store: Store):
+    path, _ = store(table())
+    clips = training.load_clips({"demo": Path("demo.h5")}, protocols.read(path), LINEAR)
+    for fold in protocols.fold_names(path):
+        ours, held_out = training.split(clips, fold)
+        assert not {row.owner for row in ours.rows} & {row.owner for row in held_out.rows}
+        assert len(ours.rows) + len(held_out.rows) == len(clips.rows)
+        assert not np.shares_memory(ours.features, clips.features)
+        assert not np.shares_memory(ours.features, held_out.features)
+
+
+def test_training_is_given_training_clips_only(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Held-out pixels and labels must not change what is learned."""
+    path, cache = store(table())
+    before = train(path, tmp_path / "a", folds=["demo/s2"], execution=Execution(keep_weights=True))
+    for i, row in enumerate(protocols.read(path).rows):
+        if row.fold == "demo/s2":
+            cache.arrays["flow/u[onset_apex]"][i] = np.full((32, 32), 1e6, np.float32)
+    after = train(path, tmp_path / "b", folds=["demo/s2"], execution=Execution(keep_weights=True))
+    weights = [(tmp_path / name / "weights" / "demo%2Fs2.pt").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]
+    assert [p.probabilities for p in before] != [p.probabilities for p in after]
+
+
+def test_a_row_of_the_held_out_subject_is_caught(store: Store, tmp_path: Path):
+    rows = list(table().rows)
+    rows[0] = replace(rows[0], fold="demo/s1")  # a clip of s0 is tested with s1, so that it would train fold s0
+    path, _ = store(FoldTable(tuple(rows)))
+    with pytest.raises(LeakError, match="held-out subject would train it: demo/s0/negative0"):
+        train(path, tmp_path / "out", folds=["demo/s0"])
+    assert not (tmp_path / "out" / "predictions.tsv").exists()
+
+
+@pytest.mark.parametrize("shared", ["onset", "apex", "digest"])
+def test_a_copied_clip_under_another_name_is_caught(store: Store, tmp_path: Path, shared: str):
+    path, cache = store(table())
+    copy, original = cache.index("s4/surprise1"), cache.index("s0/negative0")
+    if shared == "digest":
+        cache.clips[copy].source_sha256 = cache.clips[original].source_sha256
+    else:
+        cache.arrays[f"faces/{shared}"][copy] = cache.arrays[f"faces/{shared}"][original].copy()
+    for fold in ("demo/s0", "demo/s4"):
+        with pytest.raises(LeakError, match="same frames"):
+            train(path, tmp_path / "out", folds=[fold])
+    train(path, tmp_path / "out", folds=["demo/s1"])  # both train it: no leak
+
+
+def test_subjects_of_the_same_name_in_two_databases_are_two_persons(store: Store):
+    rows = list(table().rows)
+    rows = [replace(r, database="more", fold=r.fold.replace("demo", "more")) if r.subject == "s5" else r for r in rows]
+    rows = [replace(r, subject="s0", fold="more/s0") if r.database == "more" else r for r in rows]
+    path, _ = store(FoldTable(tuple(rows)))
+    clips = training.load_clips({"demo": Path("a"), "more": Path("b")}, protocols.read(path), LINEAR)
+    ours, _ = training.split(clips, "demo/s0")
+    assert ("more", "s0") in {row.owner for row in ours.rows}
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def test_clear_errors(store: Store, tmp_path: Path):
+    path, cache = store(table())
+    with pytest.raises(ValueError, match="fold 'demo/s9' holds 0 of 36 clips"):
+        train(path, tmp_path / "out", folds=["demo/s9"])
+    with pytest.raises(ValueError, match="no cache for database 'demo'; given: casme2"):
+        training.load_clips({"casme2": Path("x")}, protocols.read(path), LINEAR)
+    with pytest.raises(ValueError, match="unknown system 'frr'; known: fr, linear"):
+        training.module_of("frr")
+    cache.clips[0].clip_id = "gone"
+    cache.index = lambda clip_id: {clip.clip_id: i for i, clip in enumerate(cache.clips)}[clip_id]
+    with pytest.raises(ValueError, match="no clip 's0/negative0', which the protocol lists"):
+        train(path, tmp_path / "out")
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+def evaluated(paths: list[Path], path: Path, system: config.System = LINEAR) -> dict:
+    return training.evaluate(paths, path, system, names=("p", "mine"), measured_on="synthetic", seed=0)
+
+
+def test_evaluation_pools_batches_and_seeds(store: Store, tmp_path: Path):
+    path, _ = store(table(), noise=3)
+    folds = protocols.fold_names(path)
+    paths, rows = [], {0: [], 7: []}
+    for seed in (7, 0):
+        for batch in (folds[4:], folds[:4]):
+            output = tmp_path / f"{seed}{batch[0][-1]}"
+            rows[seed] += train(path, output, folds=batch, seed=seed)
+            paths.append(output / "predictions.tsv")
+    result = evaluated(paths, path)
+    assert json.loads(json.dumps(result)) == result
+    assert [entry["seed"] for entry in result["seeds"]] == [0, 7]
+    for entry in result["seeds"]:
+        assert entry["confusion"] == metrics.pool(rows[entry["seed"]], CLASSES).tolist()
+        assert sum(fold["n"] for fold in entry["per_fold"]) == 36
+        assert set(entry["per_database"]) == {"demo"}
+    assert result["uf1"]["mean"] == pytest.approx(np.mean([entry["uf1"] for entry in result["seeds"]]))
+    assert result["chance"] == pytest.approx(1 / 3)
+    assert (result["protocol"], result["run"], result["system"]) == ("p", "mine", "linear")
+    assert result["recipe"] == {"feature": "flow", "size": 8, "components": 12, "C": 1.0}
+    assert result["classes"] == list(CLASSES)
+    assert result["databases"] == {"demo": {"negative": 12, "positive": 12, "surprise": 12, "subjects": 6}}
+    assert result["measured_on"] == "synthetic"
+    assert result["shuffled"] is False
+    assert evaluated(paths, path, SHUFFLED)["shuffled"] is True
+
+
+def test_incomplete_or_doubled_predictions_are_refused(store: Store, tmp_path: Path):
+    path, _ = store(table())
+    train(path, tmp_path / "half", folds=["demo/s0", "demo/s1"])
+    file = tmp_path / "half" / "predictions.tsv"
+    with pytest.raises(ValueError, match="seed 0: 24 clips without a prediction"):
+        evaluated([file], path)
+    with pytest.raises(ValueError, match="predicted twice"):
+        evaluated([file, file], path)
+    with pytest.raises(ValueError, match="no predictions"):
+        evaluated([], path)
+    file.write_text(file.read_text().replace("\tnegative\t", "\tpositive\t"))
+    with pytest.raises(ValueError, match="not in the protocol as 'positive'"):
+        evaluated([file], path)
+    file.write_text(file.read_text().replace("p_surprise", "p_shock"))
+    with pytest.raises(ValueError, match="but the protocol has"):
+        evaluated([file], path)
+
+
+# ---------------------------------------------------------------- the real things
+
+
+def test_reads_a_real_cache():
+    sample = Path(__file__).parent / "data" / "cache-v1.h5"
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(sample) as file:
+        pair = list(file["flow/pair"].asstr()[()]).index("onset_apex")
+        u = file["flow/u"][1, pair] * file["flow/u"].attrs["scale_factor"]
+        onset = file["faces/onset"][1]
+        clip_id = file["clip_id"].asstr()[1]
+        subject = file["subject"].asstr()[1]
+    rows = (FoldRow(clip_id, "demo", subject, "x", "a", "f"),)
+    flow = training.load_clips({"demo": sample}, FoldTable(rows), LINEAR.model_copy(update={"recipe": {"size": 32}}))
+    np.testing.assert_allclose(flow.features[0, : 32 * 32], u.ravel(), atol=1e-6)
+    face = LINEAR.model_copy(update={"recipe": {"size": 32, "feature": "onset_face"}})
+    found = training.load_clips({"demo": sample}, FoldTable(rows), face).features[0]
+    np.testing.assert_allclose(found, (onset @ np.array([0.299, 0.587, 0.114])).ravel(), atol=1e-3)
+    assert len(flow.identities[0]) == 3
+
+
+def fr_system(**recipe) -> config.System:
+    pytest.importorskip("torch", reason="needs the extra `train`")
+    pytest.importorskip("lightning", reason="needs the extra `train`")
+    keys = {"optimiser": "adam", "learning_rate": 0.001, "attention_scale": "d", "epochs": 10, "batch_size": 8} | recipe
+    return config.System(system="fr", protocols=("p",), recipe=keys)
+
+
+def test_fr_learns_across_subjects(store: Store, tmp_path: Path):
+    path, _ = store(table(subjects=6, per_class=1), noise=0.1)
+    found = train(path, tmp_path / "out", fr_system(), folds=["demo/s0", "demo/s3"])
+    assert right(found) >= 5 / 6
+    with np.load(tmp_path / "out" / "embeddings.npz") as stored:
+        assert stored["z"].shape == stored["z_refined"].shape == (6, 1024)
+        assert stored["fold"].tolist() == ["demo/s0"] * 3 + ["demo/s3"] * 3
+
+
+def test_picture_of_one_model(store: Store, tmp_path: Path):
+    path, _ = store(table(subjects=6, per_class=2), noise=0.2)
+    caches, output = {"demo": Path("demo.h5")}, tmp_path / "half.npz"
+    explain.embed_half(caches, path, fr_system(epochs=2), seed=0, output=output)
+    train(path, tmp_path / "out", fr_system(epochs=1, refine="none"), folds=["demo/s0"])
+    picture = explain.project([tmp_path / "out" / "embeddings.npz", output], seed=0)
+    assert set(picture["layers"]) == {"z", "z_refined"}  # of the model with more held-out clips
+    assert np.shape(picture["layers"]["z"]) == (len(picture["labels"]), 2)
+    assert len(set(picture["subjects"])) == 3
+    assert "held-out half" in picture["note"]
+    assert json.loads(json.dumps(picture)) == picture
+    assert picture == explain.project([output], seed=0)
+
+
+def test_half_is_whole_subjects_and_balanced():
+    halved = explain.half(table(subjects=9), seed=0)
+    sides = {fold: {row.owner for row in halved.rows if row.fold == fold} for fold in halved.folds}
+    assert sorted(map(len, sides.values())) == [4, 5]
+    assert not set.intersection(*sides.values())
+
+
+def test_no_features_no_picture(store: Store, tmp_path: Path):
+    path, _ = store(table())
+    train(path, tmp_path / "out")
+    assert explain.project([tmp_path / "out" / "embeddings.npz"], seed=0) == {}
+
+
+def test_tsne_keeps_neighbours():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(3), 15)
+    features = np.eye(3)[groups] @ rng.normal(size=(3, 40)) * 5 + rng.normal(size=(45, 40))
+    placed = explain.tsne(features, seed=0)
+    assert placed.shape == (45, 2)
+    distances = np.linalg.norm(placed[:, None] - placed[None], axis=-1) + np.eye(45) * 1e9
+    assert np.mean(groups[distances.argmin(axis=1)] == groups) > 0.95
+    np.testing.assert_array_equal(placed, explain.tsne(features, seed=0))
+    assert explain.tsne(features[:3], seed=0).shape == (3, 2)
