@@ -1,5 +1,6 @@
 """Flow against synthetic truth: smooth bumps of known displacement rendered on a face and on plain texture."""
 
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -176,3 +177,21 @@ def test_stage_pairs_have_the_reference_first(tmp_path):
     expected = [estimate(crops[reference], crops[3], "farneback") for reference in (5, 1)]
     np.testing.assert_array_equal(record.arrays["flow"], expected)
     np.testing.assert_array_equal(record.arrays["strain"], [strain.magnitude(u, v) for u, v in expected])
+
+
+def test_matched_light_leaves_the_motion_and_as_recorded_leaves_the_light():
+    rng = np.random.default_rng(5)
+    texture = ndimage.gaussian_filter(rng.normal(size=(96, 96)), 2)
+    texture = 40 + 160 * (texture - texture.min()) / np.ptp(texture)
+    onset, apex = texture[8:-8, 8:-8], 1.06 * texture[8:-8, 7:-9] + 4  # one pixel to the right, the lamp brighter
+    frames = np.clip(np.stack([onset, apex]), 0, 255).round().astype(np.uint8)[..., None]
+    inputs = {"faces": {"crops": frames}, "apex": SimpleNamespace(attrs={"onset": 0, "apex": 1, "offset": 1})}
+    clip = Clip("a/b", "d", "a", "")
+    found = {
+        light: process(clip, inputs, config.Flow(light=light, pairs=("onset_apex",))).arrays["flow"][0]
+        for light in ("matched", "as_recorded")
+    }
+    inner = np.s_[:, 10:-10, 10:-10]
+    error = {light: np.hypot(*(field - np.array([1, 0])[:, None, None]))[inner[1:]].mean() for light, field in found.items()}
+    assert error["matched"] < 0.05
+    assert error["as_recorded"] > 2 * error["matched"]

@@ -255,14 +255,22 @@ def open_file(path: Path) -> h5py.File:
     if not path.is_file():
         raise CacheError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     try:
-        # Without locking, a read-only or network file system is as good as any; nobody writes a finished cache.
-        file = h5py.File(path, "r", locking=False)
+        file = _open_hdf5(path)
     except OSError as error:
         raise CacheError(f"{path}: not an HDF5 file, or a damaged one ({error})") from error
     if problem := header_problem(file):
         file.close()
         raise CacheError(f"{path}: {problem}")
     return file
+
+
+def _open_hdf5(path: Path) -> h5py.File:
+    # A process may open a file only with one locking setting: first the default, which other readers take; without
+    # locking where the file system refuses locks (read-only, network) or another reader does without.
+    try:
+        return h5py.File(path, "r")
+    except OSError:
+        return h5py.File(path, "r", locking=False)
 
 
 def header_problem(file: h5py.File) -> str:

@@ -64,7 +64,8 @@ def _walk(group: h5py.Group, where: str, seen: set[int]) -> Iterator[str]:
             if address in seen:
                 yield f"{place}: the group stands in the file twice"
             else:
-                yield from _walk(item, place, seen | {address})
+                seen.add(address)
+                yield from _walk(item, place, seen)
         else:
             yield f"{place}: neither a group nor a variable"
 

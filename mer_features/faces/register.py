@@ -34,9 +34,11 @@ _NEAR, _FAR = 1, 4
 
 _ECC_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-7)
 
-# Fewer points, or a smaller share of those started with, do not hold a similarity.
+# Fewer points, or a smaller share of those started with, do not hold a similarity; nor do points that it leaves
+# this far off (median, in eye distances), which found something else than the face.
 _FEWEST_POINTS = 10
 _FEWEST_SHARE = 0.4
+_MOST_LEFT = 0.04
 
 # Rounds of the robust fit, and the smallest distance it tells apart: what Lucas-Kanade reaches at usual noise.
 _ROUNDS_L1, _ROUNDS_TUKEY = 6, 6
@@ -108,14 +110,15 @@ class Registrar:
         self._previous = _between(inner, self._window.opposite(), window.opposite())
         return Motion(self._previous, float(residual), reliable=True)
 
-    def _fit(self, frame: np.ndarray, start: np.ndarray, levels: int) -> _Fit | None:
-        """The motion of the points; None if too few were found or too few agree."""
+    def _fit(self, frame: np.ndarray, start: np.ndarray, halvings: int) -> _Fit | None:
+        """The motion of the points; None if too few were found or they do not move as one."""
         needed = max(_FEWEST_POINTS, _FEWEST_SHARE * len(self._points))
-        target, source = self._track(frame, start, levels)
+        target, source = self._track(frame, start, halvings)
         if len(source) < needed:
             return None
         matrix, rigid = robust_similarity(source, target)
-        return _Fit(matrix, source, target, rigid) if rigid.sum() >= needed else None
+        left = float(np.median(np.hypot(*(align.apply(matrix, source) - target).T)))
+        return _Fit(matrix, source, target, rigid) if left <= _MOST_LEFT * self._eye_px else None
 
     def _normalised(self, image: np.ndarray, window: _Window) -> np.ndarray:
         """Grey window without its local mean and at a fixed contrast: flicker and shading drop out."""
@@ -126,7 +129,7 @@ class Registrar:
         gain = 24 / max(contrast, 0.5)
         return cv2.addWeighted(grey, gain, mean, -gain, 128)
 
-    def _track(self, frame: np.ndarray, start: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    def _track(self, frame: np.ndarray, start: np.ndarray, halvings: int) -> tuple[np.ndarray, np.ndarray]:
         """Where the reference's points lie in ``frame``, and those points; both (N, 2), lost ones left out."""
         if not len(self._points):
             return self._points, self._points
@@ -137,7 +140,7 @@ class Registrar:
             self._points.astype(np.float32),
             guess.copy(),
             winSize=(_WINDOW_PX, _WINDOW_PX),
-            maxLevel=levels,
+            maxLevel=halvings,
             criteria=_STOP,
             flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )

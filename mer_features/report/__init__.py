@@ -62,7 +62,7 @@ def build(
         "findings": [findings.of_database(database) for database in databases],
         "left_out": [findings.left_out(name, table, databases) for name, table in tables.items()],
         "galleries": [shown for database in databases if (shown := gallery.build(database))],
-        "truths": [truth.read(name, path) for name, path in assess.items()],
+        "truths": [truth.read(name, path, config) for name, path in assess.items()],
         "results": [
             results.build(
                 name,

@@ -157,8 +157,10 @@ _FLOWS = {
 def _flow(options: Mapping[str, Any], cite: _Citations) -> str:
     pairs = " and ".join(pair.replace("_", " to ") for pair in options["pairs"])
     method = options["method"]
+    matched = options["light"] == "matched"
+    light = ", after a change of the lamp between the two frames was removed by a robust fit" if matched else ""
     return (
-        f"Optical flow from {pairs} was computed with {_FLOWS[method]} {cite(method.removeprefix('skimage_'))}, "
+        f"Optical flow from {pairs} was computed with {_FLOWS[method]} {cite(method.removeprefix('skimage_'))}{light}, "
         f"and its strain magnitude {cite('strain')} by central differences; both are stored unscaled, in crop pixels."
     )
 

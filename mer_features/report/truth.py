@@ -11,8 +11,9 @@ from typing import Any
 from mer_features.report import plots
 from mer_features.report.inline import Picture, svg
 
-#: The prediction of no motion at all among the flow methods.
-ZERO = "zero"
+#: Among the flow methods: the prediction of no motion, and what is added to a method's name where the light of the
+#: frames was matched first.
+ZERO, MATCHED = "zero", "+light"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class ApexRow:
 class FlowRow:
     """One flow method: medians over clips; errors in pixels of the crop, angle in degrees."""
 
-    method: str
+    name: str
+    baseline: bool  # predicting no motion
     used: bool  # the one the features come from
     epe: float | None
     epe_moving: float | None
@@ -61,24 +63,39 @@ class TruthErrors:
     registration: Registration
 
 
-def read(database: str, path: Path) -> TruthErrors:
-    """Errors of one database from the file of the assessment."""
+def read(database: str, path: Path, config: Mapping[str, Any]) -> TruthErrors:
+    """Errors of one database from the file of the assessment; the configuration says which flow was used."""
     tree = json.loads(path.read_text(encoding="utf-8"))
+    options = config["flow"] | config["databases"][database]["overrides"]["flow"]
+    used = options["method"] + (MATCHED if options["light"] == "matched" else "")
     apex = [
         ApexRow(name, item["median_frames"], item["median_percent"], item["n"]) for name, item in tree["apex"].items()
     ]
+    flow = {name: tree["flow"][name] for name in sorted(tree["flow"], key=lambda name: _rank(name, tree["flow"]))}
     left = tree["registration"]
     return TruthErrors(
         database=database,
         apex=apex,
         apex_chart=_apex_chart(apex),
-        flow=_flow_rows(tree["flow"], tree["flow_method"]),
+        flow=_flow_rows(flow, used),
         flow_clips=len(tree["flow_clips"]),
-        flow_chart=_flow_chart(tree["flow"]),
+        flow_chart=_flow_chart(flow),
         registration=Registration(
             left["motion_px"], left["error_px"], left["error_apex_px"], left["worst_px"], left["n"]
         ),
     )
+
+
+def _rank(method: str, flow: Mapping[str, Mapping[str, Any]]) -> tuple[bool, bool, float]:
+    """The best first, predicting no motion last."""
+    error = flow[method]["epe_moving"]
+    return method == ZERO, error is None, error or 0.0
+
+
+def _name(method: str) -> str:
+    if method == ZERO:
+        return "predicting no motion"
+    return f"{method.removesuffix(MATCHED)}, light matched" if method.endswith(MATCHED) else method
 
 
 def _apex_chart(rows: Sequence[ApexRow]) -> Picture | None:
@@ -96,18 +113,17 @@ def _flow_rows(flow: Mapping[str, Mapping[str, Any]], used: str) -> list[FlowRow
     for method, item in flow.items():
         moving = item["epe_moving"]
         share = moving / still if still and moving is not None else None
-        rows.append(FlowRow(method, method == used, item["epe"], moving, item["angular_deg"], share))
-    return sorted(rows, key=lambda row: (row.method == ZERO, row.epe_moving is None, row.epe_moving or 0))
+        row = FlowRow(_name(method), method == ZERO, method == used, item["epe"], moving, item["angular_deg"], share)
+        rows.append(row)
+    return rows
 
 
 def _flow_chart(flow: Mapping[str, Mapping[str, Any]]) -> Picture | None:
-    clips = {
-        "predicting no motion" if method == ZERO else method: [
-            value for value in item["per_clip"]["epe_moving"] if value is not None
-        ]
+    known = {
+        _name(method): [value for value in item["per_clip"]["epe_moving"] if value is not None]
         for method, item in flow.items()
     }
-    clips = {name: values for name, values in clips.items() if values}
+    clips = {name: values for name, values in known.items() if values}
     if not clips:
         return None
     label = "end-point error where the face moves, px"

@@ -108,6 +108,12 @@ def test_a_locked_file_can_be_read(built: Path):
             assert len(features.clips) == 3
 
 
+@pytest.mark.parametrize("locking", [None, False])
+def test_other_readers_in_this_process_do_not_disturb(built: Path, locking: bool | None):
+    with h5py.File(built, "r", locking=locking), cache.open_features(built) as features:
+        assert len(features.clips) == 3
+
+
 def test_pickling_carries_the_path_only(features: cache.Features):
     assert len(features["flow/u"][0]) == 2
     copy = pickle.loads(pickle.dumps(features))

@@ -59,6 +59,15 @@ def _swap_dims(file: h5py.File) -> None:
         dims[axis].attach_scale(file["flow"][new])
 
 
+def _shorten(file: h5py.File) -> None:
+    old = file["fps"]
+    new = file.create_dataset("new", data=old[:2])
+    new.attrs.update(old.attrs)
+    del file["fps"], new.attrs["DIMENSION_LIST"]
+    new.dims[0].attach_scale(file["clip"])
+    file.move("new", "fps")
+
+
 def _detach(file: h5py.File) -> None:
     file["flow/strain"].dims[0].detach_scale(file["clip"])
 
@@ -121,6 +130,7 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
     "type": (_retype, "/flow/u: type float32, expected int16"),
     "dimensions": (_swap_dims, "/flow/v: dimensions (clip, pair, x, y), expected (clip, pair, y, x)"),
     "no dimension": (_detach, "/flow/strain: dimensions (, pair, y, x), expected (clip, pair, y, x)"),
+    "length": (_shorten, "/fps: 2 entries along clip, whose length is 3"),
     "no long_name": (_attribute("flow/u", "long_name"), "/flow/u: attribute long_name is missing"),
     "no scale": (_attribute("flow/u", "scale_factor"), "/flow/u: attribute scale_factor is missing"),
     "other scale": (_attribute("flow/u", "scale_factor", np.float32(0.5)), "/flow/u: attribute scale_factor is 0.5"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mer_features.databases.synthetic import identities, outline
+from mer_features.databases.synthetic import identities, portrait
 from mer_features.databases.synthetic.identities import Identity
 
 #: Edge of the hair: follows the width of the face and the height of the brows.
@@ -14,20 +14,20 @@ _AROUND = np.array(
     [(110, 60), (120, 160), (150, 210), (225, 225), (300, 210), (335, 150), (340, 60), (225, -25)], float
 )
 #: Smoothing of the spline: lets landmarks miss their place by some tenths of a pixel rather than fold the skin.
-_STIFFNESS = 0.5
+_STIFFNESS = 1.0
 
 
 class Bend:
-    """Positions in the photograph of positions in a subject's picture, both in photograph pixels."""
+    """Positions in the photograph, its mouth closed, of positions in a subject's picture; photograph pixels."""
 
     def __init__(self, person: Identity, shaped: np.ndarray) -> None:
         self._mirror = person.mirror
-        source = outline.landmarks()
+        source = portrait.closed_landmarks()
         moved, still = _anchors(person)
         if person.mirror:
             source, moved, still = identities.mirror(source), _flip(moved), _flip(still)
-        self._knots = np.vstack([shaped, moved])
-        self._weights = _solve(self._knots, np.vstack([source, still]) - self._knots)
+        self._knots = np.vstack([_knots(shaped), moved])
+        self._weights = _solve(self._knots, np.vstack([_knots(source), still]) - self._knots)
 
     def __call__(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions x, y of any shape, bent; float32."""
@@ -45,10 +45,16 @@ class Bend:
         return bent_x.astype(np.float32), (y + shift_y).astype(np.float32)
 
 
+def _knots(landmarks: np.ndarray) -> np.ndarray:
+    """Landmarks, the inner lips, which touch, replaced by the line between them."""
+    line = (landmarks[[61, 62, 63]] + landmarks[[67, 66, 65]]) / 2
+    return np.vstack([landmarks[:61], line, landmarks[64:65]])
+
+
 def _anchors(person: Identity) -> tuple[np.ndarray, np.ndarray]:
     """Points off the landmarks: where they are in the (unmirrored) subject's picture and in the photograph."""
-    centre = outline.landmarks()[27]
-    growth = 0.06 * person.hair_volume * (_HAIR[:, 1:] < 80)
+    centre = portrait.landmarks()[27]
+    growth = 0.1 * person.hair_volume * (_HAIR[:, 1:] < 80)
     shift = (_HAIR - centre) * (growth + [0.05 * person.face_width, 0.0]) + [0.0, -3.0 * person.brow_height]
     return np.vstack([_HAIR + shift, _AROUND]), np.vstack([_HAIR, _AROUND])
 

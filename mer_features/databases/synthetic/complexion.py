@@ -34,7 +34,7 @@ def _skin(person: Identity, image: np.ndarray) -> np.ndarray:
 def _features(person: Identity, parts: portrait.Portrait) -> np.ndarray:
     """The photograph with the subject's brows and lips, before the tone of the skin."""
     around = cv2.GaussianBlur(parts.image, (0, 0), 6)  # brows lost in the skin around them
-    brows = parts.image * np.float32(0.3) if person.brow_tone > 0 else 1.05 * around
+    brows = parts.image * np.float32(0.4) if person.brow_tone > 0 else 1.05 * around
     out = _blend(parts.image, parts.brows * abs(person.brow_tone), brows)
     tone = person.lip_tone
     lips = _tint((0.8, 0.5, 0.52)) if tone > 0 else _tint((1.0, 1.12, 1.1))

@@ -56,7 +56,7 @@ def draw(
     actions = [_scaled(action, main / strongest) for action in actions]
     if random.uniform() < distractor_rate:
         unit = int(random.choice(sorted(set(UNITS) - units)))
-        actions.append(_sided(unit, main * random.uniform(0.2, 0.5), False, left, random))
+        actions.append(_sided(unit, main * random.uniform(0.3, 0.7), False, left, random))
     return tuple(sorted(actions, key=lambda action: action.unit))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from mer_features.databases.synthetic import outline
+from mer_features.databases.synthetic import outline, portrait
 from mer_features.databases.synthetic.presets import Preset
 from mer_features.databases.synthetic.seeding import stream
 
@@ -97,20 +97,20 @@ _JAW, _BROWS, _NOSE, _EYES, _MOUTH = (
     slice(17, 27),
     slice(27, 36),
     slice(36, 48),
-    slice(48, None),
+    slice(48, 68),
 )
 
 
-def shaped_points(person: Identity) -> np.ndarray:
-    """Points of :func:`outline.landmarks` as a subject has them, mirrored where the subject is.
+def shaped_landmarks(person: Identity) -> np.ndarray:
+    """Landmarks as a subject has them at rest, mirrored where the subject is.
 
     Returns
     -------
-    ndarray, shape (74, 2), float64
+    ndarray, shape (68, 2), float64
         Pixels of the photograph. Landmarks in the order of the picture: 0-16 run from the picture's left to its
         right for every subject.
     """
-    points = outline.landmarks(relaxed=True)
+    points = portrait.relaxed_landmarks()
     centre = points[27].copy()  # between the eyes
     points = points - centre
     _shape_outline(points, person)
@@ -121,9 +121,8 @@ def shaped_points(person: Identity) -> np.ndarray:
 
 
 def mirror(points: np.ndarray, width: float = 512.0) -> np.ndarray:
-    """Landmarks of the mirrored picture, renumbered to run from left to right again; further points as they come."""
-    flipped = np.vstack([points[outline.MIRRORED], points[68:]])
-    return flipped * [-1, 1] + [width - 1, 0]
+    """Landmarks of the mirrored picture, renumbered to run from left to right again."""
+    return points[outline.MIRRORED] * [-1, 1] + [width - 1, 0]
 
 
 def _shape_outline(points: np.ndarray, person: Identity) -> None:

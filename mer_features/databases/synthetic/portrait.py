@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from skimage import data
 
-from mer_features.databases.synthetic import outline
+from mer_features.databases.synthetic import mouth, outline
 from mer_features.databases.synthetic.resample import polygon_mask
 
 
@@ -49,7 +49,7 @@ def load() -> Portrait:
         skin=skin,
         eyes=_eyes(shape),
         brows=_brows(shape),
-        lips=polygon_mask(outline.landmarks()[48:60], shape, 1.0),
+        lips=polygon_mask(landmarks()[48:60], shape, 1.0),
         suit=suit * (1 - skin),
         backdrop=1 - figure,
     )
@@ -68,7 +68,7 @@ def _clear_backdrop(image: np.ndarray, figure: np.ndarray) -> np.ndarray:
 
 
 def _fill_mouth(image: np.ndarray) -> np.ndarray:
-    mask = polygon_mask(np.array(outline.MOUTH_OPENING), image.shape[:2], 0.5)[..., None]
+    mask = polygon_mask(np.array(outline.MOUTH_OPENING), image.shape[:2], 0.4)[..., None]
     slit = np.array([0.4, 0.19, 0.17], np.float32)  # the colour between closed lips
     image = image * (1 - mask) + slit * mask
     gleam = polygon_mask(np.array(outline.LIP_GLEAM), image.shape[:2], 1.0)[..., None]
@@ -77,13 +77,32 @@ def _fill_mouth(image: np.ndarray) -> np.ndarray:
 
 
 def _eyes(shape: tuple[int, int]) -> np.ndarray:
-    points = outline.landmarks()
+    points = landmarks()
     return np.maximum(polygon_mask(points[36:42], shape, 1.0), polygon_mask(points[42:48], shape, 1.0))
+
+
+def landmarks() -> np.ndarray:
+    """The 68 landmarks of the photograph, (68, 2) float64."""
+    return np.array(outline.LANDMARKS)
+
+
+def closed_landmarks() -> np.ndarray:
+    """The landmarks of the photograph once :mod:`mouth` has closed the lips, before the smile is relaxed."""
+    points = landmarks()
+    points[48:] = mouth.closed(points[48:])
+    return points
+
+
+def relaxed_landmarks() -> np.ndarray:
+    """The landmarks of the sitter's face at rest."""
+    points = landmarks()
+    points[48:] = outline.RELAXED_MOUTH
+    return points
 
 
 def _brows(shape: tuple[int, int]) -> np.ndarray:
     """Both brows, thick at the inner ends, fading at the outer."""
-    points = outline.landmarks()
+    points = landmarks()
     thickness = np.array([0.6, 1.3, 1.8, 2.1, 1.9])
     masks = []
     for brow, half in ((points[17:22], thickness), (points[22:27], thickness[::-1])):

@@ -26,9 +26,9 @@ class Nuisance:
     turn_deg: tuple[float, float] = (0.2, 0.9)  # rms in-plane rotation
     zoom: tuple[float, float] = (0.001, 0.005)  # rms change of scale (leaning)
     tremor_px: float = 0.03  # frame-to-frame jitter of the head
-    flicker: tuple[float, float] = (0.01, 0.05)  # rms change of the lamp's brightness, fraction
-    gradient: tuple[float, float] = (0.01, 0.06)  # rms change of the light's fall-off across the frame, fraction
-    offset_levels: tuple[float, float] = (0.0, 3.0)  # rms change of the black level, grey levels
+    flicker: tuple[float, float] = (0.005, 0.03)  # rms change of the lamp's brightness, fraction
+    gradient: tuple[float, float] = (0.005, 0.02)  # rms change of the light's fall-off across the frame, fraction
+    offset_levels: tuple[float, float] = (0.0, 2.0)  # rms change of the black level, grey levels
     read_noise: float = 1.0  # sensor noise that does not depend on the signal, grey levels
     shot_noise: float = 0.012  # sensor noise variance per grey level of signal, levels²/level
     blink_rate: float = 0.25  # fraction of clips with a blink

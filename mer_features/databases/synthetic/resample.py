@@ -101,7 +101,8 @@ def apply(transform: Affine, points: np.ndarray) -> np.ndarray:
 
 def polygon_mask(points: np.ndarray, shape: tuple[int, int], feather: float) -> np.ndarray:
     """Coverage of a polygon, 0..1, its edge softened by a Gaussian of ``feather`` pixels; shape ``shape``, float32."""
-    mask = np.zeros(shape, np.float32)
-    fixed = np.round(np.asarray(points) * 16).astype(np.int32)  # cv2 takes 1/16 px when told so
-    cv2.fillPoly(mask, [fixed[:, None]], 1.0, lineType=cv2.LINE_8, shift=4)
-    return cv2.GaussianBlur(mask, (0, 0), feather) if feather > 0 else mask
+    mask = np.zeros(shape, np.uint8)
+    fixed = np.round(np.asarray(points) * 256).astype(np.int32)  # OpenCV takes 1/256 px when told so
+    cv2.fillPoly(mask, [fixed[:, None]], 255, lineType=cv2.LINE_AA, shift=8)
+    coverage = mask.astype(np.float32) / 255
+    return cv2.GaussianBlur(coverage, (0, 0), feather) if feather > 0 else coverage

@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from mer_features.databases.synthetic import complexion, identities, portrait
+from mer_features.databases.synthetic import complexion, identities, mouth, portrait
 from mer_features.databases.synthetic.bending import Bend
 from mer_features.databases.synthetic.identities import Identity
 from mer_features.databases.synthetic.presets import Preset, Style
@@ -50,13 +50,13 @@ class Subject:
 def subject(preset: Preset, seed: int, name: str) -> Subject:
     """The face of one subject of a preset; the last one made is kept."""
     person = identities.identity(preset, seed, name)
-    shaped = identities.shaped_points(person)
+    shaped = identities.shaped_landmarks(person)
     margin = int(np.ceil(0.04 * max(preset.size))) + 8
     shape = (preset.size[0] + 2 * margin, preset.size[1] + 2 * margin)
     scale = preset.face_px / FACE_HEIGHT
     centre = np.array([shaped[27, 0], (shaped[17:27, 1].min() + shaped[8, 1]) / 2])
     middle = np.array([shape[1] / 2, margin + 0.56 * preset.size[0]])
-    landmarks = (shaped[:68] - centre) * scale + middle
+    landmarks = (shaped - centre) * scale + middle
     x, y = _photo_positions(Bend(person, shaped), shape, centre - middle / scale, 1 / scale)
     parts = portrait.load()
     skin = sample(parts.skin * (1 - parts.eyes), x, y, cv2.BORDER_REPLICATE)
@@ -74,7 +74,7 @@ def subject(preset: Preset, seed: int, name: str) -> Subject:
 def _photo_positions(
     bend: Bend, shape: tuple[int, int], corner: np.ndarray, step: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Position in the photograph of every canvas pixel; ``corner`` and ``step`` place the canvas in the picture."""
+    """Position in the photograph, its mouth closed, of every canvas pixel; ``corner`` and ``step`` place the canvas in the picture."""
     x, y = grid(shape[0] // _STEP + 2, shape[1] // _STEP + 2, _STEP * step)
     x, y = bend(x + corner[0], y + corner[1])
     return enlarge(x, _STEP)[: shape[0], : shape[1]], enlarge(y, _STEP)[: shape[0], : shape[1]]
@@ -104,7 +104,9 @@ def _sample_photo(picture: np.ndarray, x: np.ndarray, y: np.ndarray, factor: int
     left, top = (max(0, int(p.min()) - 4 + _PAD) for p in (x, y))
     right, bottom = (int(p.max()) + 6 + _PAD for p in (x, y))
     seen = np.ascontiguousarray(np.moveaxis(padded[top:bottom, left:right], -1, 0))
-    at_x, at_y = enlarge((x + (_PAD - left)) * factor, k), enlarge((y + (_PAD - top)) * factor, k)
+    fine_x, fine_y = enlarge(x, k), enlarge(y, k)
+    mouth.open_up(fine_x, fine_y)
+    at_x, at_y = (fine_x + (_PAD - left)) * factor, (fine_y + (_PAD - top)) * factor
     return sample(enlarge(seen, factor), at_x, at_y)
 
 
