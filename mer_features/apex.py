@@ -154,7 +154,8 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: config.Apex) ->
     -------
     ClipRecord
         Arrays ``curve_<spotter>``, shape (T,), float64; attributes ``spotted_<spotter>``, ``apex``, ``onset``
-        and ``offset`` (positions in the frame list) and ``apex_source`` ("annotated" or the spotter chosen).
+        and ``offset`` (positions in the frame list) and ``apex_source`` ("annotated",
+        "corrected" by an erratum, or the spotter chosen).
     """
     faces = inputs["faces"]
     onset, offset = int(faces.attrs["onset"]), int(faces.attrs["offset"])
@@ -167,6 +168,8 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: config.Apex) ->
         radius=options.lbp_radius_px,
     )
     source, apex = _choose(int(faces.attrs["annotated_apex"]), spotted, options)
+    if source == "annotated" and "apex" in clip.corrected.split(","):
+        source = "corrected"
     attrs: dict[str, Any] = {f"spotted_{name}": result.index for name, result in spotted.items()}
     attrs |= {"apex": apex, "apex_source": source, "onset": onset, "offset": offset}
     curves = {f"curve_{name}": result.curve for name, result in spotted.items()}

@@ -25,6 +25,7 @@ class DatabaseCheck:
     states: dict[str, int] = field(default_factory=dict)
     emotions: dict[str, int] = field(default_factory=dict)
     issues: list[dict[str, str]] = field(default_factory=list)
+    notes: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def usable(self) -> bool:
@@ -48,10 +49,12 @@ def _check(config: Config, name: str) -> DatabaseCheck:
         result.note = "embedded database, not rendered yet: the workflow renders it"
         return result
     try:
-        clips = databases.read(config, name)
+        listing = databases.read(config, name)
     except DatabaseError as error:
         result.error = str(error)
         return result
+    clips = listing.clips
+    result.notes = [{"kind": note.kind, "detail": note.detail} for note in listing.notes]
     result.clips = len(clips)
     result.subjects = len({clip.subject for clip in clips})
     result.states = {str(state): n for state, n in Counter(quality.status(c.issues) for c in clips).items()}

@@ -167,6 +167,8 @@ def _print_check(result: object) -> None:
         table.add_row("emotions", ", ".join(f"{emotion} {n}" for emotion, n in result.emotions.items()))
     for issue in result.issues[:50]:
         table.add_row(issue["code"], f"{issue['clip']} {issue['detail']}")
+    for note in result.notes[:50]:
+        table.add_row(note["kind"], note["detail"])
     if len(result.issues) > 50:
         table.add_row("…", f"{len(result.issues) - 50} more; --json lists all")
     out.print(table)

@@ -34,6 +34,7 @@ class Clip:
     fps: float | None = None
     emotion: str = ""  # the owner's word, unmapped
     action_units: str = ""  # the owner's text, e.g. "4+L10"
+    corrected: str = ""  # fields an erratum changed, e.g. "apex,offset"
     digest: str = ""  # of the source's file names, sizes and times: changes when the pixels may have changed
     issues: tuple[Issue, ...] = ()  # found while reading the sheet
 

@@ -161,7 +161,27 @@ class TableDatabase(_Database):
     table: Path = Field(description="The TSV or CSV, relative to `root` or absolute.")
 
 
-Database = Annotated[SyntheticDatabase | TableDatabase, Field(discriminator="adapter")]
+OwnerAdapter = Literal[
+    "casme", "casme2", "casmesq", "casme3", "samm", "smic", "mmew", "4dme",
+    "ckplus", "bu3dfe", "dfew", "ferv39k", "afew",
+]  # fmt: skip
+
+
+class OwnerDatabase(_Database):
+    """A database as its owner distributes it."""
+
+    adapter: OwnerAdapter
+    root: Path = Field(description="Folder the owner's archive was unpacked into; nothing outside is opened.")
+    sheet: Path | None = Field(
+        None, description="Annotation sheet, relative to `root` or absolute; by default found by looking."
+    )
+    variant: str | None = Field(
+        None, description="Which of the owner's releases or parts to read; see the database's page in docs/databases."
+    )
+    errata: bool = Field(True, description="Apply the known corrections of the sheet; each use is reported.")
+
+
+Database = Annotated[SyntheticDatabase | TableDatabase | OwnerDatabase, Field(discriminator="adapter")]
 
 
 class Protocol(Section):
@@ -317,7 +337,9 @@ def _explain(item: Mapping[str, Any]) -> str:
 def _keys_at(place: list[str]) -> list[str]:
     """Keys accepted at a place of the tree; map names and union tags are stepped over."""
     model: Any = Config
-    tags = {"synthetic": SyntheticDatabase, "table": TableDatabase}
+    tags = {"synthetic": SyntheticDatabase, "table": TableDatabase} | dict.fromkeys(
+        get_args(OwnerAdapter), OwnerDatabase
+    )
     maps = {"databases": _Database, "protocols": Protocol, "systems": System}
     for part in place:
         if part in tags:

@@ -60,6 +60,7 @@ CODES: dict[str, Code] = {
     "bad_cell": Code(_W, "a cell of the annotation sheet cannot be read"),
     "flow_out_of_range": Code(_W, "flow beyond ±31 px was clipped in the packed cache"),
     "internal_error": Code(_R, "the stage failed on this clip; the job's log has the traceback"),
+    "erratum_applied": Code(_W, "a value of the annotation sheet that is known to be wrong was replaced"),
     "range_reversed": Code(_W, "the annotated offset lies before the onset; the whole clip stands in"),
 }
 

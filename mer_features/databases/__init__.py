@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,18 +12,20 @@ from pathlib import Path
 from mer_features import clips as clip_tables
 from mer_features import files
 from mer_features.clips import Clip
-from mer_features.config import Config, SyntheticDatabase, TableDatabase
+from mer_features.config import Config, OwnerDatabase, SyntheticDatabase, TableDatabase
 from mer_features.databases import table
-from mer_features.databases.table import DatabaseError
+from mer_features.databases.listing import DatabaseError, Listing, Note
 from mer_features.quality import Issue
 
-__all__ = ["DatabaseError", "read", "refresh_sources", "source_table"]
+__all__ = ["DatabaseError", "Listing", "Note", "read", "refresh_sources", "source_table"]
 
 #: Name of the annotation sheet inside an embedded database's root.
 SHEET = "annotations.tsv"
+#: Adapters whose name is no Python name.
+_MODULES = {"4dme": "fourdme"}
 
 
-def read(config: Config, name: str) -> tuple[Clip, ...]:
+def read(config: Config, name: str) -> Listing:
     """All clips of one configured database, source digests and duplicates included.
 
     Raises
@@ -33,20 +36,25 @@ def read(config: Config, name: str) -> tuple[Clip, ...]:
     root = config.database_root(name)
     if not root.is_dir():
         raise DatabaseError(f"databases.{name}.root: {root} is not a folder; expected the database's files there")
-    found = table.read(name, root, _sheet(config, name, root))
-    if not found:
-        raise DatabaseError(f"databases.{name}: no clip listed in {_sheet(config, name, root)}")
-    return _reject_duplicates(replace(clip, digest=_digest(Path(clip.source))) for clip in found)
+    found = _listing(config, name, root)
+    if not found.clips:
+        raise DatabaseError(f"databases.{name}: no clip is listed in {root}")
+    clips = _reject_duplicates(replace(clip, digest=_digest(Path(clip.source))) for clip in found.clips)
+    return replace(found, clips=clips)
 
 
-def _sheet(config: Config, name: str, root: Path) -> Path:
+def _listing(config: Config, name: str, root: Path) -> Listing:
     database = config.databases[name]
     match database:
         case SyntheticDatabase():
-            return root / SHEET
+            return table.read(name, root, root / SHEET)
         case TableDatabase():
-            return root / database.table
-    raise DatabaseError(f"databases.{name}: no adapter {database!r}")
+            return table.read(name, root, root / database.table)
+        case OwnerDatabase():
+            module = importlib.import_module(
+                f"mer_features.databases.{_MODULES.get(database.adapter, database.adapter)}"
+            )
+            return module.read(name, root, database)
 
 
 def _digest(source: Path) -> str:
@@ -95,6 +103,6 @@ def refresh_sources(config: Config) -> None:
         path = source_table(name)
         if isinstance(database, SyntheticDatabase) and not path.exists():
             continue
-        text = clip_tables.dumps(read(config, name))
+        text = clip_tables.dumps(read(config, name).clips)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             files.write_text(path, text)

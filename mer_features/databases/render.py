@@ -36,7 +36,7 @@ def render(  # the rule's parameters, one for one
     config = Config.model_validate(
         {"databases": {name: {"adapter": "synthetic", "root": root, "preset": preset, "seed": seed}}}
     )
-    write_text(table, clip_tables.dumps(databases.read(config, name)))
+    write_text(table, clip_tables.dumps(databases.read(config, name).clips))
 
 
 def _claim(root: Path, stamp: str) -> None:

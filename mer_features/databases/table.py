@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mer_features.clips import Clip
+from mer_features.databases.listing import DatabaseError, Listing
 from mer_features.quality import Issue
 
 REQUIRED = ("subject", "path")
@@ -20,11 +21,7 @@ OPTIONAL = ("clip", "first", "onset", "apex", "offset", "last", "fps", "emotion"
 _FRAME_NUMBERS = ("first", "onset", "apex", "offset", "last")
 
 
-class DatabaseError(ValueError):
-    """A database that cannot be read at all; the message says what was expected and where."""
-
-
-def read(name: str, root: Path, table: Path) -> list[Clip]:
+def read(name: str, root: Path, table: Path) -> Listing:
     """Clips of a table, in its order, with what is wrong with each line as issues.
 
     Parameters
@@ -41,7 +38,7 @@ def read(name: str, root: Path, table: Path) -> list[Clip]:
     DatabaseError
         If the table is missing, empty or lacks a needed column.
     """
-    return [_clip(name, root, row) for row in _rows(table)]
+    return Listing(tuple(_clip(name, root, row) for row in _rows(table)))
 
 
 def _rows(table: Path) -> Iterator[dict[str, str]]:

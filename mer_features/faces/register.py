@@ -90,25 +90,62 @@ class Registrar:
     def __init__(self, reference: np.ndarray, landmarks: np.ndarray, method: Literal["lk", "ecc"]) -> None:
         self._method = method
         self._eye_px = float(np.hypot(*_eye_vector(landmarks)))
-        self._window = _Window.around(landmarks, self._eye_px)
+        low = np.floor(landmarks.min(axis=0) - [0.3 * self._eye_px, 0.9 * self._eye_px])
+        high = np.ceil(landmarks.max(axis=0) + 0.3 * self._eye_px)
+        self._size = (int(high[0] - low[0]), int(high[1] - low[1]))
+        self._home = _shift(low)
         self._previous = align.identity()
-        self._reference = self._normalised(reference, self._window)
-        self._points = _features(
-            self._reference, rigid_mask(self._reference.shape, landmarks - self._window.origin), self._eye_px
-        )
+        self._reference = self._look(reference, self._home)
+        self._points = _features(self._reference, rigid_mask(self._reference.shape, landmarks - low), self._eye_px)
 
     def register(self, image: np.ndarray) -> Motion:
         """Motion from the reference to ``image``, shape (H, W, C), uint8."""
-        window = self._window.moved(self._previous)
-        frame = self._normalised(image, window)
-        start = _between(self._previous, self._window, window)
+        motion = self._register_from(self._previous, image)
+        if motion.reliable and _turned(align.compose(motion.matrix, align.invert(self._previous))):
+            motion = self._register_from(motion.matrix, image)
+        if motion.reliable:
+            self._previous = motion.matrix
+        return motion
+
+    def _register_from(self, guess: np.ndarray, image: np.ndarray) -> Motion:
+        view = self._follow(guess)
+        frame = self._look(image, view)
+        start = align.compose(align.invert(view), align.compose(guess, self._home))
         fit = self._fit(frame, start, _NEAR) or self._fit(frame, start, _FAR)
         if fit is None:
             return Motion(self._previous, float("nan"), reliable=False)
         inner = self._correlate(frame, fit) if self._method == "ecc" else fit.matrix
         residual = np.median(np.hypot(*(align.apply(inner, fit.source) - fit.target).T))
-        self._previous = _between(inner, self._window.opposite(), window.opposite())
-        return Motion(self._previous, float(residual), reliable=True)
+        matrix = align.compose(view, align.compose(inner, align.invert(self._home)))
+        return Motion(matrix, float(residual), reliable=True)
+
+    def _follow(self, motion: np.ndarray) -> np.ndarray:
+        """Window pixels to frame pixels: by whole pixels, which resamples nothing, unless the head has turned.
+
+        The points are compared without turning them, so a turn has to be taken out before.
+        """
+        if _turned(motion):
+            return align.compose(motion, self._home)
+        centre = self._home[:, 2] + np.array(self._size) / 2
+        return _shift(self._home[:, 2] + np.rint(align.apply(motion, centre) - centre))
+
+    def _look(self, image: np.ndarray, view: np.ndarray) -> np.ndarray:
+        """Grey window (height, width) uint8 without its local mean and at a fixed contrast.
+
+        So neither flicker nor shading passes for motion. The frame's border is repeated outside it.
+        """
+        grey = cv2.warpAffine(
+            levels(image),
+            view,
+            self._size,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        side = int(self._eye_px / 2) | 1
+        mean = cv2.blur(grey, (side, side))
+        contrast = cv2.norm(grey, mean, cv2.NORM_L1) / grey.size
+        gain = 24 / max(contrast, 0.5)
+        return cv2.addWeighted(grey, gain, mean, -gain, 128)
 
     def _fit(self, frame: np.ndarray, start: np.ndarray, halvings: int) -> _Fit | None:
         """The motion of the points; None if too few were found or they do not move as one."""
@@ -119,15 +156,6 @@ class Registrar:
         matrix, rigid = robust_similarity(source, target)
         left = float(np.median(np.hypot(*(align.apply(matrix, source) - target).T)))
         return _Fit(matrix, source, target, rigid) if left <= _MOST_LEFT * self._eye_px else None
-
-    def _normalised(self, image: np.ndarray, window: _Window) -> np.ndarray:
-        """Grey window without its local mean and at a fixed contrast: flicker and shading drop out."""
-        grey = levels(window.cut(image))
-        side = int(self._eye_px / 2) | 1
-        mean = cv2.blur(grey, (side, side))
-        contrast = cv2.norm(grey, mean, cv2.NORM_L1) / grey.size
-        gain = 24 / max(contrast, 0.5)
-        return cv2.addWeighted(grey, gain, mean, -gain, 128)
 
     def _track(self, frame: np.ndarray, start: np.ndarray, halvings: int) -> tuple[np.ndarray, np.ndarray]:
         """Where the reference's points lie in ``frame``, and those points; both (N, 2), lost ones left out."""
@@ -261,45 +289,10 @@ def _half(image: np.ndarray) -> np.ndarray:
     return cv2.resize(even, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
-@dataclass(frozen=True)
-class _Window:
-    """The part of a frame around the head: whole pixels, of the same size in every frame."""
-
-    origin: np.ndarray  # (2,) x, y
-    width: int
-    height: int
-
-    @classmethod
-    def around(cls, landmarks: np.ndarray, eye_px: float) -> _Window:
-        low = np.floor(landmarks.min(axis=0) - [0.3 * eye_px, 0.9 * eye_px]).astype(int)
-        high = np.ceil(landmarks.max(axis=0) + 0.3 * eye_px).astype(int)
-        return cls(low, *(int(side) for side in high - low))
-
-    def moved(self, motion: np.ndarray) -> _Window:
-        """The window that follows the head, in whole pixels."""
-        centre = self.origin + np.array([self.width, self.height]) / 2
-        shift = np.rint(align.apply(motion, centre) - centre).astype(int)
-        return _Window(self.origin + shift, self.width, self.height)
-
-    def opposite(self) -> _Window:
-        return _Window(-self.origin, self.width, self.height)
-
-    def cut(self, image: np.ndarray) -> np.ndarray:
-        """The window's pixels (height, width, C); the border is repeated outside the frame."""
-        far = self.origin + np.array([self.width, self.height])
-        limit = np.array([image.shape[1], image.shape[0]])
-        low, high = np.clip(self.origin, 0, limit - 1), np.clip(far, 1, limit)
-        high = np.maximum(high, low + 1)
-        part = image[low[1] : high[1], low[0] : high[0]]
-        left, top = np.clip(low - self.origin, 0, [self.width - 1, self.height - 1])
-        right, bottom = self.width - left - part.shape[1], self.height - top - part.shape[0]
-        if not (left or top or right or bottom):
-            return part
-        return cv2.copyMakeBorder(part, top, max(bottom, 0), left, max(right, 0), cv2.BORDER_REPLICATE)
+def _shift(by: np.ndarray) -> np.ndarray:
+    return np.column_stack([np.eye(2), by])
 
 
-def _between(motion: np.ndarray, source: _Window, target: _Window) -> np.ndarray:
-    """A motion of frame pixels as one from pixels of the window ``source`` to those of ``target``."""
-    shifted = motion.copy()
-    shifted[:, 2] += motion[:, :2] @ source.origin - target.origin
-    return shifted
+def _turned(motion: np.ndarray) -> bool:
+    """Whether a motion turns by about a degree, or scales by more than a per cent."""
+    return bool(np.abs(motion[:, :2] - np.eye(2)).max() > 0.015)

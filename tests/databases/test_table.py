@@ -24,13 +24,13 @@ def _table(root: Path, text: str) -> Path:
 
 
 def _codes(root: Path, text: str) -> dict[str, list[str]]:
-    clips = table.read("db", root, _table(root, text))
+    clips = table.read("db", root, _table(root, text)).clips
     return {clip.clip_id: [issue.code for issue in clip.issues] for clip in clips}
 
 
 def test_columns_in_any_order_and_comma_or_tab(root: Path):
-    tab = table.read("db", root, _table(root, "path\tsubject\tapex\tfps\temotion\ns1/a\ts1\t5\t29.97\tHappiness\n"))
-    comma = table.read("db", root, _table(root, "Subject, path,apex,fps,emotion\ns1,s1/a,5,29.97,Happiness\n"))
+    tab = table.read("db", root, _table(root, "path\tsubject\tapex\tfps\temotion\ns1/a\ts1\t5\t29.97\tHappiness\n")).clips
+    comma = table.read("db", root, _table(root, "Subject, path,apex,fps,emotion\ns1,s1/a,5,29.97,Happiness\n")).clips
     assert tab == comma
     assert (tab[0].clip_id, tab[0].apex, tab[0].fps, tab[0].emotion) == ("s1/a", 5, 29.97, "happiness")
     assert tab[0].onset is None
@@ -99,14 +99,14 @@ def _config(root: Path):
 
 def test_duplicates_keep_the_first_and_reject_the_second(root: Path):
     _table(root, "subject\tpath\ns1\ts1/a\ns1\ts1/a\n")
-    clips = databases.read(_config(root), "db")
+    clips = databases.read(_config(root), "db").clips
     assert [quality.status(clip.issues) for clip in clips] == ["ok", "rejected"]
     assert len({clip.clip_id for clip in clips}) == 2
 
 
 def test_missing_root_and_empty_table_name_the_place(root: Path):
     _table(root, "subject\tpath\n")
-    with pytest.raises(DatabaseError, match="no clip listed"):
+    with pytest.raises(DatabaseError, match="no clip is listed"):
         databases.read(_config(root), "db")
     with pytest.raises(DatabaseError, match=r"nowhere.*not a folder"):
         databases.read(_config(root / "nowhere"), "db")

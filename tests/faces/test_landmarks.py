@@ -19,7 +19,9 @@ def eye_centres(points):
 
 
 def test_eyes_lie_where_another_detector_sees_them(points, eyes):
-    assert np.abs(eye_centres(points) - eyes).max() < 6  # 6 % of their distance; that one answers in whole pixels of a smaller picture
+    assert (
+        np.abs(eye_centres(points) - eyes).max() < 6
+    )  # 6 % of their distance; that one answers in whole pixels of a smaller picture
 
 
 def test_order_is_that_of_300w(points):

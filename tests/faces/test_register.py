@@ -72,9 +72,7 @@ def test_expressions_hardly_leak_into_the_motion(portrait, onset, points, expres
     true = portrait.rigid(0.4, x=1.3, y=-0.7)
     image = portrait.frame(true, expression(points), noise=2)
     motion = Registrar(onset, points, "lk").register(image)
-    everything = portrait.place(np.random.default_rng(0).uniform([185, 75], [265, 170], (50, 2)))
-    moved = np.hypot(*expression(points)(everything).T).mean()
-    assert moved > 0.2
+    assert np.hypot(*expression(points)(points).T).max() > 0.5
     assert error_px(motion.matrix, true, points) < 0.06
 
 
