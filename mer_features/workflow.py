@@ -16,7 +16,7 @@ from mer_features.config import Config, Stage, SyntheticDatabase
 _CODE = {
     "synth": ("mer_features.databases.synthetic",),
     "ingest": ("mer_features.databases",),
-    "cache": ("mer_features.cache",),
+    "cache": ("mer_features.cache.writer",),
     "protocol": ("mer_features.protocols",),
     "evaluate": ("mer_features.metrics", "mer_features.training", "mer_features.explain"),
     "assess": ("mer_features.assess",),

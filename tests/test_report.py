@@ -294,6 +294,12 @@ def test_clips_left_out_by_a_protocol_are_counted(tmp_path: Path):
     assert out.words == [("demo", "others", 1), ("demo", "surprise", 1)]
 
 
+def test_only_systems_compete_for_the_headline(page: str, tmp_path: Path):
+    assert data.read_run("three", "x", _metrics(tmp_path, "x")).kind is data.Kind.SYSTEM
+    assert data.read_run("three", "x", _metrics(tmp_path, "x", shuffled=True)).kind is data.Kind.CONTROL
+    assert "0.583 highest UF1 of a system mine, measured on: synthetic" in Page(page).text
+
+
 def test_guessing_gives_one_third_of_three_equal_classes():
     assert results.guessing([5, 5, 5]) == pytest.approx({"uf1": 1 / 3, "uar": 1 / 3, "accuracy": 1 / 3})
     # Two classes of 30 and 10: F1 2 * 15 / (30 + 20) and 2 * 5 / (10 + 20).

@@ -46,7 +46,7 @@ def _clips(features: Features) -> list[str]:
 
 
 def _problems(features: Features) -> list[str]:
-    codes = Counter(issue.code for clip in features.clips for issue in clip.issues)
+    codes = Counter(code for clip in features.clips for code in clip.codes)
     warnings = [f"warnings: {_counts(codes)}"] if codes else []
     return warnings + [f"rejected {item.clip_id}: {item.code} {item.detail}".rstrip() for item in features.rejected]
 

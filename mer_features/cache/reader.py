@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -46,8 +47,13 @@ class ClipRow:
 
     @property
     def issues(self) -> tuple[Issue, ...]:
-        """What was found wrong with the clip."""
+        """What was found wrong with the clip; raises ``ValueError`` for a code this package does not know yet."""
         return quality.loads(self.quality_text)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Codes of the issues, known to this package or not."""
+        return tuple(item["code"] for item in json.loads(self.quality_text))
 
 
 @dataclass(frozen=True)

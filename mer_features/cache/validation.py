@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 from mer_features.cache.links import check_link, check_storage, open_object
 from mer_features.cache.reader import dimension_names, is_bare_dimension, open_file
 from mer_features.cache.schema import GROUPS, VARIABLE_ATTRIBUTES, CacheError, Group, Variable
-from mer_features.quality import CODES
 
 
 def validate(path: Path | str) -> list[str]:
@@ -129,18 +129,19 @@ def _check_attribute(dataset: h5py.Dataset, where: str, name: str, expected: Any
         if name not in VARIABLE_ATTRIBUTES:  # those were looked for already
             yield f"{where}: attribute {name} is missing"
         return
-    old, new = _items(dataset.attrs[name]), _items(expected)
-    # Flags are appended to, so an older file holds the first of them.
-    if old != (new[: len(old)] if name.startswith("flag_") else new):
-        yield f"{where}: attribute {name} is {_brief(old)}, expected {_brief(new)}"
+    found, wanted = _items(dataset.attrs[name]), _items(expected)
+    if name.startswith("flag_"):
+        # Flags are only ever appended: an older file holds the first of them, a newer one more.
+        found, wanted = found[: len(wanted)], wanted[: len(found)]
+    for place, (old, new) in enumerate(zip_longest(found, wanted)):
+        if old != new:
+            entry = f" entry {place}" if place else ""
+            yield f"{where}: attribute {name}{entry} is {old}, expected {new}"
+            return
 
 
 def _items(value: Any) -> list[Any]:
     return value.split() if isinstance(value, str) else np.ravel(value).tolist()
-
-
-def _brief(items: list[Any]) -> str:
-    return " ".join(map(str, items[:4])) + (" ..." if len(items) > 4 else "")
 
 
 def _type_name(dataset: h5py.Dataset) -> str:
@@ -165,8 +166,8 @@ def _check_values(file: h5py.File) -> Iterator[str]:
     numbers = file["faces/keyframe_number"][()]
     if out := _clips(texts["clip_id"], ~(numbers == root["apex"][:, None]).any(axis=1)):
         yield f"/faces/keyframe_number: lacks the apex in {out}"
-    if codes := set(file["rejected/code"].asstr()[()].tolist()) - CODES.keys():
-        yield f"/rejected/code: {sorted(codes)} are not codes of this version"
+    if codes := set(file["rejected/code"].asstr()[()].tolist()) - set(file["quality"].attrs["flag_meanings"].split()):
+        yield f"/rejected/code: {sorted(codes)} are not among the flag_meanings of quality"
 
 
 def _clips(names: list[str], wrong: np.ndarray) -> str:

@@ -21,6 +21,7 @@ from mer_features.grey import levels
 JAW = slice(0, 17)
 BROWS = slice(17, 27)
 LEFT_BROW, RIGHT_BROW = slice(17, 22), slice(22, 27)
+NOSTRILS = slice(31, 36)
 NOSE_BASE = 33
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)
 MOUTH = slice(48, 68)

@@ -24,7 +24,7 @@ from mer_features.faces import align
 from mer_features.faces import landmarks as lm
 from mer_features.grey import levels
 
-_POINTS = 64
+_POINTS = 80
 _WINDOW_PX = 21
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.005)
 
@@ -41,7 +41,7 @@ _FEWEST_SHARE = 0.4
 _MOST_LEFT = 0.04
 
 # Rounds of the robust fit, and the smallest distance it tells apart: what Lucas-Kanade reaches at usual noise.
-_ROUNDS_L1, _ROUNDS_TUKEY = 6, 6
+_ROUNDS_L1, _ROUNDS_TUKEY = 4, 4
 _FLOOR_PX = 0.02
 
 _COMPLEX = np.array([1, 1j])
@@ -184,7 +184,7 @@ class Registrar:
         mask = np.zeros(self._reference.shape, np.uint8)
         rigid = fit.source[fit.rigid]
         for x, y in np.rint(rigid).astype(int):
-            cv2.circle(mask, (int(x), int(y)), int(0.1 * self._eye_px), 255, thickness=-1)
+            cv2.circle(mask, (int(x), int(y)), int(0.15 * self._eye_px), 255, thickness=-1)
         halve = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]])
         guess = align.compose(halve, align.compose(fit.matrix, align.invert(halve)))
         small = _half(frame)
@@ -196,7 +196,9 @@ class Registrar:
         except cv2.error:  # it did not converge
             return fit.matrix
         affine = align.compose(align.invert(halve), align.compose(matrix.astype(np.float64), halve))
-        return align.similarity(rigid, align.apply(affine, rigid))
+        found = align.apply(affine, rigid)
+        astray = np.hypot(*(found - fit.target[fit.rigid]).T).mean() > _MOST_LEFT * self._eye_px
+        return fit.matrix if astray else align.similarity(rigid, found)
 
 
 def robust_similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -237,7 +239,7 @@ def rigid_mask(shape: tuple[int, ...], landmarks: np.ndarray) -> np.ndarray:
     """Where to look for points that follow the head: the face up to the hair, without its most mobile parts.
 
     Every part of a face moves in some expression, so the mask leaves out what moves in many or without one (eyes,
-    brows, mouth, chin) and spreads wide enough that what is still outnumbers what is not.
+    brows, nostrils, mouth, chin) and spreads wide enough that what is still outnumbers what is not.
 
     Parameters
     ----------
@@ -259,7 +261,8 @@ def rigid_mask(shape: tuple[int, ...], landmarks: np.ndarray) -> np.ndarray:
     for part in (lm.LEFT_EYE, lm.RIGHT_EYE):
         _fill(mask, landmarks[part], 0, grow=0.14 * eye_px)
     for part in (lm.LEFT_BROW, lm.RIGHT_BROW):
-        _fill(mask, landmarks[part], 0, grow=0.10 * eye_px)
+        _fill(mask, landmarks[part], 0, grow=0.20 * eye_px)
+    _fill(mask, landmarks[lm.NOSTRILS], 0, grow=0.10 * eye_px)
     _fill(mask, landmarks[lm.MOUTH], 0, grow=0.12 * eye_px)
     _fill(mask, np.concatenate([landmarks[lm.CHIN - 2 : lm.CHIN + 3], landmarks[lm.LOWER_LIP]]), 0, grow=0.05 * eye_px)
     return mask
@@ -294,5 +297,5 @@ def _shift(by: np.ndarray) -> np.ndarray:
 
 
 def _turned(motion: np.ndarray) -> bool:
-    """Whether a motion turns by about a degree, or scales by more than a per cent."""
-    return bool(np.abs(motion[:, :2] - np.eye(2)).max() > 0.015)
+    """Whether a motion turns by more than about half a degree or scales by more than about a per cent."""
+    return bool(np.abs(motion[:, :2] - np.eye(2)).max() > 0.008)

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from mer_features import __version__
-from mer_features.report.data import Database, Run
+from mer_features.report.data import Database, Kind, Run
 
 #: Distributions whose release can change a figure on the page.
 LIBRARIES = (
@@ -96,13 +96,14 @@ def _cards(databases: Sequence[Database], runs: Sequence[Run]) -> list[Card]:
         Card(str(used), "used", f"{flagged} of them flagged"),
         Card(str(rejected), "rejected", "reasons below" if rejected else "nothing was left out"),
     ]
-    competing = [run for run in runs if not run.shuffled]
-    if competing:
+    if competing := [run for run in runs if run.kind is Kind.SYSTEM]:
         best = max(competing, key=lambda run: run.scores["uf1"].mean)
         score = best.scores["uf1"]
         trained = _count(len({run.protocol for run in runs}), "protocol")
         cards.append(Card(str(len(runs)), "runs evaluated", f"under {trained}"))
-        cards.append(Card(f"{score.mean:.3f}", "highest UF1", f"{best.name}, measured on: {best.measured_on}"))
+        cards.append(
+            Card(f"{score.mean:.3f}", "highest UF1 of a system", f"{best.name}, measured on: {best.measured_on}")
+        )
     return cards
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,14 @@ class Score:
     high: float
 
 
+class Kind(StrEnum):
+    """What a run is for; in the order in which runs are listed."""
+
+    SYSTEM = "system"
+    YARDSTICK = "linear yardstick"
+    CONTROL = "control: shuffled labels"
+
+
 @dataclass(frozen=True)
 class Run:
     """One system under one protocol."""
@@ -61,6 +70,11 @@ class Run:
     seeds: tuple[Mapping[str, Any], ...]
     confusion: np.ndarray  # (K, K) int, truth by prediction, summed over seeds
     shuffled: bool
+
+    @property
+    def kind(self) -> Kind:
+        """What the run is for."""
+        return Kind.CONTROL if self.shuffled else Kind.YARDSTICK if self.system == "linear" else Kind.SYSTEM
 
 
 METRICS = ("uf1", "uar", "accuracy")

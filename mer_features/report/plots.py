@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 #: Okabe and Ito's colours, told apart by colour-blind readers; shapes repeat the distinction.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F6A00", "#555555")
@@ -89,6 +90,7 @@ def _draw_curves(axis: Axes, clip: ClipCurves, colours: Mapping[str, str]) -> No
     axis.set_title(clip.title)
     axis.set_ylim(-0.05, 1.12)
     axis.set_yticks([0, 1])
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.grid(visible=True, axis="x")
     axis.set_xlabel("frame", fontsize=7.5)
 

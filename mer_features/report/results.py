@@ -12,7 +12,7 @@ import numpy as np
 from mer_features import metrics
 from mer_features.protocols import FoldTable
 from mer_features.report import paper_figures, plots
-from mer_features.report.data import Embedding, Run, Score
+from mer_features.report.data import Embedding, Kind, Run, Score
 from mer_features.report.inline import Picture, svg
 from mer_features.report.paper_figures import Printed
 from mer_features.systems import recipes
@@ -23,7 +23,7 @@ class Line:
     """One system in the table of a protocol."""
 
     name: str
-    kind: str
+    kind: Kind
     scores: Mapping[str, Score]
     seeds: int
     differs: str  # from the paper's recipe
@@ -102,7 +102,7 @@ def build(name: str, table: FoldTable, runs: Sequence[Run], embeddings: Mapping[
     embeddings
         Projections by name of the run, for those that have one.
     """
-    runs = sorted(runs, key=lambda run: (_kind_order(run), -run.scores["uf1"].mean))
+    runs = sorted(runs, key=lambda run: (list(Kind).index(run.kind), -run.scores["uf1"].mean))
     counted = table.counts()
     chance = guessing([sum(counts[label] for counts in counted.values()) for label in table.classes])
     return Results(
@@ -128,24 +128,18 @@ def guessing(clips: Sequence[int]) -> dict[str, float]:
 
 
 _CHARTS = (("uf1", "unweighted F1 (UF1)"), ("uar", "unweighted average recall (UAR)"))
-_KINDS = ("system", "linear yardstick", "control: shuffled labels")
-
-
-def _kind_order(run: Run) -> int:
-    return 2 if run.shuffled else 1 if run.system == "linear" else 0
 
 
 def _line(run: Run) -> Line:
-    order = _kind_order(run)
     return Line(
         name=run.name,
-        kind=_KINDS[order],
+        kind=run.kind,
         scores=run.scores,
         seeds=len(run.seeds),
         differs=_differences(run),
         measured_on=run.measured_on,
         printed=None if run.shuffled else paper_figures.printed(run.system, run.recipe),
-        muted=order > 0,
+        muted=run.kind is not Kind.SYSTEM,
     )
 
 
@@ -159,7 +153,7 @@ def _differences(run: Run) -> str:
 def _bar(run: Run, metric: str) -> plots.Bar:
     score = run.scores[metric]
     values = [float(seed[metric]) for seed in run.seeds]
-    return plots.Bar(run.name, score.mean, score.low, score.high, values, muted=_kind_order(run) > 0)
+    return plots.Bar(run.name, score.mean, score.low, score.high, values, muted=run.kind is not Kind.SYSTEM)
 
 
 def _chart(runs: Sequence[Run], metric: str, label: str, chance: float) -> Picture:

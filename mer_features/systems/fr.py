@@ -249,7 +249,6 @@ class FRSystem:
             # Lightning's advice on loggers, workers and devices is not for a loop over in-memory folds.
             warnings.filterwarnings("ignore", module="lightning")
             _trainer(self._recipe.epochs, self._device).fit(self._module, batches)
-        self._module.net.eval()
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities, (N, K) float32, rows sum to 1."""
@@ -268,11 +267,10 @@ class FRSystem:
     def load(self, path: Path) -> None:
         """Take the weights of a file of :meth:`save`; nothing in it is executed."""
         self._module.net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        self._module.net.eval()
 
     def _run(self, features: np.ndarray) -> Output:
         with torch.inference_mode():
-            return self._module.net.cpu()(torch.from_numpy(features))
+            return self._module.net.cpu().eval()(torch.from_numpy(features))
 
 
 def _trainer(epochs: int, device: str) -> lightning.Trainer:

@@ -136,7 +136,10 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
     "other scale": (_attribute("flow/u", "scale_factor", np.float32(0.5)), "/flow/u: attribute scale_factor is 0.5"),
     "other units": (_attribute("flow/u", "units", "mm"), "/flow/u: attribute units is mm, expected pixel"),
     "no fill": (_attribute("spotting/curve", "_FillValue"), "/spotting/curve: attribute _FillValue is missing"),
-    "flags": (_attribute("quality", "flag_meanings", "a b"), "/quality: attribute flag_meanings is a b, expected"),
+    "flags": (
+        _attribute("quality", "flag_meanings", "a b"),
+        "/quality: attribute flag_meanings is a, expected source_missing",
+    ),
     "undescribed": (_undescribed, "/extra/numbers: attribute long_name is missing"),
     "soft link": (_soft_link, "/flow/extra: a SoftLink"),
     "external link": (_external_link, "/flow/u: a ExternalLink"),
@@ -152,7 +155,7 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
     "apex": (_write("apex", 0, 99), "/apex: outside onset..offset in s1/happy"),
     "flag unknown": (_write("quality", 1, 1 << 50), "/quality: flags without a meaning in s1/startled"),
     "keyframes": (_write("faces/keyframe_number", 2, [5] * 5), "/faces/keyframe_number: lacks the apex in s2/short"),
-    "code": (_write("rejected/code", 0, "bad luck"), "/rejected/code: ['bad luck'] are not codes"),
+    "code": (_write("rejected/code", 0, "bad luck"), "/rejected/code: ['bad luck'] are not among the flag_meanings"),
 }
 
 
@@ -172,6 +175,25 @@ def test_older_files_hold_the_first_of_the_flags(scratch: Path):
         quality["flag_masks"] = quality["flag_masks"][:20]
         quality["flag_meanings"] = " ".join(quality["flag_meanings"].split()[:20])
     assert cache.validate(scratch) == []
+
+
+def test_newer_files_may_hold_more_flags(scratch: Path):
+    with h5py.File(scratch, "r+") as file:
+        quality = file["quality"].attrs
+        quality["flag_masks"] = [*quality["flag_masks"], 1 << 60]
+        quality["flag_meanings"] += " too_dark"
+        file["quality"][1] = 1 << 60
+        file["quality_text"][1] = '[{"code": "too_dark", "detail": ""}]'
+        file["rejected/code"][0] = "too_dark"
+    assert cache.validate(scratch) == []
+    assert "warnings: 1 onset_missing, 1 too_dark" in cache.describe(scratch)
+
+
+def test_a_code_put_among_the_others_is_found(scratch: Path):
+    with h5py.File(scratch, "r+") as file:
+        words = file["quality"].attrs["flag_meanings"].split()
+        file["quality"].attrs["flag_meanings"] = " ".join([*words[:3], "intruder", *words[3:-1]])
+    assert cache.validate(scratch) == ["/quality: attribute flag_meanings entry 3 is intruder, expected few_frames"]
 
 
 def test_no_other_file_is_opened(scratch: Path, tmp_path: Path):

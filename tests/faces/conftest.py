@@ -32,7 +32,7 @@ class Portrait:
         """Motion (2, 3): turn and scale about the point between the eyes, then a shift in pixels."""
         turn = scale * np.exp(1j * np.deg2rad(turn_deg))
         linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
-        return np.column_stack([linear, self._middle + [x, y] - linear @ self._middle])
+        return np.column_stack([linear, self._middle + np.array([x, y]) - linear @ self._middle])
 
     def frame(
         self,

@@ -64,7 +64,7 @@ def test_drift_is_followed(portrait, onset, points, method):
         motion = registrar.register(portrait.frame(true, noise=2, seed=int(100 * step)))
         assert motion.reliable
         errors.append(error_px(motion.matrix, true, points))
-    assert np.mean(errors) < {"lk": 0.03, "ecc": 0.06}[method]
+    assert np.mean(errors) < {"lk": 0.03, "ecc": 0.08}[method]
 
 
 @pytest.mark.parametrize("expression", [smile, blink_and_frown])
@@ -154,6 +154,7 @@ def test_mask_leaves_out_what_moves_most(points):
     inside = lambda where: mask[tuple(np.rint(where).astype(int).T[::-1])]  # noqa: E731
     assert not inside(eyes).any()
     assert not inside(mouth).any()
-    assert not inside(points[17:27]).any()
+    assert not inside(points[17:27]).any()  # brows
+    assert not inside(points[31:36]).any()  # nostrils
     assert inside(points[28:30]).all()  # bridge of the nose
     assert inside((points[[1, 15]] + points[[31, 35]]) / 2).all()  # cheeks

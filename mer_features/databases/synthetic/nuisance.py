@@ -12,34 +12,34 @@ from mer_features.databases.synthetic.presets import Nuisance
 
 @dataclass(frozen=True)
 class Lighting:
-    """Brightness of each frame: image * (gain + slope_x * x + slope_y * y) + offset, x and y in -1..1 over the frame.
+    """Brightness of each frame: image * lamp + offset.
 
-    All (T,), float64; gain about 1, offset in grey levels.
+    ``lamp`` holds one row a frame of the factors of 1, x, y, x², xy and y² (x and y in -1..1 over the frame), shape
+    (T, 6), about (1, 0, 0, 0, 0, 0); ``offset`` the black level, shape (T,), grey levels.
     """
 
-    gain: np.ndarray
-    slope_x: np.ndarray
-    slope_y: np.ndarray
+    lamp: np.ndarray
     offset: np.ndarray
 
     @classmethod
     def draw(cls, nuisance: Nuisance, frames: int, fps: float, random: np.random.Generator) -> Lighting:
         """One clip's light: slow wandering, and a faster flicker of a third of its size."""
-        flicker, gradient = random.uniform(*nuisance.flicker), random.uniform(*nuisance.gradient)
-        offset = random.uniform(*nuisance.offset_levels)
-        slow = wander(frames, fps, 0.12, random) + 0.33 * random.standard_normal(frames)
-        return cls(
-            1 + random.normal(scale=0.03) + flicker * slow,
-            gradient * (wander(frames, fps, 0.15, random) + random.normal()),
-            gradient * (wander(frames, fps, 0.15, random) + random.normal()),
-            offset * wander(frames, fps, 0.1, random),
+        flicker, gradient, uneven, offset = (
+            random.uniform(*limits)
+            for limits in (nuisance.flicker, nuisance.gradient, nuisance.uneven, nuisance.offset_levels)
         )
+        steady = 1 + random.normal(scale=0.03)
+        gain = steady + flicker * (wander(frames, fps, 0.12, random) + 0.33 * random.standard_normal(frames))
+        slopes = [gradient * (wander(frames, fps, 0.15, random) + random.normal()) for _ in range(2)]
+        curves = [uneven * wander(frames, fps, 0.15, random) for _ in range(3)]
+        return cls(np.column_stack([gain, *slopes, *curves]), offset * wander(frames, fps, 0.1, random))
 
     def apply(self, planes: np.ndarray, frame: int) -> np.ndarray:
         """A frame (C, H, W) float32 under the light of that moment."""
-        x = np.linspace(-1, 1, planes.shape[2], dtype=np.float32) * np.float32(self.slope_x[frame])
-        y = np.linspace(-1, 1, planes.shape[1], dtype=np.float32) * np.float32(self.slope_y[frame])
-        lit = planes * ((y + np.float32(self.gain[frame]))[:, None] + x)
+        x = np.linspace(-1, 1, planes.shape[2], dtype=np.float32)
+        y = np.linspace(-1, 1, planes.shape[1], dtype=np.float32)[:, None]
+        one, along_x, along_y, bend_x, twist, bend_y = self.lamp[frame].astype(np.float32)
+        lit = planes * ((one + along_x * x + bend_x * x**2) + (along_y * y + bend_y * y**2) + twist * y * x)
         lit += np.float32(self.offset[frame])
         return lit
 

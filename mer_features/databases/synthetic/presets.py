@@ -28,12 +28,13 @@ class Nuisance:
     tremor_px: float = 0.03  # frame-to-frame jitter of the head
     flicker: tuple[float, float] = (0.005, 0.03)  # rms change of the lamp's brightness, fraction
     gradient: tuple[float, float] = (0.005, 0.02)  # rms change of the light's fall-off across the frame, fraction
+    uneven: tuple[float, float] = (0.01, 0.05)  # rms change of the curvature of the light across the frame, fraction
     offset_levels: tuple[float, float] = (0.0, 2.0)  # rms change of the black level, grey levels
-    read_noise: float = 1.0  # sensor noise that does not depend on the signal, grey levels
-    shot_noise: float = 0.012  # sensor noise variance per grey level of signal, levels²/level
+    read_noise: float = 1.2  # sensor noise that does not depend on the signal, grey levels
+    shot_noise: float = 0.016  # sensor noise variance per grey level of signal, levels²/level
     blink_rate: float = 0.25  # fraction of clips with a blink
     rest_px: float = 0.4  # largest AU displacement of the resting face in a clip
-    distractor_rate: float = 0.25  # fraction of clips with one action unit that the emotion does not call for
+    distractor_rate: float = 0.5  # fraction of clips with one action unit that the emotion does not call for
     pose_deg: float = 2.0  # largest head tilt of a clip
     pose_px: float = 6.0  # largest displacement of the head in the frame of a clip
 
@@ -67,7 +68,7 @@ class Preset:
     size: tuple[int, int]  # height, width
     face_px: float
     frames: tuple[int, int]  # fewest and most frames from onset to offset, both included
-    intensity_px: tuple[float, float] = (0.5, 2.0)
+    intensity_px: tuple[float, float] = (0.3, 1.6)
     image_format: Literal["jpg", "png", "bmp"] = "jpg"
     jpeg_quality: int = 95
     annotated_apex: bool = True  # False: the sheet has no apex, as SMIC's
