@@ -12,6 +12,10 @@ from the onset frame, and several are computed in one pass over the frames, one 
     prints the first sum under the root as ``h_1j^i``; read as a square, d is one minus the cosine and 0 for
     equal frames. The boxes come from the onset frame's landmarks and stay where they are, since landmarks
     found anew jitter by as much as a micro-expression moves, and the three histograms are joined end to end.
+``roi_diff``
+    Mean over the same boxes of ``|I(t) - I(onset)|``, each box first brought to the onset frame's light
+    (:mod:`mer_features.light`). Ours: background that shifts behind a registered head and lamps that flicker
+    outweigh a micro-expression in the mean over the crop, and neither reaches these boxes.
 ``midpoint``
     The frame half way between onset and offset, later one of two: no measurement, the control
     (Dual-Inception). Its curve is a tent of height 1.
@@ -25,7 +29,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from mer_features import config
+from mer_features import config, light
 from mer_features.clips import Clip
 from mer_features.config import Spotter
 from mer_features.grey import levels
@@ -81,7 +85,7 @@ def spot_all(
     methods
         Names of the spotters.
     landmarks : ndarray, shape (68, 2), optional
-        x, y in pixels of the onset frame, for ``lbp_roi``. Without them, or with NaN among them, its boxes
+        x, y in pixels of the onset frame, for ``lbp_roi`` and ``roi_diff``. Without them, or with NaN, the boxes
         are the fixed fractions :data:`CANONICAL` of the crop.
     onset, offset
         First and last position considered; the whole clip by default. The onset is the reference and never
@@ -204,8 +208,19 @@ def _measure(
         base = reference.astype(np.float32)
         return lambda grey: float(np.abs(grey - base).mean(dtype=np.float64))
     boxes = roi_boxes(landmarks, reference.shape)
+    if method == "roi_diff":
+        return lambda grey: _difference_in(boxes, reference, grey)
     first = histograms(reference, boxes, radius)
     return lambda grey: _cosine_distance(first, histograms(grey, boxes, radius))
+
+
+def _difference_in(boxes: Sequence[Box], reference: np.ndarray, grey: np.ndarray) -> float:
+    """Mean absolute difference in grey levels over the pixels of the boxes, light matched box by box."""
+    differences = []
+    for top, left, bottom, right in boxes:
+        base, other = reference[top:bottom, left:right], grey[top:bottom, left:right]
+        differences.append(np.abs(light.match_levels(base, other) - base).ravel())
+    return float(np.concatenate(differences).mean(dtype=np.float64))
 
 
 def _cosine_distance(first: np.ndarray, other: np.ndarray) -> float:

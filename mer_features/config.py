@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mer_features.systems import recipes
 
-Spotter = Literal["interframe_diff", "lbp_roi", "midpoint"]
+Spotter = Literal["interframe_diff", "lbp_roi", "roi_diff", "midpoint"]
 FlowMethod = Literal["tvl1", "skimage_tvl1", "farneback", "dis"]
 FlowPair = Literal["onset_apex", "offset_apex"]
 Stage = Literal["faces", "apex", "flow"]
@@ -74,14 +74,16 @@ class Faces(Section):
 class Apex(Section):
     """Apex spotting."""
 
-    policy: Literal["annotated", "interframe_diff", "lbp_roi", "midpoint"] = Field(
+    policy: Literal["annotated", "interframe_diff", "lbp_roi", "roi_diff", "midpoint"] = Field(
         "annotated",
         description="Where the apex comes from; `annotated` takes the sheet's and `fallback` where "
         "the sheet has none or one outside onset..offset.",
     )
-    fallback: Spotter = Field("interframe_diff", description="Spotter used where no annotated apex is usable.")
+    fallback: Spotter = Field(
+        "roi_diff", description="Spotter used where no annotated apex is usable; FR uses `interframe_diff`."
+    )
     spotters: tuple[Spotter, ...] = Field(
-        ("interframe_diff", "lbp_roi", "midpoint"),
+        ("interframe_diff", "lbp_roi", "roi_diff", "midpoint"),
         description="Spotters whose curves are computed and stored.",
     )
     lbp_points: Literal[8] = Field(8, description="LBP neighbours P.")

@@ -43,12 +43,17 @@ def match(reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
     target, source = levels(reference, "reference"), levels(moved, "moved")
     if target.shape != source.shape:
         raise ValueError(f"found {target.shape} and {source.shape}, expected equal shapes")
+    return match_levels(target, source) / 255
+
+
+def match_levels(target: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """:func:`match` for grey levels in [0, 255], (H, W) of equal shape, unchecked; float32."""
     if np.array_equal(target, source):
-        return source.astype(np.float32) / 255
+        return source.astype(np.float32)
     design = _terms(_blocks(source))
     factors = _least_absolute(design, _blocks(target).ravel())
     corrected = (_terms(source) @ factors.astype(np.float32)).reshape(source.shape)
-    return np.clip(corrected, 0, 255) / 255
+    return np.clip(corrected, 0, 255)
 
 
 def _blocks(image: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from mer_features.lbp import Box, histograms
 from mer_features.shards import ClipRecord, ShardReader, ShardWriter
 
 SPOTTERS = get_args(Spotter)
-MEASURED = ("interframe_diff", "lbp_roi")
+MEASURED = ("interframe_diff", "lbp_roi", "roi_diff")
 SIZE = 96
 
 
@@ -288,3 +288,14 @@ def test_stage_reports_a_clip_that_stands_still(tmp_path):
     record = run(tmp_path, still(6), points=np.full((68, 2), np.nan, np.float32))
     assert [issue.code for issue in record.issues] == ["static_clip"]
     assert record.attrs["apex"] == 1
+
+
+def test_roi_diff_sees_neither_a_shifting_background_nor_a_flickering_lamp():
+    frames = moving().astype(float)
+    rng = np.random.default_rng(1)
+    for position in range(1, len(frames)):
+        frames[position, :, :14] = np.roll(frames[position, :, :14], 3 * position, axis=0) * rng.uniform(0.5, 1.5)
+        frames[position] = frames[position] * (1 + 0.01 * position) + 0.5 * position  # brightest at the end
+    frames = np.clip(frames, 0, 255).astype(np.uint8)
+    assert abs(apex.spot(frames, "roi_diff", landmarks()).index - 5) <= 1
+    assert apex.spot(frames, "interframe_diff", landmarks()).index > 8

@@ -115,9 +115,8 @@ class Registrar:
         if fit is None:
             return Motion(self._previous, float("nan"), reliable=False)
         inner = self._correlate(frame, fit) if self._method == "ecc" else fit.matrix
-        residual = np.median(np.hypot(*(align.apply(inner, fit.source) - fit.target).T))
         matrix = align.compose(view, align.compose(inner, align.invert(self._home)))
-        return Motion(matrix, float(residual), reliable=True)
+        return Motion(matrix, _left_px(inner, fit.source, fit.target), reliable=True)
 
     def _follow(self, motion: np.ndarray) -> np.ndarray:
         """Window pixels to frame pixels: by whole pixels, which resamples nothing, unless the head has turned.
@@ -134,13 +133,7 @@ class Registrar:
 
         So neither flicker nor shading passes for motion. The frame's border is repeated outside it.
         """
-        grey = cv2.warpAffine(
-            levels(image),
-            view,
-            self._size,
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+        grey = levels(_cut(image, view, self._size))
         side = int(self._eye_px / 2) | 1
         mean = cv2.blur(grey, (side, side))
         contrast = cv2.norm(grey, mean, cv2.NORM_L1) / grey.size
@@ -154,8 +147,9 @@ class Registrar:
         if len(source) < needed:
             return None
         matrix, rigid = robust_similarity(source, target)
-        left = float(np.median(np.hypot(*(align.apply(matrix, source) - target).T)))
-        return _Fit(matrix, source, target, rigid) if left <= _MOST_LEFT * self._eye_px else None
+        if _left_px(matrix, source, target) > _MOST_LEFT * self._eye_px:
+            return None
+        return _Fit(matrix, source, target, rigid)
 
     def _track(self, frame: np.ndarray, start: np.ndarray, halvings: int) -> tuple[np.ndarray, np.ndarray]:
         """Where the reference's points lie in ``frame``, and those points; both (N, 2), lost ones left out."""
@@ -205,9 +199,9 @@ def robust_similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarra
     """Similarity that most points agree on, an expression's movements ignored.
 
     Iteratively reweighted least squares: towards the smallest sum of distances first, then with Tukey's biweight,
-    which gives points beyond 4.7 robust standard deviations no weight. Unlike the largest consistent set of a
-    random search it changes smoothly with the points: where a head turns out of the picture's plane and no
-    similarity is right, it stays a steady compromise and does not jump from frame to frame.
+    which gives no weight to points more than four times as far off as the calmest third is. Unlike the largest
+    consistent set of a random search it changes smoothly with the points: where a head turns out of the picture's
+    plane and no similarity is right, it stays a steady compromise and does not jump from frame to frame.
 
     Parameters
     ----------
@@ -222,15 +216,14 @@ def robust_similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarra
     """
     p, q = source @ _COMPLEX, target @ _COMPLEX
     weights = np.ones(len(p))
+    calm = int(0.35 * len(p))
     for round_ in range(_ROUNDS_L1 + _ROUNDS_TUKEY):
         turn, shift = align.solve(p, q, weights)
         distance = np.abs(turn * p + shift - q)
         if round_ < _ROUNDS_L1:
             weights = 1 / np.maximum(distance, _FLOOR_PX)
         else:
-            median = np.partition(distance, len(p) // 2)[len(p) // 2]
-            # The median of a distance in the plane is 1.18 standard deviations per axis.
-            limit = 4.685 * max(float(median) / 1.18, _FLOOR_PX)
+            limit = 4 * max(np.partition(distance, calm)[calm], _FLOOR_PX)
             weights = np.maximum(1 - (distance / limit) ** 2, 0) ** 2
     return align.similarity(source, target, weights), weights > 0
 
@@ -268,6 +261,12 @@ def rigid_mask(shape: tuple[int, ...], landmarks: np.ndarray) -> np.ndarray:
     return mask
 
 
+def _left_px(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> float:
+    """Median distance of ``target`` (N, 2) from where ``matrix`` puts ``source``."""
+    distance = np.abs((align.apply(matrix, source) - target) @ _COMPLEX)
+    return float(np.partition(distance, len(distance) // 2)[len(distance) // 2])
+
+
 def _features(image: np.ndarray, mask: np.ndarray, eye_px: float) -> np.ndarray:
     """Corners (N, 2) spread over the mask, float64; the low quality level keeps points on plain skin, too."""
     corners = cv2.goodFeaturesToTrack(
@@ -285,6 +284,18 @@ def _fill(mask: np.ndarray, points: np.ndarray, value: int, grow: float = 0.0) -
 
 def _eye_vector(landmarks: np.ndarray) -> np.ndarray:
     return landmarks[lm.RIGHT_EYE].mean(axis=0) - landmarks[lm.LEFT_EYE].mean(axis=0)
+
+
+def _cut(image: np.ndarray, view: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The window (height, width, C) that ``view`` (2, 3) shows of a frame; a plain slice where that is possible."""
+    x, y = view[:, 2].astype(int)
+    if (view == _shift(np.array([x, y]))).all() and x >= 0 and y >= 0:
+        window = image[y : y + size[1], x : x + size[0]]
+        if window.shape[:2] == size[::-1]:
+            return window
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    window = cv2.warpAffine(image, view, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return window.reshape(*size[::-1], -1)
 
 
 def _half(image: np.ndarray) -> np.ndarray:

@@ -21,26 +21,25 @@ class FrameBuffer:
         self._memory_bytes = memory_bytes
         self._images: list[np.ndarray] = []
         self._file: BinaryIO | None = None
+        self._shape: tuple[int, ...] | None = None
         self._count = 0
 
     def append(self, image: np.ndarray) -> None:
         """Add an image, shape (H, W, C), uint8; all of one shape."""
-        if self._images and image.shape != self._images[0].shape:
-            raise ValueError(f"image of shape {image.shape} in a buffer of {self._images[0].shape}")
+        self._shape = self._shape or image.shape
+        if image.shape != self._shape:
+            raise ValueError(f"image of shape {image.shape} in a buffer of {self._shape}")
         self._count += 1
+        self._images.append(image)
         if self._file is None and self._count * image.nbytes > self._memory_bytes:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the buffer
-            for earlier in self._images:
-                self._file.write(earlier.tobytes())
-            del self._images[1:]
-        if self._file is None:
-            self._images.append(image)
-        else:
-            self._file.write(image.tobytes())
+        if self._file is not None:
+            self._file.writelines(held.tobytes() for held in self._images)
+            self._images.clear()
 
     def stack(self) -> np.ndarray:
         """All images, shape (T, H, W, C), uint8; backed by the temporary file if they outgrew memory."""
-        if self._file is None:
+        if self._file is None or self._shape is None:
             return np.stack(self._images)
         self._file.flush()
-        return np.memmap(self._file, np.uint8, "r", shape=(self._count, *self._images[0].shape))
+        return np.memmap(self._file, np.uint8, "r", shape=(self._count, *self._shape))

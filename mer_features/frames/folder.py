@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -60,17 +61,19 @@ class ImageFolder(FrameSequence):
 def _numbered_files(folder: Path) -> dict[int, Path]:
     files: dict[int, Path] = {}
     try:
-        entries = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_file())
     except OSError as error:
         raise ClipRejectedError("no_frames", f"{folder}: {error.strerror}") from error
-    for path in entries:
+    for name in names:
+        path = folder / name
         digits = re.findall(r"[0-9]+", path.stem)
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith((".", "~")) or not digits:
+        if path.suffix.lower() not in IMAGE_SUFFIXES or name.startswith((".", "~")) or not digits:
             continue
         number = int(digits[-1])
         if number in files:
-            names = f"{files[number].name} and {path.name}"
-            raise ClipRejectedError("unreadable_frame", f"{names} both claim frame number {number}")
+            both = f"{files[number].name} and {name}"
+            raise ClipRejectedError("unreadable_frame", f"{both} both claim frame number {number}")
         files[number] = path
     return files
 

@@ -11,7 +11,7 @@ from mer_features.quality import ClipRejectedError
 #: A larger image is not decoded: no camera writes it, and a few bytes can claim any size.
 MAX_PIXELS = 64_000_000
 
-_READ_FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB
+_READ_FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 
 
 def decode_image(data: bytes, name: str) -> np.ndarray:
@@ -37,6 +37,8 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
         raise ClipRejectedError("unreadable_frame", f"{name}: {error}") from error
     if image is None:
         raise ClipRejectedError("unreadable_frame", f"{name}: damaged or cut off")
+    if image.ndim == 3:  # the flag that asks for RGB would turn grey images into colour as well
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return as_frame(image, name)
 
 

@@ -62,8 +62,9 @@ class VideoFile(FrameSequence):
         with self._open() as container:
             stream = self._pictures_of(container)
             converter = _Converter()
-            number = -1
+            number, start_s, end_s = -1, None, None
             for number, picture in enumerate(_pictures(container, stream, issues)):
+                start_s, end_s = picture.time if number == 0 else start_s, picture.time
                 if self._last is not None and number > self._last:
                     break
                 if inside(number, self._first, self._last):
@@ -72,7 +73,7 @@ class VideoFile(FrameSequence):
                     times.append(time_s)
                     yield f"frame {number}", Frame(number, time_s, converter(picture, self.source.name))
             else:
-                issues += _cut_short(container, stream, number + 1, issues)
+                issues += [] if issues else _cut_short(container, stream, number + 1, (start_s, end_s))
             issues += _uneven(times, float(stream.time_base))
         self.numbers, self.issues = numbers, tuple(issues)
 
@@ -80,39 +81,45 @@ class VideoFile(FrameSequence):
 def _pictures(
     container: av.container.InputContainer, stream: av.VideoStream, issues: list[Issue]
 ) -> Iterator[av.VideoFrame]:
-    """Decoded frames in the order of presentation, up to the first damage; a damage is added to ``issues``.
+    """Decoded frames in the order of presentation, up to the first damage, which is added to ``issues``.
 
-    Frames after a damage are not used: their numbers would be off by the unknown number lost.
+    Frames after a damage are not used, nor are those held back for reordering when it comes: their numbers would
+    be off by the unknown number lost.
     """
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
                 issues.append(Issue("truncated_video", "a packet is damaged or cut off"))
-                break
+                return
             yield from packet.decode()
-        else:
-            return
     except av.FFmpegError as error:
         issues.append(Issue("truncated_video", f"a packet cannot be decoded: {error.strerror}"))
-    try:
-        yield from stream.codec_context.decode(None)  # frames complete but held back for reordering
-    except av.FFmpegError:
-        return
 
 
 def _cut_short(
-    container: av.container.InputContainer, stream: av.VideoStream, decoded: int, known: Sequence[Issue]
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    decoded: int,
+    span_s: tuple[float | None, float | None],
 ) -> list[Issue]:
-    promised = stream.frames
-    if not promised and stream.average_rate:
-        if stream.duration is not None:
-            promised = round(stream.duration * stream.time_base * stream.average_rate)
-        elif container.duration is not None and len(container.streams) == 1:
-            promised = round(container.duration / av.time_base * stream.average_rate)
-    # A per cent and a frame of tolerance: durations are rounded, and edit lists hide frames.
-    if known or not decoded or decoded >= 0.99 * promised - 1:
+    """Whether frames are missing at the end, by the header's count or, without one, by its duration.
+
+    A per cent and two frames of tolerance: durations are rounded, and edit lists hide frames.
+    """
+    if stream.frames:
+        short = decoded < 0.99 * stream.frames - 2
+        return [Issue("truncated_video", f"{decoded} frames, the header promises {stream.frames}")] if short else []
+    promised_s = None
+    if stream.duration is not None:
+        promised_s = float(stream.duration * stream.time_base)
+    elif container.duration is not None and len(container.streams) == 1:  # else it may be that of the sound
+        promised_s = container.duration / av.time_base
+    start_s, end_s = span_s
+    if promised_s is None or start_s is None or end_s is None or not stream.average_rate:
         return []
-    return [Issue("truncated_video", f"{decoded} frames, the header promises {promised}")]
+    if end_s - start_s >= 0.99 * promised_s - 2 / stream.average_rate:
+        return []
+    return [Issue("truncated_video", f"{end_s - start_s:.2f} s, the header promises {promised_s:.2f} s")]
 
 
 def _uneven(times: Sequence[float], tick_s: float) -> list[Issue]:

@@ -60,7 +60,9 @@ def build(
         "about": about.build(config, databases, everything, files),
         "graph": graph.build(config, databases, everything),
         "findings": [findings.of_database(database) for database in databases],
-        "left_out": [findings.left_out(name, table, databases) for name, table in tables.items()],
+        "left_out": [
+            item for name, table in tables.items() if (item := findings.left_out(name, table, databases)).left
+        ],
         "galleries": [shown for database in databases if (shown := gallery.build(database))],
         "truths": [truth.read(name, path, config) for name, path in assess.items()],
         "results": [

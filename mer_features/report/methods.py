@@ -130,6 +130,7 @@ def _registration(options: Mapping[str, Any], cite: _Citations) -> str:
 
 _SPOTTERS = {
     "interframe_diff": "the largest mean absolute difference from the onset frame",
+    "roi_diff": "the largest mean absolute difference from the onset frame within eyes and mouth, light matched",
     "lbp_roi": "the largest LBP distance of eyes and mouth from the onset frame",
     "midpoint": "the middle frame",
 }

@@ -55,7 +55,8 @@ def _anchors(person: Identity) -> tuple[np.ndarray, np.ndarray]:
     """Points off the landmarks: where they are in the (unmirrored) subject's picture and in the photograph."""
     centre = portrait.landmarks()[27]
     growth = 0.1 * person.hair_volume * (_HAIR[:, 1:] < 80)
-    shift = (_HAIR - centre) * (growth + [0.05 * person.face_width, 0.0]) + [0.0, -3.0 * person.brow_height]
+    widening = np.array([0.05 * person.face_width, 0.0])
+    shift = (_HAIR - centre) * (growth + widening) - np.array([0.0, 3.0 * person.brow_height])
     return np.vstack([_HAIR + shift, _AROUND]), np.vstack([_HAIR, _AROUND])
 
 

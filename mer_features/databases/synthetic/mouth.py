@@ -6,6 +6,8 @@ fill the room. A thin-plate spline cannot do this: over so short a distance it f
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from mer_features.databases.synthetic import outline
@@ -60,9 +62,7 @@ def _steps(x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
 def _piecewise(y: np.ndarray, start: list[np.ndarray], end: list[np.ndarray]) -> np.ndarray:
     """y, moved so that each height ``start[i]`` goes to ``end[i]``, linearly between, unmoved outside."""
     moved = y.astype(float)
-    for (a, b), (to_a, to_b) in zip(
-        zip(start, start[1:], strict=False), zip(end, end[1:], strict=False), strict=True
-    ):
+    for (a, b), (to_a, to_b) in zip(pairwise(start), pairwise(end), strict=True):
         inside = (y > a) & (y <= b)
         moved = np.where(inside, to_a + (y - a) * (to_b - to_a) / np.maximum(b - a, 1e-6), moved)
     return moved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from mer_features.databases.synthetic.dynamics import wander
@@ -68,6 +69,6 @@ class Sensor:
         spread = np.sqrt(np.float32(self._read**2) + np.float32(self._shot) * planes)
         spread *= noise
         planes += spread
-        np.rint(planes, out=planes)
-        np.clip(planes, 0, 255, out=planes)
-        return np.ascontiguousarray(np.moveaxis(planes.astype(np.uint8), 0, -1))
+        planes += np.float32(0.5)
+        stored = np.clip(planes, 0, 255, out=planes).astype(np.uint8)
+        return np.atleast_3d(cv2.merge(list(stored)))

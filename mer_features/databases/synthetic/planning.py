@@ -65,8 +65,7 @@ def plan(preset: str | Preset, seed: int) -> list[ClipPlan]:
 def _emotions_by_subject(settings: Preset, seed: int) -> dict[str, list[str]]:
     random = stream(settings.name, seed, "emotions")
     pools = {
-        name: [word for word in words for _ in range(settings.emotions.get(word, 0))]
-        for name, words in CLASSES.items()
+        name: [word for word in words for _ in range(settings.emotions.get(word, 0))] for name, words in CLASSES.items()
     }
     for pool in pools.values():
         random.shuffle(pool)

@@ -61,10 +61,20 @@ def _clear_backdrop(image: np.ndarray, figure: np.ndarray) -> np.ndarray:
     known = cv2.erode((figure < 0.01).astype(np.float32), np.ones((7, 7)))
     left, right, bottom = outline.BACKDROP
     known[:, :left] = known[:, right:] = known[bottom:] = 0
-    weight = cv2.GaussianBlur(known, (0, 0), 30) + 1e-6
-    smooth = cv2.GaussianBlur(image * known[..., None], (0, 0), 30) / weight[..., None]
-    near[:, : left + 6] *= figure[:, : left + 6]  # the flag touches the suit
+    smooth = _spread(image, known)
+    left_edge = np.clip((np.arange(image.shape[1], dtype=np.float32) - left) / 25, 0, 1)
+    near = figure + left_edge * (near - figure)  # the flag touches the suit
     return image * near[..., None] + smooth * (1 - near[..., None])
+
+
+def _spread(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The known part of an image, blurred and carried on over the rest."""
+    blurred = np.zeros_like(image)
+    total = np.zeros_like(known)
+    for sigma, share in ((30, 1.0), (120, 1e-3)):  # the wide one counts only where the narrow one does not reach
+        blurred += share * cv2.GaussianBlur(image * known[..., None], (0, 0), sigma)
+        total += share * cv2.GaussianBlur(known, (0, 0), sigma)
+    return blurred / total[..., None]
 
 
 def _fill_mouth(image: np.ndarray) -> np.ndarray:
@@ -107,5 +117,5 @@ def _brows(shape: tuple[int, int]) -> np.ndarray:
     masks = []
     for brow, half in ((points[17:22], thickness), (points[22:27], thickness[::-1])):
         edges = np.vstack([brow - half[:, None] * [0, 1], (brow + half[:, None] * [0, 1])[::-1]])
-        masks.append(polygon_mask(edges + [0, 1.0], shape, 1.1))
+        masks.append(polygon_mask(edges + np.array([0.0, 1.0]), shape, 1.1))
     return np.maximum(*masks)

@@ -77,9 +77,7 @@ class Preset:
 
     def __post_init__(self) -> None:
         if sum(self.clips) != sum(self.emotions.values()):
-            raise ValueError(
-                f"preset {self.name}: {sum(self.clips)} clips but {sum(self.emotions.values())} emotions"
-            )
+            raise ValueError(f"preset {self.name}: {sum(self.clips)} clips but {sum(self.emotions.values())} emotions")
         if self.frames[0] < 5:
             raise ValueError(f"preset {self.name}: a clip needs at least 5 frames, found {self.frames[0]}")
 
@@ -119,7 +117,7 @@ _DEMO = Preset(
     fps=100.0,
     size=(320, 320),
     face_px=165.0,
-    frames=(25, 40),
+    frames=(24, 36),
 )
 
 _SMIC = Preset(

@@ -114,9 +114,7 @@ class _Scene:
         if steepest > MAX_SLOPE:
             factor = MAX_SLOPE / steepest
             self.rest, self.move, steepest = self.rest * factor, self.move * factor, MAX_SLOPE
-            self.actions = tuple(
-                Action(a.unit, a.left_px * factor, a.right_px * factor) for a in self.actions
-            )
+            self.actions = tuple(Action(a.unit, a.left_px * factor, a.right_px * factor) for a in self.actions)
         longest = float(np.linalg.norm(np.abs(self.rest) + np.abs(self.move), axis=0).max())
         self.window: Window = action_units.window(self.face.landmarks)
         self.iterations = _iterations(longest, steepest)
@@ -150,7 +148,8 @@ class _Scene:
         field = self.rest + np.float32(self.profile[t]) * self.move
         x[skin], y[skin] = self._undo(field, x[skin], y[skin])
         if self.blink[t] > 0:
-            y[skin] += lids.close(self.face.landmarks, float(self.blink[t]), x[skin], y[skin])
+            eyes = self._seen(lids.window(self.face.landmarks), self.motion[t])
+            y[eyes] += lids.close(self.face.landmarks, float(self.blink[t]), x[eyes], y[eyes])
         out = self._still.copy()
         out[(slice(None), *self._head)] = self._texture(x, y)
         return out

@@ -66,11 +66,14 @@ def sample(planes: np.ndarray, x: np.ndarray, y: np.ndarray, border: int = cv2.B
     """
     if planes.ndim == 2:
         return cv2.remap(planes, x, y, cv2.INTER_LINEAR, borderMode=border)
-    return np.stack([cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=border) for plane in planes])
+    out = np.empty((len(planes), *x.shape), np.float32)
+    for plane, target in zip(planes, out, strict=True):
+        cv2.remap(plane, x, y, cv2.INTER_LINEAR, dst=target, borderMode=border)
+    return out
 
 
 def grid(height: int, width: int, step: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """x and y of every pixel of an image sampled ``step`` apart, each of shape (height, width), float32."""
+    """Positions (x, y) of every pixel of an image sampled ``step`` apart, each of shape (height, width), float32."""
     x = np.arange(width, dtype=np.float32) * np.float32(step)
     y = np.arange(height, dtype=np.float32) * np.float32(step)
     return np.broadcast_to(x, (height, width)).copy(), np.broadcast_to(y[:, None], (height, width)).copy()

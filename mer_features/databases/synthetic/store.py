@@ -81,10 +81,10 @@ def render_database(
         if progress:
             progress(done, len(clips))
     if not (root / "annotations.tsv").exists():
-        write_text(root / "annotations.tsv", annotations(clips, settings))
+        write_text(root / "annotations.tsv", sheet(clips, settings))
 
 
-def annotations(clips: list[ClipPlan], settings: Preset) -> str:
+def sheet(clips: list[ClipPlan], settings: Preset) -> str:
     """The annotation sheet of these clips as tab-separated text."""
     rows = ["\t".join(COLUMNS)]
     for clip in clips:

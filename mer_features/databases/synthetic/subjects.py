@@ -74,7 +74,10 @@ def subject(preset: Preset, seed: int, name: str) -> Subject:
 def _photo_positions(
     bend: Bend, shape: tuple[int, int], corner: np.ndarray, step: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Position in the photograph, its mouth closed, of every canvas pixel; ``corner`` and ``step`` place the canvas in the picture."""
+    """Position in the photograph, its mouth closed, of every canvas pixel.
+
+    ``corner`` is the canvas's first pixel in the subject's picture, ``step`` the distance between its pixels.
+    """
     x, y = grid(shape[0] // _STEP + 2, shape[1] // _STEP + 2, _STEP * step)
     x, y = bend(x + corner[0], y + corner[1])
     return enlarge(x, _STEP)[: shape[0], : shape[1]], enlarge(y, _STEP)[: shape[0], : shape[1]]
@@ -99,7 +102,7 @@ def _texture(
 
 def _sample_photo(picture: np.ndarray, x: np.ndarray, y: np.ndarray, factor: int, k: int) -> np.ndarray:
     """The part of the photograph seen at x, y, enlarged by the spline and sampled k times a canvas pixel."""
-    padded = cv2.copyMakeBorder(picture, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_REFLECT_101)
+    padded = cv2.copyMakeBorder(picture, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_REPLICATE)
     padded = padded if padded.ndim == 3 else padded[..., None]
     left, top = (max(0, int(p.min()) - 4 + _PAD) for p in (x, y))
     right, bottom = (int(p.max()) + 6 + _PAD for p in (x, y))
