@@ -7,7 +7,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -368,3 +368,21 @@ def test_methods_say_what_was_set_and_cite_in_order():
     assert "lamp" not in text
     assert "frames were not registered" in text
     assert not any("Zach" in reference or "Kazemi" in reference for reference in other.references)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "choices"),
+    [
+        ("apex", "fallback", get_args(config.Spotter)),
+        ("flow", "method", get_args(config.FlowMethod)),
+        ("faces", "detector", get_args(config.Faces.model_fields["detector"].annotation)),
+        ("faces", "mode", get_args(config.Faces.model_fields["mode"].annotation)),
+        ("faces", "register", get_args(config.Faces.model_fields["register_method"].annotation)),
+    ],
+)
+def test_every_choice_has_words_of_its_own(section: str, key: str, choices: tuple[str, ...]):
+    texts = set()
+    for choice in choices:
+        built = methods.build(_tree(**{section: {key: choice}}))
+        texts.add(next(item.sentence for item in built.paragraphs if item.step.lower() == section))
+    assert len(texts) == len(choices) > 1

@@ -2,8 +2,8 @@
 
 Landmarks found anew on each frame jitter by half a pixel, as much as a micro-expression moves; the motion of the
 whole head can be measured a hundred times better. Two methods share one interface: ``lk`` follows points by the
-pyramidal Lucas-Kanade method [1]_ and fits a similarity robustly; ``ecc`` maximises the enhanced correlation
-coefficient [2]_ of the face's picture under a Euclidean motion.
+pyramidal Lucas-Kanade method [1]_ and fits a similarity robustly; ``ecc`` starts from that and maximises the enhanced
+correlation coefficient [2]_ of the picture around the points that agreed.
 
 References
 ----------
@@ -35,10 +35,11 @@ _NEAR, _FAR = 1, 4
 _ECC_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-7)
 
 # Fewer points, or a smaller share of those started with, do not hold a similarity; nor do points that it leaves
-# this far off (median, in eye distances), which found something else than the face.
+# this far off (median, in eye distances) or that shrink so much, which found something else than the face.
 _FEWEST_POINTS = 10
 _FEWEST_SHARE = 0.4
 _MOST_LEFT = 0.04
+_LEAST_SCALE = 0.7
 
 # Rounds of the robust fit, and the smallest distance it tells apart: what Lucas-Kanade reaches at usual noise.
 _ROUNDS_L1, _ROUNDS_TUKEY = 4, 4
@@ -133,7 +134,7 @@ class Registrar:
 
         So neither flicker nor shading passes for motion. The frame's border is repeated outside it.
         """
-        grey = levels(_cut(image, view, self._size))
+        grey = _cut(image, view, self._size)
         side = int(self._eye_px / 2) | 1
         mean = cv2.blur(grey, (side, side))
         contrast = cv2.norm(grey, mean, cv2.NORM_L1) / grey.size
@@ -147,7 +148,8 @@ class Registrar:
         if len(source) < needed:
             return None
         matrix, rigid = robust_similarity(source, target)
-        if _left_px(matrix, source, target) > _MOST_LEFT * self._eye_px:
+        astray = _left_px(matrix, source, target) > _MOST_LEFT * self._eye_px
+        if astray or not _LEAST_SCALE < np.linalg.det(matrix[:, :2]) ** 0.5 < 1 / _LEAST_SCALE:
             return None
         return _Fit(matrix, source, target, rigid)
 
@@ -287,15 +289,14 @@ def _eye_vector(landmarks: np.ndarray) -> np.ndarray:
 
 
 def _cut(image: np.ndarray, view: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The window (height, width, C) that ``view`` (2, 3) shows of a frame; a plain slice where that is possible."""
+    """The grey window (height, width) that ``view`` (2, 3) shows of a frame; a plain slice where that is possible."""
     x, y = view[:, 2].astype(int)
     if (view == _shift(np.array([x, y]))).all() and x >= 0 and y >= 0:
         window = image[y : y + size[1], x : x + size[0]]
         if window.shape[:2] == size[::-1]:
-            return window
+            return levels(window)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    window = cv2.warpAffine(image, view, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return window.reshape(*size[::-1], -1)
+    return cv2.warpAffine(levels(image), view, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _half(image: np.ndarray) -> np.ndarray:

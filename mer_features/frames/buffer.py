@@ -19,27 +19,30 @@ class FrameBuffer:
 
     def __init__(self, memory_bytes: int = 256 * 2**20) -> None:
         self._memory_bytes = memory_bytes
-        self._images: list[np.ndarray] = []
+        self._held = bytearray()
         self._file: BinaryIO | None = None
-        self._shape: tuple[int, ...] | None = None
+        self._shape: tuple[int, ...] = ()
         self._count = 0
 
     def append(self, image: np.ndarray) -> None:
-        """Add an image, shape (H, W, C), uint8; all of one shape."""
+        """Add an image, shape (H, W, C), uint8; all of one shape, and none after :meth:`stack`."""
         self._shape = self._shape or image.shape
         if image.shape != self._shape:
             raise ValueError(f"image of shape {image.shape} in a buffer of {self._shape}")
         self._count += 1
-        self._images.append(image)
-        if self._file is None and self._count * image.nbytes > self._memory_bytes:
+        if self._file is None and len(self._held) + image.nbytes > self._memory_bytes:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the buffer
-        if self._file is not None:
-            self._file.writelines(held.tobytes() for held in self._images)
-            self._images.clear()
+            self._file.write(self._held)
+            self._held = bytearray()
+        if self._file is None:
+            self._held += image.tobytes()
+        else:
+            self._file.write(image.tobytes())
 
     def stack(self) -> np.ndarray:
         """All images, shape (T, H, W, C), uint8; backed by the temporary file if they outgrew memory."""
-        if self._file is None or self._shape is None:
-            return np.stack(self._images)
+        shape = (self._count, *self._shape)
+        if self._file is None:
+            return np.frombuffer(self._held, np.uint8).reshape(shape)
         self._file.flush()
-        return np.memmap(self._file, np.uint8, "r", shape=(self._count, *self._shape))
+        return np.memmap(self._file, np.uint8, "r", shape=shape)

@@ -43,17 +43,18 @@ class VideoFile(FrameSequence):
 
     def _open(self) -> av.container.InputContainer:
         try:
-            return av.open(str(self.source))
+            return av.open(str(self.source), metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             raise ClipRejectedError("no_frames", f"{self.source}: {error.strerror}") from error
 
     def _pictures_of(self, container: av.container.InputContainer) -> av.VideoStream:
         """The first video stream that is not the cover picture of a sound file."""
         for stream in container.streams.video:
-            if not stream.disposition & av.stream.Disposition.attached_pic:
+            cover = stream.disposition & av.stream.Disposition.attached_pic
+            if not cover and stream.codec_context is not None:  # None: no decoder for this kind of video
                 stream.codec_context.thread_count = 1  # the driver runs a process per core
                 return stream
-        raise ClipRejectedError("no_frames", f"{self.source}: no video stream")
+        raise ClipRejectedError("no_frames", f"{self.source}: no video stream that can be decoded")
 
     def _decode(self) -> Iterator[tuple[str, Frame]]:
         numbers: list[int] = []
@@ -73,7 +74,8 @@ class VideoFile(FrameSequence):
                     times.append(time_s)
                     yield f"frame {number}", Frame(number, time_s, converter(picture, self.source.name))
             else:
-                issues += [] if issues else _cut_short(container, stream, number + 1, (start_s, end_s))
+                if not issues:
+                    issues += _cut_short(container, stream, number + 1, (start_s, end_s))
             issues += _uneven(times, float(stream.time_base))
         self.numbers, self.issues = numbers, tuple(issues)
 

@@ -37,9 +37,10 @@ def variables(recipe: FRRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same 
     return VARIABLES
 
 
-def prepare(recipe: FRRecipe, clip: Mapping[str, np.ndarray]) -> np.ndarray:  # noqa: ARG001
-    """Flow u and v of one clip, (2, 28, 28) float32: resized bilinearly, each scaled to [0, 1] (ours) by itself."""
-    return np.stack([inputs.unit_range(inputs.resized(clip[name], SIDE)) for name in VARIABLES])
+def prepare(recipe: FRRecipe, clip: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Flow u and v of one clip, (2, 28, 28) float32: resized bilinearly, each scaled by itself (ours)."""
+    scaled = {"minmax": inputs.unit_range, "symmetric": inputs.unit_magnitude}[recipe.scale]
+    return np.stack([scaled(inputs.resized(clip[name], SIDE)) for name in VARIABLES])
 
 
 # ---------------------------------------------------------------- network

@@ -23,3 +23,9 @@ def grey(image: np.ndarray) -> np.ndarray:
     if image.shape[-1] == 1:
         return image[..., 0].astype(np.float32)
     return image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def unit_magnitude(plane: np.ndarray) -> np.ndarray:
+    """A plane divided by its largest magnitude, in [-1, 1]: zero stays zero; a plane of zeros stays so."""
+    largest = np.abs(plane).max()
+    return plane / largest if largest > 0 else np.zeros_like(plane)

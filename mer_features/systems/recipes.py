@@ -26,6 +26,11 @@ class FRRecipe(Recipe):
         "text",
         description="`text`: two streams as described; `table7`: the trunk its parameter table implies.",
     )
+    scale: Literal["minmax", "symmetric"] = Field(
+        "minmax",
+        description="Input planes, which the paper leaves open: `minmax` maps each to [0, 1] by itself, as 8-bit flow "
+        "images are; `symmetric` divides by the largest magnitude, so that no motion stays 0.",
+    )
     attention_scale: Literal["1", "d"] = Field(
         "1",
         description="`d` multiplies the softmax attention by its width, 1024, so that z* has the size of z.",

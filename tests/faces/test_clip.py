@@ -1,3 +1,4 @@
+import av
 import cv2
 import numpy as np
 import pytest
@@ -248,6 +249,35 @@ def test_process_takes_the_nearest_frame_for_a_missing_one(folder):
 def test_process_restricts_a_recording_to_its_clip(folder):
     record = process(clip(folder, first=99, onset=99, offset=100, last=100), {}, options())
     assert record.arrays["numbers"].tolist() == [99, 100]
+
+
+@pytest.fixture
+def video(images, tmp_path):
+    """The four frames without loss, 25 frames a second."""
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 300, 300, "gray"
+        for image in images:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image[:, :, 0], format="gray")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_video_gives_what_its_frames_give(video, folder):
+    from_video = process(clip(video, onset=2, offset=3), {}, options())
+    from_folder = process(clip(folder, onset=100, offset=101), {}, options())
+    for name in ("crops", "motion", "landmarks", "transform", "residual"):
+        np.testing.assert_array_equal(from_video.arrays[name], from_folder.arrays[name])
+    assert from_video.arrays["numbers"].tolist() == [0, 1, 2, 3]
+    assert from_video.attrs["onset"] == from_folder.attrs["onset"] == 2
+
+
+@pytest.mark.parametrize(("fps", "step_s"), [(None, 0.04), (25.0, 0.04), (200.0, 0.005)])
+def test_times_of_a_video_are_its_own_unless_it_is_played_slowly(video, fps, step_s):
+    record = process(clip(video, onset=0, offset=3, fps=fps), {}, options(register="none"))
+    np.testing.assert_allclose(record.arrays["times"], step_s * np.arange(4))
+    assert record.attrs["fps"] == (fps or 25.0)
 
 
 def test_single_frame_is_rejected(folder):

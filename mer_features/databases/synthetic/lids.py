@@ -40,12 +40,13 @@ def close(landmarks: np.ndarray, closure: float, x: np.ndarray, y: np.ndarray) -
     for upper, lower in _EYES:
         lid = _curve(landmarks[list(upper)], x)
         opening = 1.15 * np.maximum(_curve(landmarks[list(lower)], x) - lid, 0)  # landmarks lie inside the lids
-        lash = lid + 0.12 * opening
-        fold = lid - 0.9 * opening  # lid skin from here on unfolds over the eye
-        edge = lash + np.float32(closure) * (lid + opening - lash)
-        covered = (y > fold) & (y < edge)
-        stretch = (lash - fold) / np.maximum(edge - fold, 1e-3)
-        shift += np.where(covered, (y - fold) * (stretch - 1), 0)
+        lash = lid + 0.1 * opening
+        fold = lid - 0.95 * opening  # lid skin from here on unfolds over the eye
+        drop = np.float32(closure) * (lid + opening - lash)
+        edge = lash + drop
+        # The lashes, a third of an opening thick, come down as they are; the skin above them is stretched.
+        unfolded = (y - fold) / np.maximum(edge - 0.33 * opening - fold, 1e-3)
+        shift -= np.where((y > fold) & (y < edge), drop * np.minimum(unfolded, 1), 0)
     return shift
 
 

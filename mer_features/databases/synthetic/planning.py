@@ -69,7 +69,8 @@ def _emotions_by_subject(settings: Preset, seed: int) -> dict[str, list[str]]:
     }
     for pool in pools.values():
         random.shuffle(pool)
-    order = random.permutation(len(settings.clips))
+    # Large subjects first, equal ones in random order: what is left over then never piles up on one subject.
+    order = sorted(random.permutation(len(settings.clips)), key=lambda index: -settings.clips[index])
     chosen: dict[str, list[str]] = {}
     for index in order:
         counts = _shares({name: len(pool) for name, pool in pools.items()}, settings.clips[index], random)
