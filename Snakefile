@@ -27,9 +27,9 @@ localrules:
 
 
 rule all:
+    default_target: True
     input:
         "results/report.html",
-    default_target: True
 
 
 # Only the feature caches, without any training.

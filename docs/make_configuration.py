@@ -48,7 +48,8 @@ def _rows(model: type[BaseModel]) -> Iterator[str]:
     properties = model.model_json_schema(by_alias=True)["properties"]
     for name, field in model.model_fields.items():
         key = field.alias or name
-        cells = (f"`{key}`", _values(properties[key]), _default(field.default, field.default_factory), field.description)
+        default = _default(field.default, field.default_factory)
+        cells = (f"`{key}`", _values(properties[key]), default, field.description)
         yield "| " + " | ".join((cell or "").replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 

@@ -55,7 +55,8 @@ class Faces(Section):
         "lk",
         alias="register",
         description="Removal of rigid head motion against the onset frame: `lk` tracks points, `ecc` maximises "
-        "correlation (robust to flicker), `none` applies the onset frame's crop to all frames.",
+        "correlation (slower, and a smile leaks into its head motion), `none` applies the onset frame's "
+        "crop to all frames.",
     )
     per_frame: bool = Field(
         False,

@@ -52,7 +52,7 @@ def of(*modules: str) -> str:
     for file in files:
         source = file.read_bytes()
         digest.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0" + source)
-        libraries |= {name.split(".")[0] for name in _imports(source)} & _LIBRARIES.keys()
+        libraries |= {name.split(".")[0] for name in _imports(file)} & _LIBRARIES.keys()
     for library in sorted(libraries):
         digest.update(f"{library}={_version(_LIBRARIES[library])}\n".encode())
     return digest.hexdigest()[:16]
@@ -76,23 +76,25 @@ def _closure(modules: tuple[str, ...]) -> set[Path]:
         for file in _files(module):
             if file not in found:
                 found.add(file)
-                waiting.extend(name for name in _imports(file.read_bytes()) if name.startswith(f"{_NAME}."))
+                waiting.extend(name for name in _imports(file) if name.startswith(f"{_NAME}."))
     if not found:
         raise ValueError(f"no source found for {', '.join(modules)}")
     return found
 
 
 def _files(module: str) -> list[Path]:
-    """Source files of a dotted name; none if it is an object inside a module."""
+    """Source files of a dotted name, a package's templates and tables included; none for an object in a module."""
     path = _PACKAGE.joinpath(*module.split(".")[1:])
     if path.is_dir():
-        return sorted(path.rglob("*.py"))
+        return sorted(file for file in path.rglob("*") if file.suffix in {".py", ".jinja", ".tsv"})
     file = path.with_suffix(".py")
     return [file] if file.exists() else []
 
 
-def _imports(source: bytes) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
+def _imports(file: Path) -> Iterator[str]:
+    if file.suffix != ".py":
+        return
+    for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -62,6 +62,7 @@ CODES: dict[str, Code] = {
     "internal_error": Code(_R, "the stage failed on this clip; the job's log has the traceback"),
     "range_reversed": Code(_W, "the annotated offset lies before the onset; the whole clip stands in"),
     "erratum_applied": Code(_W, "a value of the annotation sheet that is known to be wrong was replaced"),
+    "duplicate_frame": Code(_R, "two files of the clip claim the same frame number"),
 }
 
 

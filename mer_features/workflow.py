@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ _CODE = {
     "assess": ("mer_features.assess",),
     "report": ("mer_features.report",),
 }
+
+
+def let_jobs_import_it() -> None:
+    """Let jobs that run in an environment of their own import this very package."""
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
 
 
 class Plan:

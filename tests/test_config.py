@@ -70,7 +70,7 @@ def test_what_cannot_change_a_result_is_in_no_stage():
 def test_a_file_that_is_no_tree_is_named(tmp_path: Path, content: str):
     path = tmp_path / "my.yaml"
     path.write_text(content)
-    with pytest.raises(config.ConfigError, match="my.yaml"):
+    with pytest.raises(config.ConfigError, match=r"my\.yaml"):
         config.load(path)
 
 

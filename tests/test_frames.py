@@ -205,6 +205,7 @@ def test_two_files_with_one_number_reject_the_clip(tmp_path):
     fill(tmp_path, [7])
     fill(tmp_path, [7], "img0{}.png")
     issue = rejection(lambda: open_frames(tmp_path))
+    assert issue.code == "duplicate_frame"
     assert "img07.png and img7.png both claim frame number 7" in issue.detail
 
 

@@ -215,6 +215,13 @@ def test_embeddings_are_drawn_where_a_system_has_them(page: str):
     assert "mine. Made for a test." in found.text
 
 
+def test_too_few_clips_are_not_drawn(tmp_path: Path):
+    path = _embedding(tmp_path)
+    assert data.read_embedding(path).layers["z"].shape == (6, 2)
+    path.write_text(json.dumps({"layers": {"z": [[0, 0]] * 3}, "labels": ["a"] * 3, "subjects": ["s"] * 3, "note": ""}))
+    assert data.read_embedding(path) is None
+
+
 def test_errors_against_truth_are_shown(page: str):
     text = Page(page).text
     assert "midpoint 4.0 13.2 3" in text  # 13.25 to even

@@ -51,9 +51,13 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path):
 
 
 def test_a_failure_while_writing_leaves_nothing(tmp_path: Path):
-    with pytest.raises(RuntimeError), ShardWriter(tmp_path / "s.h5", "faces", {}) as writer:
-        writer.add(ClipRecord("a/1"))
-        raise RuntimeError
+    def fail() -> None:
+        with ShardWriter(tmp_path / "s.h5", "faces", {}) as writer:
+            writer.add(ClipRecord("a/1"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert not list(tmp_path.iterdir())
 
 

@@ -29,8 +29,9 @@ def toy(monkeypatch: pytest.MonkeyPatch):
     module.process = _process
     monkeypatch.setitem(sys.modules, "toy_stage", module)
     spec = stages.StageSpec("toy_stage", (), config.Faces)
-    monkeypatch.setattr(stages, "SPECS", {"faces": spec, "apex": stages.StageSpec("toy_stage", ("faces",), config.Faces)})
-    monkeypatch.setattr(stages, "code_fingerprint", lambda stage: "code")
+    after = stages.StageSpec("toy_stage", ("faces",), config.Faces)
+    monkeypatch.setattr(stages, "SPECS", {"faces": spec, "apex": after})
+    monkeypatch.setattr(stages, "code_fingerprint", "code of {}".format)
 
 
 def _clips(*subjects: str) -> tuple[Clip, ...]:

@@ -29,7 +29,10 @@ def test_importing_the_package_loads_nothing_heavy():
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@pytest.mark.parametrize("module", ["workflow", "stages", "cache", "faces", "apex", "flow", "report", "protocols", "cli"])
+MODULES = ("workflow", "stages", "cache", "faces", "apex", "flow", "report", "protocols", "assess", "cli")
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_modules_import_without_torch(module: str):
     done = _python(f"{BLOCK}\nimport mer_features.{module}")
     assert done.returncode == 0, done.stderr

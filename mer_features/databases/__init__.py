@@ -39,7 +39,7 @@ def read(config: Config, name: str) -> Listing:
     found = _listing(config, name, root)
     if not found.clips:
         raise DatabaseError(f"databases.{name}: no clip is listed in {root}")
-    clips = _reject_duplicates(replace(clip, digest=_digest(Path(clip.source))) for clip in found.clips)
+    clips = _reject_duplicates(replace(clip, digest=_digest(clip)) for clip in found.clips)
     return replace(found, clips=clips)
 
 
@@ -57,8 +57,11 @@ def _listing(config: Config, name: str, root: Path) -> Listing:
             return module.read(name, root, database)
 
 
-def _digest(source: Path) -> str:
+def _digest(clip: Clip) -> str:
     """Digest of file names, sizes and times: cheap, and different when the pixels may have changed."""
+    if any(issue.code == "unsafe_path" for issue in clip.issues):
+        return ""  # outside the root nothing is looked at
+    source = Path(clip.source)
     digest = hashlib.blake2b(digest_size=12)
     try:
         entries = sorted(os.scandir(source), key=lambda entry: entry.name) if source.is_dir() else [source]

@@ -41,7 +41,7 @@ def open_frames(source: Path | str, first: int | None = None, last: int | None =
     Raises
     ------
     ClipRejectedError
-        ``source_missing``, ``no_frames`` or, where two files of a folder claim one number, ``unreadable_frame``.
+        ``source_missing``, ``no_frames`` or, where two files of a folder claim one number, ``duplicate_frame``.
     """
     path = Path(source)
     if path.is_dir():

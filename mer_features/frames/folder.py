@@ -73,7 +73,7 @@ def _numbered_files(folder: Path) -> dict[int, Path]:
         number = int(digits[-1])
         if number in files:
             both = f"{files[number].name} and {name}"
-            raise ClipRejectedError("unreadable_frame", f"{both} both claim frame number {number}")
+            raise ClipRejectedError("duplicate_frame", f"{both} both claim frame number {number}")
         files[number] = path
     return files
 

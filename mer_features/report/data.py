@@ -113,9 +113,9 @@ class Embedding:
 
 
 def read_embedding(path: Path) -> Embedding | None:
-    """The projected features of one run; ``None`` for a system that has none."""
+    """The projected features of one run; ``None`` for a system without features or too few clips to have a shape."""
     tree = json.loads(path.read_text(encoding="utf-8"))
-    if not tree:
+    if len(tree.get("labels", ())) < 4:
         return None
     layers = {name: np.asarray(points, np.float64).reshape(-1, 2) for name, points in tree["layers"].items()}
     return Embedding(layers, tree["labels"], tree["subjects"], tree["note"])

@@ -2,11 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from mer_features import databases
+from mer_features import clips as clip_tables
+from mer_features import databases, quality
 from mer_features.config import validate
 from mer_features.databases import DatabaseError, ingest, refresh_sources, table
-from mer_features import clips as clip_tables
-from mer_features import quality
 
 
 @pytest.fixture
@@ -29,7 +28,8 @@ def _codes(root: Path, text: str) -> dict[str, list[str]]:
 
 
 def test_columns_in_any_order_and_comma_or_tab(root: Path):
-    tab = table.read("db", root, _table(root, "path\tsubject\tapex\tfps\temotion\ns1/a\ts1\t5\t29.97\tHappiness\n")).clips
+    tabbed = "path\tsubject\tapex\tfps\temotion\ns1/a\ts1\t5\t29.97\tHappiness\n"
+    tab = table.read("db", root, _table(root, tabbed)).clips
     comma = table.read("db", root, _table(root, "Subject, path,apex,fps,emotion\ns1,s1/a,5,29.97,Happiness\n")).clips
     assert tab == comma
     assert (tab[0].clip_id, tab[0].apex, tab[0].fps, tab[0].emotion) == ("s1/a", 5, 29.97, "happiness")
@@ -123,9 +123,7 @@ def test_source_table_moves_only_when_a_file_does(root: Path, tmp_path: Path, mo
     assert (path.read_text(), path.stat().st_mtime_ns) == first
     (root / "s1/a/img1.png").write_bytes(b"other")
     refresh_sources(config)
-    before, after = (
-        {line.split("\t")[0]: line for line in text.splitlines()} for text in (first[0], path.read_text())
-    )
+    before, after = ({line.split("\t")[0]: line for line in text.splitlines()} for text in (first[0], path.read_text()))
     assert before["s2/a"] == after["s2/a"]
     assert before["s1/a"] != after["s1/a"]
 

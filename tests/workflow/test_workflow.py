@@ -136,8 +136,12 @@ def test_a_killed_run_goes_on_to_the_same_bytes(finished: Project, tmp_path: Pat
     shutil.copytree(finished.root / "results/data", project.root / "results/data")
     # Killed as soon as the stage's first job has begun to write.
     process = subprocess.Popen(
-        project.command("--cores", "2", "features"), cwd=project.root, env=project.environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        project.command("--cores", "2", "features"),
+        cwd=project.root,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     folder = project.root / "results" / stage / "tiny"
     deadline = time.monotonic() + 120
@@ -162,7 +166,11 @@ def test_a_wrong_key_stops_before_any_work(tmp_path: Path):
     project = make_project(tmp_path / "wrong")
     project.configure(flow={"metod": "dis"})
     done = subprocess.run(
-        project.command("--cores", "1"), cwd=project.root, env=project.environment, capture_output=True, text=True,
+        project.command("--cores", "1"),
+        cwd=project.root,
+        env=project.environment,
+        capture_output=True,
+        text=True,
         check=False,
     )
     assert done.returncode != 0

@@ -9,6 +9,8 @@ rule apex:
         "results/logs/apex/{database}/{shard}.log",
     benchmark:
         "results/benchmarks/apex/{database}/{shard}.tsv"
+    conda:
+        "../../envs/features.yaml"
     threads: plan.config.resources.stage_threads
     resources:
         mem_mb=plan.config.resources.stage_mem_mb,
@@ -16,7 +18,5 @@ rule apex:
     params:
         options=lambda wildcards: plan.stage("apex", wildcards.database),
         code=plan.code("apex"),
-    conda:
-        "../../envs/features.yaml"
     script:
         "../scripts/stage.py"

@@ -11,6 +11,8 @@ rule cache:
         "results/logs/cache/{database}.log",
     benchmark:
         "results/benchmarks/cache/{database}.tsv"
+    conda:
+        "../../envs/features.yaml"
     resources:
         mem_mb=plan.config.resources.stage_mem_mb,
         runtime=30,
@@ -18,7 +20,5 @@ rule cache:
         options=plan.config.cache.model_dump(mode="json"),
         provenance=lambda wildcards: plan.provenance(wildcards.database),
         code=plan.code("cache"),
-    conda:
-        "../../envs/features.yaml"
     script:
         "../scripts/cache.py"

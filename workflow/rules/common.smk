@@ -1,13 +1,8 @@
 # What the rules ask of the package; no rule here, and no logic but the naming of files.
-import os
-
+from mer_features import workflow as workflow_package
 from mer_features.workflow import Plan
 
-# Jobs in an environment of their own import the package from this tree.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH", "")])
-)
-
+workflow_package.let_jobs_import_it()
 plan = Plan(config, refresh=workflow.is_main_process)
 
 # Scripts find here what must not reach `params`: it cannot change a result.
@@ -29,7 +24,9 @@ def stage_files(stage):
     def files(wildcards):
         table = checkpoints.ingest.get(database=wildcards.database).output.table
         shards = plan.shard_names(table, wildcards.database)
-        return expand(f"results/{stage}/{wildcards.database}/{{shard}}.h5", shard=shards)
+        return expand(
+            f"results/{stage}/{wildcards.database}/{{shard}}.h5", shard=shards
+        )
 
     return files
 

@@ -2,12 +2,14 @@
 rule synth:
     output:
         "results/sources/{database}.tsv",
-    wildcard_constraints:
-        database="|".join(plan.synthetic) or "(?!)",
     log:
         "results/logs/synth/{database}.log",
     benchmark:
         "results/benchmarks/synth/{database}.tsv"
+    wildcard_constraints:
+        database="|".join(plan.synthetic) or "(?!)",
+    conda:
+        "../../envs/features.yaml"
     threads: 2
     resources:
         mem_mb=2000,
@@ -15,8 +17,6 @@ rule synth:
     params:
         database=lambda wildcards: plan.synth(wildcards.database),
         code=plan.code("synth"),
-    conda:
-        "../../envs/features.yaml"
     script:
         "../scripts/synth.py"
 
@@ -31,12 +31,12 @@ checkpoint ingest:
         "results/logs/ingest/{database}.log",
     benchmark:
         "results/benchmarks/ingest/{database}.tsv"
+    conda:
+        "../../envs/features.yaml"
     resources:
         mem_mb=500,
         runtime=10,
     params:
         shards=lambda wildcards: plan.config.databases[wildcards.database].shards,
-    conda:
-        "../../envs/features.yaml"
     script:
         "../scripts/ingest.py"

@@ -8,6 +8,8 @@ rule faces:
         "results/logs/faces/{database}/{shard}.log",
     benchmark:
         "results/benchmarks/faces/{database}/{shard}.tsv"
+    conda:
+        "../../envs/features.yaml"
     threads: plan.config.resources.stage_threads
     resources:
         mem_mb=plan.config.resources.stage_mem_mb,
@@ -15,7 +17,5 @@ rule faces:
     params:
         options=lambda wildcards: plan.stage("faces", wildcards.database),
         code=plan.code("faces"),
-    conda:
-        "../../envs/features.yaml"
     script:
         "../scripts/stage.py"

@@ -10,6 +10,8 @@ rule flow:
         "results/logs/flow/{database}/{shard}.log",
     benchmark:
         "results/benchmarks/flow/{database}/{shard}.tsv"
+    conda:
+        "../../envs/features.yaml"
     threads: plan.config.resources.stage_threads
     resources:
         mem_mb=plan.config.resources.stage_mem_mb,
@@ -17,7 +19,5 @@ rule flow:
     params:
         options=lambda wildcards: plan.stage("flow", wildcards.database),
         code=plan.code("flow"),
-    conda:
-        "../../envs/features.yaml"
     script:
         "../scripts/stage.py"

@@ -13,14 +13,16 @@ checkpoint protocol:
         "results/logs/protocol/{protocol}.log",
     benchmark:
         "results/benchmarks/protocol/{protocol}.tsv"
+    conda:
+        "../../envs/features.yaml"
     resources:
         mem_mb=500,
         runtime=10,
     params:
-        protocol=lambda wildcards: plan.config.protocols[wildcards.protocol].model_dump(mode="json"),
+        protocol=lambda wildcards: plan.config.protocols[
+            wildcards.protocol
+        ].model_dump(mode="json"),
         seed=plan.config.seed,
         code=plan.code("protocol"),
-    conda:
-        "../../envs/features.yaml"
     script:
         "../scripts/protocol.py"

@@ -10,12 +10,14 @@ rule assess:
             caption="../report/assess.rst",
             category="Error against truth",
         ),
-    wildcard_constraints:
-        database="|".join(plan.synthetic) or "(?!)",
     log:
         "results/logs/assess/{database}.log",
     benchmark:
         "results/benchmarks/assess/{database}.tsv"
+    wildcard_constraints:
+        database="|".join(plan.synthetic) or "(?!)",
+    conda:
+        "../../envs/features.yaml"
     threads: 2
     resources:
         mem_mb=plan.config.resources.stage_mem_mb,
@@ -24,8 +26,6 @@ rule assess:
         root=lambda wildcards: str(plan.config.database_root(wildcards.database)),
         options=lambda wildcards: plan.stage("flow", wildcards.database),
         code=plan.code("assess"),
-    conda:
-        "../../envs/features.yaml"
     script:
         "../scripts/assess.py"
 
@@ -35,22 +35,29 @@ rule html:
         clips=expand("results/clips/{database}.tsv", database=plan.databases),
         caches=expand("results/features/{database}.h5", database=plan.databases),
         assess=expand("results/assess/{database}.json", database=plan.synthetic),
-        protocols=expand("results/protocols/{protocol}.tsv", protocol=plan.config.protocols),
-        metrics=expand("results/runs/{run}/metrics.json", run=["/".join(run) for run in plan.runs]),
-        embeddings=expand("results/runs/{run}/embedding.json", run=["/".join(run) for run in plan.runs]),
+        protocols=expand(
+            "results/protocols/{protocol}.tsv", protocol=plan.config.protocols
+        ),
+        metrics=expand(
+            "results/runs/{run}/metrics.json", run=["/".join(run) for run in plan.runs]
+        ),
+        embeddings=expand(
+            "results/runs/{run}/embedding.json",
+            run=["/".join(run) for run in plan.runs],
+        ),
     output:
         report("results/report.html", caption="../report/report.rst", category="Report"),
     log:
         "results/logs/report.log",
     benchmark:
         "results/benchmarks/report.tsv"
+    conda:
+        "../../envs/features.yaml"
     resources:
         mem_mb=1500,
         runtime=30,
     params:
         config=plan.dump(),
         code=plan.code("report"),
-    conda:
-        "../../envs/features.yaml"
     script:
         "../scripts/report.py"

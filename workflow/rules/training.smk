@@ -11,17 +11,19 @@ rule train:
         "results/logs/train/{protocol}/{system}/seed{seed}/{batch}.log",
     benchmark:
         "results/benchmarks/train/{protocol}/{system}/seed{seed}/{batch}.tsv"
-    threads: plan.config.resources.train_threads
-    resources:
-        mem_mb=plan.config.resources.train_mem_mb,
-        runtime=240,
-        **plan.gpu,
-    params:
-        system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
-        folds=lambda wildcards, input: plan.batch_folds(input.protocol, wildcards.system, wildcards.batch),
-        code=lambda wildcards: plan.system_code(wildcards.system),
     conda:
         "../../envs/train.yaml"
+    threads: plan.config.resources.train_threads
+    resources:
+        **plan.gpu,
+        mem_mb=plan.config.resources.train_mem_mb,
+        runtime=240,
+    params:
+        system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
+        folds=lambda wildcards, input: plan.batch_folds(
+            input.protocol, wildcards.system, wildcards.batch
+        ),
+        code=lambda wildcards: plan.system_code(wildcards.system),
     script:
         "../scripts/train.py"
 
@@ -37,17 +39,17 @@ rule embed:
         "results/logs/embed/{protocol}/{system}.log",
     benchmark:
         "results/benchmarks/embed/{protocol}/{system}.tsv"
+    conda:
+        "../../envs/train.yaml"
     threads: plan.config.resources.train_threads
     resources:
+        **plan.gpu,
         mem_mb=plan.config.resources.train_mem_mb,
         runtime=60,
-        **plan.gpu,
     params:
         system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
         seed=lambda wildcards: plan.config.systems[wildcards.system].seeds[0],
         code=lambda wildcards: plan.system_code(wildcards.system),
-    conda:
-        "../../envs/train.yaml"
     script:
         "../scripts/embed.py"
 
@@ -68,6 +70,8 @@ rule evaluate:
         "results/logs/evaluate/{protocol}/{system}.log",
     benchmark:
         "results/benchmarks/evaluate/{protocol}/{system}.tsv"
+    conda:
+        "../../envs/features.yaml"
     resources:
         mem_mb=1000,
         runtime=30,
@@ -76,7 +80,5 @@ rule evaluate:
         measured_on=lambda wildcards: plan.measured_on(wildcards.protocol),
         seed=plan.config.seed,
         code=plan.code("evaluate"),
-    conda:
-        "../../envs/features.yaml"
     script:
         "../scripts/evaluate.py"
