@@ -84,7 +84,7 @@ def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
         "labels": shown["label"].tolist(),
         "subjects": [f"{database}/{subject}" for database, subject in owners],
         "clips": clips.tolist(),
-        "note": f"t-SNE of the {len(clips)} clips of fold {shown['fold'][0]!r}, held out from the one model that made "
+        "note": f"t-SNE of the {len(clips)} clips of fold {str(shown['fold'][0])!r}, held out from the one model that made "
         "these features; distances between clusters and their sizes mean nothing.",
     }
 

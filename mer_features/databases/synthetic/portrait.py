@@ -68,13 +68,15 @@ def _clear_backdrop(image: np.ndarray, figure: np.ndarray) -> np.ndarray:
 
 
 def _spread(image: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The known part of an image, blurred and carried on over the rest."""
-    blurred = np.zeros_like(image)
-    total = np.zeros_like(known)
-    for sigma, share in ((30, 1.0), (120, 1e-3)):  # the wide one counts only where the narrow one does not reach
-        blurred += share * cv2.GaussianBlur(image * known[..., None], (0, 0), sigma)
-        total += share * cv2.GaussianBlur(known, (0, 0), sigma)
-    return blurred / total[..., None]
+    """The known part of an image, blurred and carried on over the rest; worked out at an eighth of the size."""
+    size = (image.shape[1] // 8, image.shape[0] // 8)
+    colours = cv2.resize(image * known[..., None], size, interpolation=cv2.INTER_AREA)
+    weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    blurred, total = np.zeros_like(colours), np.zeros_like(weight)
+    for sigma, share in ((4, 1.0), (16, 1e-3)):  # the wide one counts only where the narrow one does not reach
+        blurred += share * cv2.GaussianBlur(colours, (0, 0), sigma)
+        total += share * cv2.GaussianBlur(weight, (0, 0), sigma)
+    return cv2.resize(blurred / total[..., None], image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def _fill_mouth(image: np.ndarray) -> np.ndarray:
