@@ -58,10 +58,10 @@ CODES: dict[str, Code] = {
     "static_clip": Code(_W, "no frame differs from the onset; the spotted apex is arbitrary"),
     "empty_cell": Code(_W, "a cell of the annotation sheet is empty"),
     "bad_cell": Code(_W, "a cell of the annotation sheet cannot be read"),
-    "flow_out_of_range": Code(_W, "flow beyond ±31 px was clipped in the packed cache"),
+    "flow_out_of_range": Code(_W, "flow beyond ±31 px or strain beyond 7.99 was clipped in the packed cache"),
     "internal_error": Code(_R, "the stage failed on this clip; the job's log has the traceback"),
-    "erratum_applied": Code(_W, "a value of the annotation sheet that is known to be wrong was replaced"),
     "range_reversed": Code(_W, "the annotated offset lies before the onset; the whole clip stands in"),
+    "erratum_applied": Code(_W, "a value of the annotation sheet that is known to be wrong was replaced"),
 }
 
 
