@@ -158,7 +158,7 @@ def split(clips: Clips, fold: str) -> tuple[Clips, Clips]:
     ValueError
         If the fold does not exist or leaves nothing to train with.
     """
-    inside = [i for i, row in enumerate(clips.rows) if row.fold == fold]
+    inside = [i for i, row in enumerate(clips.rows) if row.fold == fold != protocols.TRAIN_ONLY]
     outside = [i for i, row in enumerate(clips.rows) if row.fold != fold]
     if not inside or not outside:
         raise ValueError(f"fold {fold!r} holds {len(inside)} of {len(clips.rows)} clips; nothing to train or to test")
@@ -348,7 +348,7 @@ def evaluate(
 
 def _runs(paths: Sequence[Path], table: FoldTable) -> dict[int, list[Prediction]]:
     """Predictions by seed, each seed's in the order of the protocol and complete."""
-    wanted = {(row.database, row.clip_id): row for row in table.rows}
+    wanted = {(row.database, row.clip_id): row for row in table.tested}
     found: dict[int, dict[tuple[str, str], Prediction]] = {}
     for path in paths:
         predictions, classes = metrics.read_predictions(path)

@@ -47,6 +47,56 @@ def test_every_error_names_key_found_and_accepted(tree: dict, parts: list[str]):
         assert part in message
 
 
+TWO = {"databases": {"demo": {"adapter": "synthetic"}, "other": {"adapter": "synthetic"}}}
+
+
+def _protocol(tree: dict) -> config.Protocol:
+    return config.validate(TWO | {"protocols": {"p": tree}}).protocols["p"]
+
+
+def test_a_preset_says_what_a_protocol_is():
+    found = _protocol({"preset": "cdmer-7", "databases": {"smic-hs": "demo", "casme2": "other"}})
+    assert (found.databases, found.roles) == (("other", "demo"), ("casme2", "smic-hs"))
+    assert (found.folds, found.test, found.labels) == ("transfer", ("demo",), "cdmer-7")
+    assert config.Protocol.model_validate(found.model_dump(mode="json")) == found
+    assert _protocol({"preset": "mmew-6", "databases": ["demo"]}).folds == 5
+
+
+def test_own_protocols_are_a_few_lines():
+    assert _protocol({"databases": ["demo"]}).folds == "loso"
+    own = _protocol({"databases": ["demo", "other"], "folds": "transfer", "test": ["other"], "labels": "samm-3"})
+    assert config.Protocol.model_validate(own.model_dump(mode="json")) == own
+
+
+@pytest.mark.parametrize(
+    ("tree", "parts"),
+    [
+        ({"preset": "megc19", "databases": {}}, ["'megc19' is unknown", "did you mean 'megc2019'", "cdmer-12"]),
+        ({"preset": ["x"], "databases": ["demo"]}, ["['x'] is unknown"]),
+        ({"preset": "cdmer-7", "databases": ["demo", "other"]},
+         ["'cdmer-7' needs {casme2: <database>, smic-hs: <database>}", "['demo', 'other']"]),
+        ({"preset": "cdmer-7", "databases": {"casme2": "demo", "smic": "other"}}, ["needs {casme2", "'smic'"]),
+        ({"preset": "samm-5"}, ["needs {samm: <database>}", "None"]),
+        ({"preset": "samm-5", "databases": {"samm": "nope"}}, ["protocols.p.databases", "'nope'", "demo, other"]),
+        ({"preset": "samm-5", "databases": ["demo"], "folds": 5}, ["folds: preset 'samm-5' fixes it"]),
+        ({"preset": "samm-5", "databases": ["demo"], "labels": "samm-4"}, ["labels: preset 'samm-5' fixes it"]),
+        ({"preset": "samm-5", "databases": ["demo"], "lables": "x"}, ["lables", "did you mean 'labels'"]),
+        ({"databases": {"samm": "demo"}}, ["parts go with `preset`"]),
+        ({"databases": ["demo"], "roles": ["samm"]}, ["parts go with `preset`"]),
+        ({"databases": ["demo", "demo"]}, ["listed twice"]),
+        ({"databases": ["demo"], "accept_counts": True}, ["accept_counts: goes with `preset`"]),
+        ({"databases": ["demo", "other"], "folds": "transfer"}, ["test: names the databases to test"]),
+        ({"databases": ["demo", "other"], "test": ["demo"]}, ["test: names the databases to test"]),
+        ({"databases": ["demo"], "folds": "transfer", "test": ["demo"]}, ["found demo", "some of demo, not all"]),
+        ({"databases": ["demo"], "labels": "samm-33"}, ["unknown label map 'samm-33'", "samm-3"]),
+    ],
+)  # fmt: skip
+def test_protocols_that_cannot_be_are_refused(tree: dict, parts: list[str]):
+    message = _error(TWO | {"protocols": {"p": tree}})
+    for part in ["protocols.p", *parts]:
+        assert part in message
+
+
 def test_overrides_reach_one_database_only():
     tree = {
         "databases": {

@@ -218,6 +218,43 @@ def test_subjects_of_the_same_name_in_two_databases_are_two_persons(store: Store
     assert ("more", "s0") in {row.owner for row in ours.rows}
 
 
+def transfer() -> FoldTable:
+    """Subjects s0 to s3 of one database train, s4 and s5 of another are tested."""
+    rows = (
+        replace(row, database="more", fold=protocols.TRANSFER)
+        if row.subject in {"s4", "s5"}
+        else replace(row, fold=protocols.TRAIN_ONLY)
+        for row in table().rows
+    )
+    return FoldTable(tuple(rows))
+
+
+def test_whole_databases_train_and_are_never_tested(store: Store, tmp_path: Path):
+    path, _ = store(transfer())
+    caches = {"demo": Path("a"), "more": Path("b")}
+    clips = training.load_clips(caches, protocols.read(path), LINEAR)
+    ours, theirs = training.split(clips, protocols.TRANSFER)
+    assert {row.database for row in ours.rows} == {"demo"}
+    assert {row.database for row in theirs.rows} == {"more"}
+    assert (len(ours.rows), len(theirs.rows)) == (24, 12)
+    with pytest.raises(ValueError, match="fold 'train-only' holds 0 of 36 clips"):
+        training.split(clips, protocols.TRAIN_ONLY)
+    folds = protocols.fold_names(path)
+    training.train_folds(caches, path, LINEAR, folds=folds, seed=0, output_dir=tmp_path, execution=Execution())
+    result = evaluated([tmp_path / "predictions.tsv"], path)
+    assert np.sum(result["seeds"][0]["confusion"]) == 12
+    assert set(result["seeds"][0]["per_database"]) == {"more"}
+    assert result["accuracy"]["mean"] > 0.9
+
+
+def test_a_recording_of_the_source_among_the_tested_is_a_leak(store: Store):
+    path, cache = store(transfer())
+    cache.arrays["faces/apex"][-1] = cache.arrays["faces/apex"][0]
+    clips = training.load_clips({"demo": Path("a"), "more": Path("b")}, protocols.read(path), LINEAR)
+    with pytest.raises(LeakError, match="same frames"):
+        training.split(clips, protocols.TRANSFER)
+
+
 # ---------------------------------------------------------------- refusals
 
 

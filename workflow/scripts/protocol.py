@@ -1,7 +1,7 @@
 from mer_features.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features import config, protocols
+    from mer_features import clips, config, protocols
     from mer_features.cache.usable import usable_clips
 
     protocols.write(
@@ -11,5 +11,6 @@ with job_log(snakemake.log[0]):
             usable_clips(snakemake.input.clips, snakemake.input.caches),
             config.Protocol.model_validate(snakemake.params.protocol),
             snakemake.params.seed,
+            listed=[clip for table in snakemake.input.clips for clip in clips.read(table)],
         ),
     )

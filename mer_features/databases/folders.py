@@ -1,0 +1,259 @@
+"""Folders below a database's root: found whatever their case, listed once, never followed out of the root.
+
+Only entries that exist are ever joined to a path. A name from a sheet is compared with them, so that ``..``, an
+absolute path or a separator in a name matches nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mer_features.clips import Clip
+from mer_features.databases.listing import Note
+from mer_features.quality import ClipRejectedError, Issue
+
+#: What the frame reader opens (tests hold it against :data:`mer_features.frames.IMAGE_SUFFIXES`, which needs OpenCV).
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+#: Folders that a search by name may list: enough for any release, and a wrong root is told within a second.
+_SEARCH_LIMIT = 2000
+_NAMES_SHOWN = 20
+
+
+def unpadded(name: str) -> str:
+    """Key under which padded and unpadded numbers are the same: ``Sub01``, ``sub1`` -> ``sub1``."""
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name.strip().casefold())
+
+
+def plain(name: str) -> str:
+    """Key under which spellings of a release's folder are the same: ``CASME2-RAW``, ``casme2_raw`` -> ``casme2raw``."""
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def escapes(name: str) -> bool:
+    """Whether a name from a sheet would be more than the name of one folder."""
+    return name.strip() in {".", ".."} or re.search(r"[/\\\0]", name) is not None
+
+
+@dataclass
+class Entries:
+    """What one folder holds; hidden entries and lock files of open documents (``~$...``) are left out."""
+
+    folders: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    leaving: list[str] = field(default_factory=list)  # symbolic links out of the root
+    ignored: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+class Tree:
+    """The folders of one database.
+
+    Parameters
+    ----------
+    root
+        Folder that nothing is opened outside of.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._real = root.resolve()
+        self._entries: dict[Path, Entries] = {}
+        self._index: dict[tuple[Path, Callable[[str], str]], dict[str, list[str]]] = {}
+        self._foreign: dict[str, list[Path]] = {}
+        self._notes: list[Note] = []
+
+    def entries(self, folder: Path) -> Entries:
+        """What a folder holds, names sorted; read once. A folder that cannot be listed is empty and noted."""
+        if folder not in self._entries:
+            self._entries[folder] = found = self._scan(folder)
+            if found.error:
+                self._notes.append(Note("layout", f"{self.shown(folder)} cannot be listed ({found.error})"))
+        return self._entries[folder]
+
+    def _scan(self, folder: Path) -> Entries:
+        found = Entries()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in sorted(entries, key=lambda item: item.name):
+                    if entry.name.startswith((".", "~$")):
+                        found.ignored.append(entry.name)
+                    elif entry.is_symlink() and not self.inside(Path(entry.path)):
+                        found.leaving.append(entry.name)
+                    elif entry.is_dir():
+                        found.folders.append(entry.name)
+                    else:
+                        found.files.append(entry.name)
+        except OSError as error:
+            found.error = error.strerror or str(error)
+        return found
+
+    def inside(self, path: Path) -> bool:
+        """Whether a path, its symbolic links resolved, stays below the root; a link in a circle does not."""
+        try:
+            return path.resolve().is_relative_to(self._real)
+        except (OSError, RuntimeError):  # RuntimeError: Python before 3.13 on a circle of links
+            return False
+
+    def shown(self, path: Path) -> str:
+        """A path for messages: relative to the root."""
+        return path.relative_to(self.root).as_posix()
+
+    def folder(self, parent: Path, name: str, key: Callable[[str], str] = str.casefold) -> Path:
+        """The sub-folder of this name, the exact spelling first, then any that is the same under ``key``.
+
+        Raises
+        ------
+        ClipRejectedError
+            ``unsafe_path`` for a name that is a path or a symbolic link that leaves the root, ``source_missing``
+            if there is no such folder.
+        """
+        if (parent, key) not in self._index:
+            index = self._index[parent, key] = {}
+            for found in self.entries(parent).folders:
+                index.setdefault(key(found), []).append(found)
+        same = self._index[parent, key].get(key(name), [])
+        if same:
+            return parent / (name if name in same else same[0])
+        if escapes(name) or any(key(found) == key(name) for found in self.entries(parent).leaving):
+            raise ClipRejectedError("unsafe_path", f"{self.shown(parent)}: {name!r} leads out of the root")
+        raise ClipRejectedError("source_missing", f"no folder {name!r} in {self.shown(parent)}")
+
+    def frames(self, folder: Path) -> tuple[int, ...]:
+        """Frame numbers of a clip's folder, ascending: the last digit group of each image's name.
+
+        One listing, no file is opened. What is no numbered image is remembered as a foreign file.
+
+        Raises
+        ------
+        ClipRejectedError
+            ``unsafe_path`` if a frame is a symbolic link that leaves the root, ``no_frames`` if the folder cannot be
+            listed or holds none.
+        """
+        numbers = set()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    number = frame_number(entry.name)
+                    if entry.is_symlink() and not self.inside(Path(entry.path)):
+                        raise ClipRejectedError("unsafe_path", f"{self.shown(folder)}/{entry.name} leaves the root")
+                    if number is not None:
+                        numbers.add(number)
+                    else:
+                        self._foreign.setdefault(entry.name, []).append(folder)
+        except OSError as error:
+            raise ClipRejectedError("no_frames", f"{self.shown(folder)}: {error.strerror}") from error
+        if not numbers:
+            raise ClipRejectedError("no_frames", f"no numbered image in {self.shown(folder)}")
+        return tuple(sorted(numbers))
+
+    def search(
+        self, names: Sequence[str], subject: re.Pattern[str], *, depth: int = 3, takes_root: bool = False
+    ) -> list[Path]:
+        """Folders that bear one of the names (see :func:`plain`) and hold a subject's folder.
+
+        Parameters
+        ----------
+        names
+            Accepted names, the preferred first.
+        subject
+            What a subject's folder is called, whole name; such folders are not searched.
+        depth
+            How far below the root to look.
+        takes_root
+            Whether the root itself may hold the subjects whatever it is called.
+
+        Returns
+        -------
+        list of Path
+            The nearest to the root first, then in the order of ``names``; a root of another name last.
+        """
+        keys = [plain(name) for name in names]
+        found = []
+        for level, folder in self._walk(subject, depth):
+            name = plain(self._real.name if level == 0 else folder.name)
+            if not (name in keys or (takes_root and level == 0)):
+                continue
+            here = self.entries(folder)
+            if any(subject.fullmatch(child) for child in here.folders + here.leaving):
+                found.append((name not in keys, level, keys.index(name) if name in keys else 0, folder))
+        return [folder for *_, folder in sorted(found)]
+
+    def _walk(self, subject: re.Pattern[str], depth: int) -> Iterator[tuple[int, Path]]:
+        level, listed = [self.root], 0
+        for number in range(depth + 1):
+            below = []
+            for folder in level:
+                yield number, folder
+                listed += 1
+                children = [] if listed > _SEARCH_LIMIT or number == depth else self.entries(folder).folders
+                below += [folder / name for name in children if not subject.fullmatch(name)]
+            level = below
+
+    def files(self, pattern: re.Pattern[str], subject: re.Pattern[str]) -> list[Path]:
+        """Files in the root or a folder directly below it whose whole name matches."""
+        return [
+            folder / name
+            for _, folder in self._walk(subject, 1)
+            for name in self.entries(folder).files
+            if pattern.fullmatch(name)
+        ]
+
+    def contents(self) -> str:
+        """What the root holds, for the message that nothing expected is there."""
+        here = self.entries(self.root)
+        names = [*(f"{name}/" for name in here.folders), *here.files]
+        names += [f"{name} (a symbolic link that leaves the root and is not followed)" for name in here.leaving]
+        return _shortened(names) or "nothing"
+
+    def notes(self) -> tuple[Note, ...]:
+        """Foreign files met while listing, each name once, and folders that could not be listed."""
+        notes = list(self._notes)
+        for name, folders in sorted(self._foreign.items())[:_NAMES_SHOWN]:
+            others = f" and in {len(folders) - 1} more folders" if len(folders) > 1 else ""
+            notes.append(Note("foreign_file", f"{self.shown(folders[0])}/{name}{others}"))
+        if (more := len(self._foreign) - _NAMES_SHOWN) > 0:
+            notes.append(Note("foreign_file", f"{more} more names of files that are no numbered images"))
+        for folder, here in sorted(self._entries.items()):
+            stray = [] if folder == self.root else here.files
+            locks = [name for name in here.ignored if name.startswith("~$")]
+            notes += [Note("foreign_file", self.shown(folder / name)) for name in stray + locks]
+            notes += [
+                Note("layout", f"{self.shown(folder / name)} leaves the root and is not followed")
+                for name in here.leaving
+            ]
+        return tuple(notes)
+
+
+def frame_number(name: str) -> int | None:
+    """Frame number of an image file, ``None`` for a hidden file, another kind of file or a name without digits."""
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or name.startswith((".", "~")) or f".{suffix.lower()}" not in IMAGE_SUFFIXES:
+        return None
+    digits = re.findall(r"[0-9]+", stem)
+    return int(digits[-1]) if digits else None
+
+
+def off_disk(clip: Clip, numbers: Sequence[int]) -> tuple[Issue, ...]:
+    """An issue for each annotated key frame between or beyond the frames found that has no file."""
+    issues = []
+    for what in ("onset", "apex", "offset"):
+        number = getattr(clip, what)
+        if number is not None and number not in numbers:
+            if what == "apex" and not _within(number, clip):
+                continue  # reported as apex_outside when the key frames are chosen
+            nearest = min(numbers, key=lambda found: (abs(found - number), found))
+            issues.append(Issue("frame_not_on_disk", f"{what} {number}, nearest is {nearest}"))
+    return tuple(issues)
+
+
+def _within(apex: int, clip: Clip) -> bool:
+    return (clip.onset is None or clip.onset <= apex) and (clip.offset is None or apex <= clip.offset)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more

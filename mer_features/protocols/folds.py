@@ -1,0 +1,84 @@
+"""Folds: who is held out when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mer_features.protocols.table import TRAIN_ONLY, Subject
+
+if TYPE_CHECKING:  # the configuration checks itself against the presets of this package
+    from mer_features.config import Protocol
+
+#: The one fold of a protocol that trains on whole databases and tests on others.
+TRANSFER = "transfer"
+
+
+def assign(owners: Sequence[Subject], labels: Sequence[str], protocol: Protocol, seed: int) -> dict[Subject, str]:
+    """Fold of every subject.
+
+    Parameters
+    ----------
+    owners, labels
+        Subject and class of every clip.
+    protocol
+        Kind of folds.
+    seed
+        Decides between equals in numbered folds.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer subjects than numbered folds.
+    """
+    subjects = dict.fromkeys(owners)
+    if protocol.folds == "loso":
+        return {(database, subject): f"{database}/{subject}" for database, subject in subjects}
+    if protocol.folds == "transfer":
+        return {owner: TRANSFER if owner[0] in protocol.test else TRAIN_ONLY for owner in subjects}
+    if len(subjects) < protocol.folds:
+        raise ValueError(f"{protocol.folds} folds of only {len(subjects)} subjects")
+    numbers = balanced_folds(owners, labels, protocol.folds, seed)
+    width = len(str(protocol.folds))
+    return {owner: f"fold{number + 1:0{width}d}" for owner, number in numbers.items()}
+
+
+def balanced_folds(owners: Sequence[Subject], labels: Sequence[str], folds: int, seed: int) -> dict[Subject, int]:
+    """Spread whole subjects over folds so that clips and classes are balanced.
+
+    Greedy: subjects by falling number of clips, equals in an order drawn from ``seed``, each to the fold where the
+    sum over classes of (clips in the fold)² / (clips of the class), and the same for all clips, grows least. The
+    outcome depends on nothing but the arguments, so that a stored table can be rebuilt with any library version.
+
+    Parameters
+    ----------
+    owners, labels
+        Subject and class of every clip, n each.
+    folds
+        Number of folds; at most the number of subjects.
+    seed
+        Decides between equals.
+
+    Returns
+    -------
+    dict
+        Subject -> fold, 0 .. ``folds`` - 1; no fold is empty.
+    """
+    subjects = sorted(set(owners))
+    classes = sorted(set(labels))
+    counts = np.zeros((len(subjects), len(classes)), dtype=np.int64)
+    np.add.at(counts, ([subjects.index(owner) for owner in owners], [classes.index(label) for label in labels]), 1)
+    counts = np.column_stack([counts, counts.sum(axis=1)])  # (subjects, classes + 1), the last for all clips
+    drawn = np.random.default_rng(seed).permutation(len(subjects))
+    order = drawn[np.argsort(-counts[drawn, -1], kind="stable")]
+    weight = 1.0 / counts.sum(axis=0)
+    filled = np.zeros((folds, counts.shape[1]), dtype=np.int64)
+    result: dict[Subject, int] = {}
+    for index in order:
+        growth = ((filled + counts[index]) ** 2 - filled**2) @ weight
+        chosen = int(np.argmin(growth))
+        filled[chosen] += counts[index]
+        result[subjects[index]] = chosen
+    return result

@@ -1,0 +1,107 @@
+"""The fold table: what a protocol yields and training starts from, and its TSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field, fields
+from pathlib import Path
+
+from mer_features.files import write_text
+
+Subject = tuple[str, str]  # (database, subject): names of subjects repeat between databases
+
+#: The fold of clips that train and are never tested.
+TRAIN_ONLY = "train-only"
+
+
+@dataclass(frozen=True)
+class FoldRow:
+    """One clip of a protocol: its class and the fold in which it is tested, or :data:`TRAIN_ONLY`."""
+
+    clip_id: str
+    database: str
+    subject: str
+    emotion: str  # the owner's word
+    label: str  # the class
+    fold: str
+
+    @property
+    def owner(self) -> Subject:
+        """The person in the clip; unique over databases."""
+        return self.database, self.subject
+
+
+@dataclass(frozen=True)
+class FoldTable:
+    """All clips of a protocol, ordered by database (as the protocol lists them), subject and clip.
+
+    ``classes`` are in alphabetical order, which is the order of every confusion matrix and probability column.
+    ``left_out`` counts the clips that the protocol does not take, by the owner's word.
+    """
+
+    rows: tuple[FoldRow, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, sorted."""
+        return tuple(sorted({row.label for row in self.rows}))
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """Names of the folds in the order of their first clip."""
+        return tuple(dict.fromkeys(row.fold for row in self.tested))
+
+    @property
+    def tested(self) -> tuple[FoldRow, ...]:
+        """The clips that some fold tests: all of them, unless the protocol trains on whole databases."""
+        return tuple(row for row in self.rows if row.fold != TRAIN_ONLY)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Per database the clips of each class and the number of ``subjects``."""
+        result: dict[str, dict[str, int]] = {}
+        for database in dict.fromkeys(row.database for row in self.rows):
+            rows = [row for row in self.rows if row.database == database]
+            labels = Counter(row.label for row in rows)
+            result[database] = {name: labels[name] for name in self.classes}
+            result[database]["subjects"] = len({row.subject for row in rows})
+        return result
+
+
+_COLUMNS = tuple(item.name for item in fields(FoldRow))
+
+
+def write(path: Path | str, table: FoldTable) -> None:
+    """Write a fold table as TSV, atomically; the same table gives the same bytes."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(astuple(row) for row in table.rows)
+    write_text(path, out.getvalue())
+
+
+def read(path: Path | str) -> FoldTable:
+    """Read a fold table that :func:`write` wrote (``left_out`` is not stored).
+
+    Raises
+    ------
+    ValueError
+        If the file is no fold table; names file and line.
+    """
+    with Path(path).open(newline="", encoding="utf-8") as handle:
+        lines = list(csv.reader(handle, delimiter="\t"))
+    if not lines or tuple(lines[0]) != _COLUMNS:
+        found = lines[0] if lines else "an empty file"
+        raise ValueError(f"{path}: not a fold table; found {found}, expected the columns {', '.join(_COLUMNS)}")
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(_COLUMNS):
+            raise ValueError(f"{path}:{number}: {len(line)} cells, expected {len(_COLUMNS)}")
+    return FoldTable(tuple(FoldRow(*line) for line in lines[1:]))
+
+
+def fold_names(path: Path | str) -> list[str]:
+    """Names of the folds of a stored table, in its order."""
+    return list(read(path).folds)
