@@ -79,12 +79,13 @@ def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
     clips = shown["clip_id"]
     layers = {name: tsne(values, seed).tolist() for name, values in shown.items() if values.ndim == 2}
     owners = zip(shown["database"], shown["subject"], strict=True)
+    fold = str(shown["fold"][0])
     return {
         "layers": layers,
         "labels": shown["label"].tolist(),
         "subjects": [f"{database}/{subject}" for database, subject in owners],
         "clips": clips.tolist(),
-        "note": f"t-SNE of the {len(clips)} clips of fold {str(shown['fold'][0])!r}, held out from the one model that made "
+        "note": f"t-SNE of the {len(clips)} clips of fold {fold!r}, held out from the one model that made "
         "these features; distances between clusters and their sizes mean nothing.",
     }
 
