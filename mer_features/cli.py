@@ -11,13 +11,17 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from mer_features import __version__
+
+if TYPE_CHECKING:
+    from mer_features.check import DatabaseCheck
 
 out = Console()
 err = Console(stderr=True)
@@ -144,19 +148,23 @@ def _synth(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from mer_features import check, config
 
-    results = check.check(config.load(arguments.config))
+    found = check.check(config.load(arguments.config))
     if arguments.json:
-        print(json.dumps([result.as_dict() for result in results], indent=2, ensure_ascii=False))
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
     else:
-        for result in results:
-            _print_check(result)
-    return 0 if all(result.usable and not result.issues for result in results) else 1
+        for database in found.databases:
+            _print_check(database)
+        for protocol in found.protocols:
+            said = protocol.error or protocol.note or f"{protocol.folds} folds; {_counts(protocol.counts)}"
+            out.print(f"protocol {protocol.name}: {said}", highlight=False, markup=False, soft_wrap=True)
+    return 0 if found.clean else 1
 
 
-def _print_check(result: object) -> None:
-    from mer_features.check import DatabaseCheck
+def _counts(counts: Mapping[str, Mapping[str, int]]) -> str:
+    return "; ".join(f"{name}: {', '.join(f'{k} {n}' for k, n in part.items())}" for name, part in counts.items())
 
-    assert isinstance(result, DatabaseCheck)
+
+def _print_check(result: DatabaseCheck) -> None:
     table = Table(title=f"{result.name}: {result.root}", title_justify="left", show_header=False)
     if result.error or result.note:
         table.add_row("error" if result.error else "note", result.error or result.note)

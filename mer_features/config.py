@@ -183,6 +183,11 @@ class OwnerDatabase(_Database):
         None, description="Which of the owner's releases or parts to read; see the database's page in docs/databases."
     )
     errata: bool = Field(True, description="Apply the known corrections of the sheet; each use is reported.")
+    unlisted: bool = Field(
+        False,
+        description="Add the clip that is on disk but in no public sheet (CASME II sub24/EP02_07); the protocols "
+        "`casme2-5-benchmark`, `casme2-4` and `cdmer-7` to `cdmer-12` count it.",
+    )
 
 
 Database = Annotated[SyntheticDatabase | TableDatabase | OwnerDatabase, Field(discriminator="adapter")]

@@ -140,7 +140,7 @@ def test_check_tells_by_exit_code_and_json(tmp_path: Path, capsys: pytest.Captur
     config = tmp_path / "my.yaml"
     config.write_text(f"databases: {{mine: {{adapter: table, root: {tmp_path / 'db'}, table: clips.tsv}}}}")
     assert cli.main(["check", str(config), "--json"]) == 1
-    (found,) = json.loads(capsys.readouterr().out)
+    (found,) = json.loads(capsys.readouterr().out)["databases"]
     assert found["clips"] == 2
     assert found["emotions"] == {"fear": 2}
     assert [(issue["clip"], issue["code"]) for issue in found["issues"]] == [("s2/b", "source_missing")]

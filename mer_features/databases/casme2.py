@@ -7,6 +7,7 @@ second, ``sub01/EP02_01f/img46.jpg`` with the sheet's numbers in the file names,
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mer_features.databases.annotated import Release
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import Listing, Note
-from mer_features.databases.sheets import Column
+from mer_features.databases.sheets import Column, Row
 
 FPS = 200.0
 _SUBJECT = re.compile(r"sub[0-9]{1,3}", re.IGNORECASE)
@@ -38,6 +39,17 @@ COLUMNS = {
     "action_units": Column(("Action Units",)),
     "emotion": Column(("Estimated Emotion",)),
 }
+#: Frames on disk, a row in no public sheet; these values are those of a sheet of 256 rows that two public
+#: repositories build on. Its action units are unknown.
+_UNLISTED = {
+    "subject": "24",
+    "clip": "EP02_07",
+    "onset": "61",
+    "apex": "91",
+    "offset": "106",
+    "action_units": "",
+    "emotion": "disgust",
+}
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -51,7 +63,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         Folder with the frames' folder and the sheet.
     options
         ``variant``: ``raw_selected`` (default), ``cropped`` or ``raw``; ``sheet``: default is the newest found;
-        ``errata``.
+        ``errata``; ``unlisted`` adds sub24/EP02_07.
 
     Raises
     ------
@@ -67,8 +79,15 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     path, notes = sheets.choose(tree, options.sheet, _SHEET, expected="CASME2-coding-20190701.xlsx", subject=_SUBJECT)
     sheet = sheets.read(path, COLUMNS)
     release = Release(name, tree, part, _SUBJECT, _folder_of, FPS)
-    listing = annotated.read(release, sheet.rows, Errata("casme2", options.errata))
+    listing = annotated.read(release, (*sheet.rows, *_unlisted(sheet.rows, options)), Errata("casme2", options.errata))
     return Listing(listing.clips, (Note("sheet", f"read {sheet.label}"), *beside, *notes, *listing.notes))
+
+
+def _unlisted(rows: Sequence[Row], options: OwnerDatabase) -> list[Row]:
+    """The row that only a sheet of 256 rows has, if asked for and not there."""
+    known = {(_folder_of(row.cells["subject"]).lower(), row.cells["clip"].lower()) for row in rows}
+    wanted = options.unlisted and (_folder_of(_UNLISTED["subject"]), _UNLISTED["clip"].lower()) not in known
+    return [Row(rows[-1].line + 1, _UNLISTED)] if wanted else []
 
 
 def _folder_of(subject: str) -> str:

@@ -197,6 +197,17 @@ def test_the_row_that_only_the_longer_sheet_has_makes_the_folder_a_clip(root: Pa
     assert notes(listing, "unlisted_folder") == [f"{RAW}/sub01/EP02_01f"]
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_clip_that_no_public_sheet_lists_can_be_asked_for(root: Path, listed: bool):
+    frames(root / RAW / "sub24" / "EP02_07", range(61, 107))
+    own = [row("24", "EP02_07", 61, 92, 106, "4", "disgust")] if listed else []
+    sheet(root, *own, row("02", "EP01_11f", 46, None, 50))
+    listing = casme2.read("c", root, options("casme2", root, unlisted=True))
+    (clip,) = [clip for clip in listing.clips if clip.clip_id == "sub24/EP02_07"]
+    assert (clip.onset, clip.apex, clip.offset, clip.emotion) == (61, 92 if listed else 91, 106, "disgust")
+    assert clip.issues == ()
+
+
 def test_the_known_wrong_offset_is_mended_and_can_be_kept(root: Path):
     frames(root / RAW / "sub16" / "EP01_08", range(73, 97))
     sheet(root, row("16", "EP01_08", 73, 94, 110))
