@@ -27,6 +27,7 @@ _LIBRARIES = {
     "av": "av",
     "cv2": "opencv-contrib-python",
     "dlib": "dlib-bin",
+    "lightning": "lightning",
     "numpy": "numpy",
     "scipy": "scipy",
     "skimage": "scikit-image",

@@ -267,6 +267,15 @@ def test_input_is_resized_bilinearly():
     np.testing.assert_allclose(made[0], expected, atol=1e-5)
 
 
+def test_symmetric_input_keeps_sign_and_zero():
+    u = np.zeros((28, 28), np.float32)
+    u[3, 4], u[5, 6] = -4, 2
+    clip = {"flow/u[onset_apex]": u, "flow/v[onset_apex]": np.zeros_like(u)}
+    made = fr.prepare(FRRecipe(scale="symmetric"), clip)
+    np.testing.assert_allclose(made[0], u / 4)
+    np.testing.assert_array_equal(made[1], clip["flow/v[onset_apex]"])
+
+
 def test_no_flow_is_zeros():
     still = np.zeros((64, 64), np.float32)
     made = fr.prepare(FRRecipe(), {"flow/u[onset_apex]": still, "flow/v[onset_apex]": still - 3})
