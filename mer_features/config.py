@@ -151,7 +151,7 @@ class SyntheticDatabase(_Database):
 
     adapter: Literal["synthetic"]
     root: Path | None = Field(None, description="Folder to render into; default `results/data/<name>`.")
-    preset: Literal["demo", "cde-smic", "cde-casme2", "cde-samm", "tiny"] = Field(
+    preset: Literal["demo", "cde-smic", "cde-casme2", "cde-samm", "macro", "tiny"] = Field(
         "demo", description="Size, rate and nuisance of the rendered clips."
     )
     seed: int | None = Field(None, ge=0, description="Default: the global seed.")
@@ -260,6 +260,9 @@ class System(Section):
     protocols: tuple[str, ...] = Field(description="Protocols to run it under.", min_length=1)
     seeds: tuple[int, ...] = Field((0, 1, 2), description="One complete run per seed.", min_length=1)
     folds_per_job: int = Field(70, ge=1, description="Folds trained in one job, one after the other.")
+    embedding: bool = Field(
+        True, description="Train one more model on half of the subjects, for pictures of its features (t-SNE)."
+    )
     shuffle_labels: bool = Field(
         False, description="Control: train on labels shuffled within the training folds; must fall to chance."
     )

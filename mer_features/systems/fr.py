@@ -38,9 +38,10 @@ def variables(recipe: FRRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same 
 
 
 def prepare(recipe: FRRecipe, clip: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Flow u and v of one clip, (2, 28, 28) float32: resized bilinearly, each scaled by itself (ours)."""
+    """Flow u and v of one clip, (2, 28, 28) float32: resized, each scaled by itself (ours)."""
     scaled = {"minmax": inputs.unit_range, "symmetric": inputs.unit_magnitude}[recipe.scale]
-    return np.stack([scaled(inputs.resized(clip[name], SIDE)) for name in VARIABLES])
+    area = recipe.resize == "area"
+    return np.stack([scaled(inputs.resized(clip[name], SIDE, average=area)) for name in VARIABLES])
 
 
 # ---------------------------------------------------------------- network

@@ -26,6 +26,10 @@ class FRRecipe(Recipe):
         "text",
         description="`text`: two streams as described; `table7`: the trunk its parameter table implies.",
     )
+    resize: Literal["bilinear", "area"] = Field(
+        "bilinear",
+        description="How flow comes to 28 x 28: bilinear samples as the paper says, or means over areas, less noisy.",
+    )
     scale: Literal["minmax", "symmetric"] = Field(
         "minmax",
         description="Input planes, which the paper leaves open: `minmax` maps each to [0, 1] by itself, as 8-bit flow "

@@ -53,3 +53,9 @@ def run_files(name):
         )
 
     return files
+
+
+def embedding_files(wildcards):
+    """Input function: the features to picture, where they are wanted."""
+    wanted = plan.config.systems[wildcards.system].embedding
+    return [f"results/runs/{wildcards.protocol}/{wildcards.system}/half.npz"] * wanted

@@ -58,7 +58,7 @@ rule evaluate:
     input:
         protocol="results/protocols/{protocol}.tsv",
         predictions=run_files("predictions.tsv"),
-        embedding="results/runs/{protocol}/{system}/half.npz",
+        embedding=embedding_files,
     output:
         metrics=report(
             "results/runs/{protocol}/{system}/metrics.json",

@@ -15,5 +15,5 @@ with job_log(snakemake.log[0]):
         seed=snakemake.params.seed,
     )
     files.write_text(snakemake.output.metrics, json.dumps(metrics, indent=1))
-    embedding = explain.project([Path(snakemake.input.embedding)], seed=snakemake.params.seed)
+    embedding = explain.project([Path(path) for path in snakemake.input.embedding], seed=snakemake.params.seed)
     files.write_text(snakemake.output.embedding, json.dumps(embedding))
