@@ -5,6 +5,7 @@ Nothing here imports torch; a system is found by its name and brings its own lib
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import logging
@@ -263,6 +264,9 @@ def train_folds(
             fold, seed, len(train.rows), right, len(found), time.perf_counter() - started,
         )  # fmt: skip
         predictions.extend(found)
+        # A trained network and its trainer hold each other: without this, every fold's optimiser stays in memory.
+        del made
+        gc.collect()
     metrics.write_predictions(output_dir / "predictions.tsv", predictions, table.classes)
     write_embeddings(output_dir / "embeddings.npz", embedded, seed)
 
