@@ -168,7 +168,7 @@ def test_stage_pairs_have_the_reference_first(tmp_path):
         writer.add(ClipRecord("s/c", {"crops": crops}))
     with ShardWriter(apex, "apex", {}) as writer:
         writer.add(ClipRecord("s/c", attrs={"onset": 1, "apex": 3, "offset": 5}))
-    options = config.Flow(method="farneback", pairs=("offset_apex", "onset_apex"))
+    options = config.Flow(method="farneback", light="as_recorded", pairs=("offset_apex", "onset_apex"))
     with ShardReader(faces) as face_reader, ShardReader(apex) as apex_reader:
         inputs = {"faces": face_reader.view("s/c"), "apex": apex_reader.view("s/c")}
         record = process(Clip("s/c", "db", "s", ""), inputs, options)

@@ -21,7 +21,7 @@ PAIRS = ("onset_apex", "offset_apex")
 SPOTTERS = ("interframe_diff", "midpoint")
 OPTIONS = {
     "faces": config.Faces(size=SIDE).model_dump(mode="json", by_alias=True),
-    "apex": config.Apex(spotters=SPOTTERS).model_dump(mode="json"),
+    "apex": config.Apex(spotters=SPOTTERS, fallback="interframe_diff").model_dump(mode="json"),
     "flow": config.Flow().model_dump(mode="json"),
 }
 PROVENANCE: cache.Provenance = {
