@@ -393,3 +393,14 @@ def test_every_choice_has_words_of_its_own(section: str, key: str, choices: tupl
         built = methods.build(_tree(**{section: {key: choice}}))
         texts.add(next(item.sentence for item in built.paragraphs if item.step.lower() == section))
     assert len(texts) == len(choices) > 1
+
+
+def test_published_counts_stand_beside_the_found_ones():
+    rows = [protocols.FoldRow("s/1", "mine", "s", "disgust", "negative", "mine/s")]
+    rows += [protocols.FoldRow(f"t/{i}", "mine", "t", "happiness", "positive", "mine/t") for i in range(2)]
+    table = protocols.FoldTable(tuple(rows))
+    section = {"preset": "smic-hs-3", "roles": ["smic-hs"], "databases": ["mine"]}
+    shown = results.build("p", table, [], {}, section)
+    assert shown.published == {"mine": {"negative": 70, "positive": 51, "surprise": 43, "subjects": 16}}
+    assert shown.accepted
+    assert results.build("p", table, [], {}).published == {}

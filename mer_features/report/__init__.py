@@ -71,6 +71,7 @@ def build(
                 table,
                 [run for run in everything if run.protocol == name],
                 {system: item for (protocol, system), item in embedded.items() if protocol == name and item},
+                config.get("protocols", {}).get(name),
             )
             for name, table in tables.items()
         ],

@@ -182,10 +182,16 @@ def _protocols(protocols: Mapping[str, Mapping[str, Any]], cite: _Citations) -> 
         named = isinstance(item["labels"], str)
         labels = f"the label map {item['labels']}" if named else f"the classes {', '.join(item['labels'])}"
         source = f" {cite(item['labels'])}" if named and item["labels"] in _REFERENCES else ""
-        loso = item["folds"] == "loso"
-        folds = "one subject left out at a time" if loso else f"{item['folds']} folds of whole subjects"
-        parts.append(f"{name}: {' and '.join(item['databases'])} with {labels}{source}, {folds}")
+        parts.append(f"{name}: {' and '.join(item['databases'])} with {labels}{source}, {_folds(item)}")
     return parts
+
+
+def _folds(protocol: Mapping[str, Any]) -> str:
+    if protocol["folds"] == "loso":
+        return "one subject left out at a time"
+    if protocol["folds"] == "transfer":
+        return f"tested on the whole of {' and '.join(protocol['test'])}, trained on the rest"
+    return f"{protocol['folds']} folds of whole subjects"
 
 
 def _systems(systems: Mapping[str, Mapping[str, Any]], cite: _Citations) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mer_features import metrics
-from mer_features.protocols import FoldTable
+from mer_features.protocols import EXPECTED_COUNTS, FoldTable
 from mer_features.report import paper_figures, plots
 from mer_features.report.data import Embedding, Kind, Run, Score
 from mer_features.report.inline import Picture, svg
@@ -76,6 +76,8 @@ class Results:
 
     protocol: str
     counts: Sequence[tuple[str, Mapping[str, int], int]]  # database, clips by class, subjects
+    published: Mapping[str, Mapping[str, int]]  # of a preset: database -> class or `subjects` -> number
+    accepted: bool  # other counts than the published ones were accepted
     classes: Sequence[str]
     folds: int
     chance: Mapping[str, float]  # of every figure, by guessing
@@ -88,7 +90,13 @@ class Results:
     projections: Sequence[Projection]
 
 
-def build(name: str, table: FoldTable, runs: Sequence[Run], embeddings: Mapping[str, Embedding]) -> Results:
+def build(
+    name: str,
+    table: FoldTable,
+    runs: Sequence[Run],
+    embeddings: Mapping[str, Embedding],
+    protocol: Mapping[str, Any] | None = None,
+) -> Results:
     """Results of one protocol; without runs only its clips are counted.
 
     Parameters
@@ -101,13 +109,18 @@ def build(name: str, table: FoldTable, runs: Sequence[Run], embeddings: Mapping[
         Its runs.
     embeddings
         Projections by name of the run, for those that have one.
+    protocol
+        Its section of the configuration.
     """
+    published = _published(protocol or {})
     runs = sorted(runs, key=lambda run: (list(Kind).index(run.kind), -run.scores["uf1"].mean))
     counted = table.counts()
     chance = guessing([sum(counts[label] for counts in counted.values()) for label in table.classes])
     return Results(
         protocol=name,
         counts=[(database, counts, counts["subjects"]) for database, counts in counted.items()],
+        published=published,
+        accepted=bool(published) and any(counts != published.get(database) for database, counts in counted.items()),
         classes=table.classes,
         folds=len(table.folds),
         chance=chance,
@@ -119,6 +132,14 @@ def build(name: str, table: FoldTable, runs: Sequence[Run], embeddings: Mapping[
         spread=_spread(name, runs) if runs else None,
         projections=[_projection(run.name, embeddings[run.name]) for run in runs if run.name in embeddings],
     )
+
+
+def _published(protocol: Mapping[str, Any]) -> dict[str, Mapping[str, int]]:
+    """Counts of a preset by the names its databases have in this configuration; empty for a protocol of one's own."""
+    if not protocol.get("preset"):
+        return {}
+    expected = EXPECTED_COUNTS[protocol["preset"]]
+    return {name: expected[role] for role, name in zip(protocol["roles"], protocol["databases"], strict=True)}
 
 
 def guessing(clips: Sequence[int]) -> dict[str, float]:
