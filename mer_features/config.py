@@ -266,13 +266,56 @@ class System(Section):
     shuffle_labels: bool = Field(
         False, description="Control: train on labels shuffled within the training folds; must fall to chance."
     )
+    ablation: str | None = Field(
+        None, description="A row of the paper's ablation tables by name, e.g. `FR-fc`; sets the recipe keys it changes."
+    )
+    pretrained: str | None = Field(
+        None, description="Entry of `pretraining` to start from, for recipes that need one (docs/systems)."
+    )
     recipe: dict[str, Any] = Field(
         default_factory=dict, description="Keys of the system's recipe that differ from its paper's values."
     )
 
+    @property
+    def full_recipe(self) -> recipes.Recipe:
+        """The recipe with every default, the ablation and the changed keys filled in."""
+        return recipes.recipe(self.system, self.recipe, self.ablation)
+
     @model_validator(mode="after")
     def _recipe_is_known(self) -> System:
-        recipes.recipe(self.system, self.recipe)
+        needed = self.full_recipe.pretraining
+        if needed and not self.pretrained:
+            raise ValueError(f"pretrained: this recipe of {self.system!r} needs a pre-training of task {needed!r}")
+        if self.pretrained and not needed:
+            raise ValueError(f"pretrained: this recipe of {self.system!r} uses no pre-training")
+        return self
+
+
+class Pretraining(Section):
+    """What a system learns from macro-expression data before any micro-expression is seen; shared by all folds."""
+
+    task: str = Field(description="Name of the pre-training task.")
+    protocol: str | None = Field(None, description="Labelled clips to learn from: all clips of this protocol.")
+    databases: tuple[str, ...] = Field(
+        (), description="Unlabelled video to learn from: every frame of these databases' clips."
+    )
+    pretrained: str | None = Field(None, description="Entry of `pretraining` that this one builds on.")
+    seed: int = Field(0, ge=0, description="Source of the task's random choices.")
+    recipe: dict[str, Any] = Field(
+        default_factory=dict, description="Keys of the task's recipe that differ from its paper's values."
+    )
+
+    @property
+    def full_recipe(self) -> recipes.Recipe:
+        """The recipe with every default and the changed keys filled in."""
+        return recipes.pretraining_recipe(self.task, self.recipe)
+
+    @model_validator(mode="after")
+    def _has_material(self) -> Pretraining:
+        if bool(self.protocol) == bool(self.databases):
+            raise ValueError("give either `protocol` (labelled clips) or `databases` (unlabelled video)")
+        if (self.full_recipe.pretraining is None) != (self.pretrained is None):
+            raise ValueError(f"pretrained: expected an entry of task {self.full_recipe.pretraining or 'none'}")
         return self
 
 
@@ -284,6 +327,11 @@ class Resources(Section):
     stage_mem_mb: int = Field(1500, ge=150, description="Memory asked for by a stage job.")
     train_mem_mb: int = Field(2500, ge=150, description="Memory asked for by a training job.")
     device: Literal["cpu", "gpu", "auto"] = Field("cpu", description="Where training runs.")
+    devices: int = Field(1, ge=1, description="GPUs of a pre-training; the folds of a system train on one each.")
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = Field(
+        "32-true", description="Arithmetic of training; half precision on GPUs changes results by rounding."
+    )
+    checkpoint_s: float = Field(300, ge=0, description="Least seconds between two checkpoints of a training.")
     keep_weights: bool = Field(False, description="Keep every fold's trained weights (41 MB a fold for FR).")
 
 
@@ -297,10 +345,13 @@ class Config(Section):
     flow: Flow = Field(Flow(), description="Flow stage.")
     cache: Cache = Field(Cache(), description="Published feature file.")
     protocols: dict[str, Protocol] = Field(default_factory=dict, description="Protocols by name.")
+    pretraining: dict[str, Pretraining] = Field(
+        default_factory=dict, description="Pre-trainings on macro-expression databases by name."
+    )
     systems: dict[str, System] = Field(default_factory=dict, description="Trained systems by name.")
     resources: Resources = Field(Resources(), description="Threads, memory, device.")
 
-    @field_validator("databases", "protocols", "systems")
+    @field_validator("databases", "protocols", "pretraining", "systems")
     @classmethod
     def _plain_names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
@@ -314,10 +365,23 @@ class Config(Section):
             _require(f"protocols.{name}.databases", protocol.databases, self.databases)
         for name, system in self.systems.items():
             _require(f"systems.{name}.protocols", system.protocols, self.protocols)
+            self._require_task(f"systems.{name}.pretrained", system.pretrained, system.full_recipe.pretraining)
+        for name, task in self.pretraining.items():
+            _require(f"pretraining.{name}.databases", task.databases, self.databases)
+            _require(f"pretraining.{name}.protocol", (task.protocol,) if task.protocol else (), self.protocols)
+            self._require_task(f"pretraining.{name}.pretrained", task.pretrained, task.full_recipe.pretraining)
         for name in self.databases:
             for stage in STAGES:
                 self.stage_options(stage, name)
         return self
+
+    def _require_task(self, where: str, name: str | None, task: str | None) -> None:
+        """A named pre-training must exist and be of the task that is needed."""
+        if name is None:
+            return
+        _require(where, (name,), self.pretraining)
+        if self.pretraining[name].task != task:
+            raise ValueError(f"{where}: {name!r} is of task {self.pretraining[name].task!r}, expected {task!r}")
 
     def stage_options(self, stage: Stage, database: str) -> dict[str, Any]:
         """Options of one stage for one database, overrides applied, as plain JSON values."""
@@ -399,7 +463,7 @@ def _keys_at(place: list[str]) -> list[str]:
     tags = {"synthetic": SyntheticDatabase, "table": TableDatabase} | dict.fromkeys(
         get_args(OwnerAdapter), OwnerDatabase
     )
-    maps = {"databases": _Database, "protocols": Protocol, "systems": System}
+    maps = {"databases": _Database, "protocols": Protocol, "pretraining": Pretraining, "systems": System}
     for part in place:
         if part in tags:
             model = tags[part]

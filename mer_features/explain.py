@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,17 @@ import numpy as np
 from sklearn.manifold import TSNE
 
 from mer_features import config, protocols, training
-from mer_features.protocols import FoldTable
-from mer_features.training import Execution
+from mer_features.cache import open_features
+from mer_features.files import atomic_path, write_text
+from mer_features.pictures import write_png
+from mer_features.protocols import FoldRow, FoldTable
+from mer_features.training import Clips, Execution, Setup, Sources
 
 _HELD_OUT, _TRAINED = "held-out half", "trained half"
+
+#: Persons of every class whose clips are pictured.
+_SHOWN = 2
+_NAMED = ("clip_id", "label")
 
 
 def half(table: FoldTable, seed: int) -> FoldTable:
@@ -25,34 +33,135 @@ def half(table: FoldTable, seed: int) -> FoldTable:
     return FoldTable(tuple(rows))
 
 
+@dataclass(frozen=True)
+class HalfFiles:
+    """What :func:`embed_half` writes."""
+
+    embeddings: Path  # npz, as :func:`mer_features.training.write_embeddings` describes it
+    weights: Path
+    pictures: Path  # npz: `clip_id` (n,), `label` (n,) and every picture (n, H, W, 3) uint8
+    model: Path  # JSON: what is needed to load the weights again
+
+
 def embed_half(
-    caches: Mapping[str, Path],
-    protocol_tsv: Path,
+    sources: Sources,
     system: config.System,
     *,
     seed: int,
-    output: Path,
+    files: HalfFiles,
     execution: Execution = Execution(),  # noqa: B008  # frozen
 ) -> None:
-    """Train one model on half of the subjects and write its features of the other half.
+    """Train one model on half of the subjects; write it, its features of the other half and what it looked at.
 
     This is how the FR paper makes its Figure 4 (34 of 68 subjects): the models of a leave-one-subject-out run hold
     out a handful of clips each, and their features do not share a space.
 
     Parameters
     ----------
-    caches, protocol_tsv, system, execution
+    sources, system, execution
         As of :func:`mer_features.training.train_folds`.
     seed
         Chooses the half and initialises the model.
-    output
-        The npz, as :func:`mer_features.training.write_embeddings` describes it.
+    files
+        Where the results go.
     """
-    table = half(protocols.read(protocol_tsv), seed)
-    train, test = training.split(training.load_clips(caches, table, system), _HELD_OUT)
-    derived = training.derived_seed(seed, _HELD_OUT)
-    model = training.train_fold(train, system, len(table.classes), derived, execution)
-    training.write_embeddings(output, [(test, model.embed(test.features))], seed)
+    table = half(protocols.read(sources.protocol_tsv), seed)
+    clips = training.load_clips(sources.caches, table, training.inputs_of(system))
+    train, test = training.split(clips, _HELD_OUT)
+    setup = Setup(training.derived_seed(seed, _HELD_OUT), execution, sources.pretrained)
+    model = training.train_fold(train, system, len(table.classes), setup)
+    training.write_embeddings(files.embeddings, [(test, model.embed(test.features))], seed)
+    with atomic_path(files.weights) as temporary:
+        model.save(temporary)
+    shown = test.take(_shown(test))
+    _write_pictures(files.pictures, shown, model.explain(shown.features))
+    record = {
+        "system": system.model_dump(mode="json"),
+        "classes": list(table.classes),
+        "caches": {name: str(path) for name, path in sources.caches.items()},
+        "pretrained": None if sources.pretrained is None else str(sources.pretrained),
+        "held_out": [[row.database, row.clip_id, row.label] for row in test.rows],
+    }
+    write_text(files.model, json.dumps(record, indent=1))
+
+
+def _shown(test: Clips) -> list[int]:
+    """The first clips of every class, each of another person where there are enough."""
+    chosen: list[int] = []
+    for label in sorted({row.label for row in test.rows}):
+        owners: set[tuple[str, str]] = set()
+        for place, row in enumerate(test.rows):
+            if row.label == label and row.owner not in owners and len(owners) < _SHOWN:
+                owners.add(row.owner)
+                chosen.append(place)
+    return chosen
+
+
+def _write_pictures(path: Path, clips: Clips, pictures: Mapping[str, np.ndarray]) -> None:
+    columns: dict[str, Any] = {name: np.array([getattr(row, name) for row in clips.rows]) for name in _NAMED}
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, allow_pickle=False, **columns, **pictures)
+
+
+def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
+    """What a run's model makes of one clip: its class probabilities, and pictures of what it looked at.
+
+    Parameters
+    ----------
+    run
+        Folder of a run, ``results/runs/<protocol>/<system>``. The model is the one trained on half of the subjects.
+    clip_id
+        ``<subject>/<name>``, or ``<database>/<subject>/<name>``, of any clip of the run's databases.
+    output
+        Folder for ``<picture>.png``.
+
+    Returns
+    -------
+    dict
+        ``clip``, ``probabilities`` by class, ``held_out`` (whether its subject was unknown to the model), ``pictures``
+        (the files written).
+
+    Raises
+    ------
+    ValueError
+        If the run has no such model or the databases no such clip.
+    """
+    record = _record(run)
+    system = config.System.model_validate(record["system"])
+    pretrained = Path(record["pretrained"]) if record["pretrained"] else None
+    model = training.build(system, len(record["classes"]), Setup(0, Execution(), pretrained))
+    model.load(run / "half.pt")
+    database, row = _find(record["caches"], clip_id)
+    clips = training.load_clips(
+        {database: Path(record["caches"][database])}, FoldTable((row,)), training.inputs_of(system)
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, images in model.explain(clips.features).items():
+        written.append(str(write_png(output / f"{name}.png", images[0])))
+    return {
+        "clip": f"{database}/{row.clip_id}",
+        "probabilities": dict(zip(record["classes"], model.predict(clips.features)[0].tolist(), strict=True)),
+        "held_out": [database, row.clip_id] in [item[:2] for item in record["held_out"]],
+        "pictures": written,
+    }
+
+
+def _record(run: Path) -> dict[str, Any]:
+    path = run / "half.json"
+    if not path.exists():
+        raise ValueError(f"{path}: not found; expected the folder of a run made with `embedding: true`")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _find(caches: Mapping[str, str], clip_id: str) -> tuple[str, FoldRow]:
+    """The database and row of a clip in any of the caches."""
+    for database, path in caches.items():
+        with open_features(path) as features:
+            for clip in features.clips:
+                if clip_id in (clip.clip_id, f"{database}/{clip.clip_id}"):
+                    return database, FoldRow(clip.clip_id, database, clip.subject, clip.emotion, "?", "?")
+    raise ValueError(f"no clip {clip_id!r} in {', '.join(caches.values())}")
 
 
 def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:

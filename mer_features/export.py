@@ -9,12 +9,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import cv2
 import numpy as np
 
 from mer_features.action_units import FLAGS
 from mer_features.cache import CacheError, ClipRow, Features, open_features
 from mer_features.files import atomic_path, write_text
+from mer_features.pictures import write_png
 
 #: How a field becomes 8 bits; see :func:`to_png`.
 View = Literal["fixed", "minmax"]
@@ -114,12 +114,12 @@ def to_png(path: Path | str, out_dir: Path | str, view: View = "fixed") -> tuple
         for row, clip in enumerate(features.clips):
             for name in ("onset", "apex", "offset"):
                 target = _inside(out_dir, f"{clip.clip_id}/{name}.png")
-                written.append(_write_png(target, features[f"faces/{name}"][row]))
+                written.append(write_png(target, features[f"faces/{name}"][row]))
             for name, variable, field in _fields(features, row):
                 low, high = FIXED_RANGE[variable] if view == "fixed" else (float(field.min()), float(field.max()))
                 relative = f"{clip.clip_id}/{name}.{view}.png"
                 ranges[relative] = {"low": low, "high": high}
-                written.append(_write_png(_inside(out_dir, relative), _grey(field, low, high)))
+                written.append(write_png(_inside(out_dir, relative), _grey(field, low, high)))
     write_text(Path(out_dir) / "views.json", json.dumps({"view": view, "range": ranges}, indent=1) + "\n")
     return tuple(written)
 
@@ -135,14 +135,6 @@ def _grey(field: np.ndarray, low: float, high: float) -> np.ndarray:
     """8-bit picture (H, W) of a field; a constant field in its own range is black."""
     span = high - low if high > low else 1.0
     return np.floor(np.clip((field - low) / span, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def _write_png(path: Path, image: np.ndarray) -> Path:
-    colour = image.ndim == 3 and image.shape[-1] == 3
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if colour else image)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
-    return path
 
 
 def _inside(folder: Path | str, relative: str) -> Path:

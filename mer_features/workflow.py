@@ -66,7 +66,8 @@ class Plan:
     @property
     def execution(self) -> dict[str, Any]:
         """How training runs; reaches the jobs, but none of the parameters that decide what runs again."""
-        return {"device": self.config.resources.device, "keep_weights": self.config.resources.keep_weights}
+        names = {"device", "devices", "precision", "checkpoint_s", "keep_weights"}
+        return self.config.resources.model_dump(include=names)
 
     @property
     def gpu(self) -> dict[str, int]:
@@ -107,13 +108,26 @@ class Plan:
     def system(self, name: str, protocol: str) -> dict[str, Any]:
         """What a training run depends on besides its inputs; the recipe with all its defaults filled in."""
         item = self.config.systems[name]
-        recipe = configuration.recipes.recipe(item.system, item.recipe).model_dump(mode="json")
-        chosen = {"system": item.system, "recipe": recipe, "shuffle_labels": item.shuffle_labels}
-        return chosen | {"protocols": [protocol]}
+        chosen = {name: getattr(item, name) for name in ("system", "ablation", "pretrained", "shuffle_labels")}
+        return chosen | {"recipe": item.full_recipe.model_dump(mode="json"), "protocols": [protocol]}
 
     def system_code(self, name: str) -> str:
         """Fingerprint of the training code of one system."""
         return fingerprint.of(f"mer_features.systems.{self.config.systems[name].system}", "mer_features.training")
+
+    def pretraining(self, name: str) -> dict[str, Any]:
+        """What a pre-training depends on besides its inputs; the recipe with all its defaults filled in."""
+        item = self.config.pretraining[name]
+        return item.model_dump(mode="json") | {"recipe": item.full_recipe.model_dump(mode="json")}
+
+    def pretraining_databases(self, name: str) -> tuple[str, ...]:
+        """Databases whose caches a pre-training on labelled clips reads."""
+        protocol = self.config.pretraining[name].protocol
+        return self.config.protocols[protocol].databases if protocol else ()
+
+    def pretraining_code(self, name: str) -> str:
+        """Fingerprint of the code of one pre-training task."""
+        return fingerprint.of(f"mer_features.systems.{self.config.pretraining[name].task}", "mer_features.training")
 
     def shard_names(self, table: str | Path, database: str) -> list[str]:
         """Shards that hold clips of a database."""

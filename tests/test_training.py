@@ -13,7 +13,7 @@ import pytest
 
 from mer_features import config, explain, metrics, protocols, training
 from mer_features.protocols import FoldRow, FoldTable
-from mer_features.training import Execution, LeakError
+from mer_features.training import Execution, LeakError, Setup, Sources
 
 CLASSES = ("negative", "positive", "surprise")
 LINEAR = config.System(system="linear", protocols=("p",), recipe={"size": 8, "components": 12})
@@ -68,7 +68,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
     def put(fold_table: FoldTable, **keys: float) -> tuple[Path, FakeCache]:
         cache = FakeCache(fold_table, **keys)
-        monkeypatch.setattr(training, "open_features", lambda _: cache)
+        monkeypatch.setattr(training.data, "open_features", lambda _: cache)
         protocols.write(tmp_path / "p.tsv", fold_table)
         return tmp_path / "p.tsv", cache
 
@@ -77,7 +77,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def train(path: Path, output: Path, system: config.System = LINEAR, **keys) -> list[metrics.Prediction]:
     settings = {"folds": protocols.fold_names(path), "seed": 0} | keys
-    training.train_folds({"demo": Path("demo.h5")}, path, system, output_dir=output, **settings)
+    training.train_folds(Sources({"demo": Path("demo.h5")}, path), system, output_dir=output, **settings)
     return list(metrics.read_predictions(output / "predictions.tsv")[0])
 
 
@@ -141,17 +141,16 @@ def test_kept_weights_predict_the_same(store: Store, tmp_path: Path):
     path, _ = store(table())
     found = train(path, tmp_path / "out", folds=["demo/s1"], execution=Execution(keep_weights=True))
     assert [file.name for file in (tmp_path / "out" / "weights").iterdir()] == ["demo%2Fs1.pt"]
-    clips = training.load_clips({"demo": Path("demo.h5")}, protocols.read(path), LINEAR)
+    clips = training.load_clips({"demo": Path("demo.h5")}, protocols.read(path), training.inputs_of(LINEAR))
     _, test = training.split(clips, "demo/s1")
-    recipe = config.recipes.recipe("linear", LINEAR.recipe)
-    again = training.module_of("linear").build(recipe, 3, seed=9, device="cpu", threads=1)
+    again = training.build(LINEAR, 3, Setup(seed=9))
     again.load(tmp_path / "out" / "weights" / "demo%2Fs1.pt")
     np.testing.assert_allclose(again.predict(test.features), [p.probabilities for p in found], rtol=1e-5)
 
 
 def test_a_log_line_a_fold(store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     path, _ = store(table(subjects=3))
-    with caplog.at_level("INFO", logger="mer_features.training"):
+    with caplog.at_level("INFO", logger="mer_features.training.loop"):
         train(path, tmp_path / "out")
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
@@ -163,13 +162,13 @@ def test_a_log_line_a_fold(store: Store, tmp_path: Path, caplog: pytest.LogCaptu
 
 def test_both_sides_share_nothing(store: Store):
     path, _ = store(table())
-    clips = training.load_clips({"demo": Path("demo.h5")}, protocols.read(path), LINEAR)
+    clips = training.load_clips({"demo": Path("demo.h5")}, protocols.read(path), training.inputs_of(LINEAR))
     for fold in protocols.fold_names(path):
         ours, held_out = training.split(clips, fold)
         assert not {row.owner for row in ours.rows} & {row.owner for row in held_out.rows}
         assert len(ours.rows) + len(held_out.rows) == len(clips.rows)
-        assert not np.shares_memory(ours.features, clips.features)
-        assert not np.shares_memory(ours.features, held_out.features)
+        assert not np.shares_memory(ours.features["planes"], clips.features["planes"])
+        assert not np.shares_memory(ours.features["planes"], held_out.features["planes"])
 
 
 def test_training_is_given_training_clips_only(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -213,7 +212,9 @@ def test_subjects_of_the_same_name_in_two_databases_are_two_persons(store: Store
     rows = [replace(r, database="more", fold=r.fold.replace("demo", "more")) if r.subject == "s5" else r for r in rows]
     rows = [replace(r, subject="s0", fold="more/s0") if r.database == "more" else r for r in rows]
     path, _ = store(FoldTable(tuple(rows)))
-    clips = training.load_clips({"demo": Path("a"), "more": Path("b")}, protocols.read(path), LINEAR)
+    clips = training.load_clips(
+        {"demo": Path("a"), "more": Path("b")}, protocols.read(path), training.inputs_of(LINEAR)
+    )
     ours, _ = training.split(clips, "demo/s0")
     assert ("more", "s0") in {row.owner for row in ours.rows}
 
@@ -232,7 +233,7 @@ def transfer() -> FoldTable:
 def test_whole_databases_train_and_are_never_tested(store: Store, tmp_path: Path):
     path, _ = store(transfer())
     caches = {"demo": Path("a"), "more": Path("b")}
-    clips = training.load_clips(caches, protocols.read(path), LINEAR)
+    clips = training.load_clips(caches, protocols.read(path), training.inputs_of(LINEAR))
     ours, theirs = training.split(clips, protocols.TRANSFER)
     assert {row.database for row in ours.rows} == {"demo"}
     assert {row.database for row in theirs.rows} == {"more"}
@@ -240,7 +241,7 @@ def test_whole_databases_train_and_are_never_tested(store: Store, tmp_path: Path
     with pytest.raises(ValueError, match="fold 'train-only' holds 0 of 36 clips"):
         training.split(clips, protocols.TRAIN_ONLY)
     folds = protocols.fold_names(path)
-    training.train_folds(caches, path, LINEAR, folds=folds, seed=0, output_dir=tmp_path, execution=Execution())
+    training.train_folds(Sources(caches, path), LINEAR, folds=folds, seed=0, output_dir=tmp_path, execution=Execution())
     result = evaluated([tmp_path / "predictions.tsv"], path)
     assert np.sum(result["seeds"][0]["confusion"]) == 12
     assert set(result["seeds"][0]["per_database"]) == {"more"}
@@ -250,7 +251,9 @@ def test_whole_databases_train_and_are_never_tested(store: Store, tmp_path: Path
 def test_a_recording_of_the_source_among_the_tested_is_a_leak(store: Store):
     path, cache = store(transfer())
     cache.arrays["faces/apex"][-1] = cache.arrays["faces/apex"][0]
-    clips = training.load_clips({"demo": Path("a"), "more": Path("b")}, protocols.read(path), LINEAR)
+    clips = training.load_clips(
+        {"demo": Path("a"), "more": Path("b")}, protocols.read(path), training.inputs_of(LINEAR)
+    )
     with pytest.raises(LeakError, match="same frames"):
         training.split(clips, protocols.TRANSFER)
 
@@ -263,7 +266,7 @@ def test_clear_errors(store: Store, tmp_path: Path):
     with pytest.raises(ValueError, match="fold 'demo/s9' holds 0 of 36 clips"):
         train(path, tmp_path / "out", folds=["demo/s9"])
     with pytest.raises(ValueError, match="no cache for database 'demo'; given: casme2"):
-        training.load_clips({"casme2": Path("x")}, protocols.read(path), LINEAR)
+        training.load_clips({"casme2": Path("x")}, protocols.read(path), training.inputs_of(LINEAR))
     with pytest.raises(ValueError, match="unknown system 'frr'; known: fr, linear"):
         training.module_of("frr")
     cache.clips[0].clip_id = "gone"
@@ -337,10 +340,12 @@ def test_reads_a_real_cache():
         clip_id = file["clip_id"].asstr()[1]
         subject = file["subject"].asstr()[1]
     rows = (FoldRow(clip_id, "demo", subject, "x", "a", "f"),)
-    flow = training.load_clips({"demo": sample}, FoldTable(rows), LINEAR.model_copy(update={"recipe": {"size": 32}}))
-    np.testing.assert_allclose(flow.features[0, : 32 * 32], u.ravel(), atol=1e-6)
+    flow = training.load_clips(
+        {"demo": sample}, FoldTable(rows), training.inputs_of(LINEAR.model_copy(update={"recipe": {"size": 32}}))
+    )
+    np.testing.assert_allclose(flow.features["planes"][0, : 32 * 32], u.ravel(), atol=1e-6)
     face = LINEAR.model_copy(update={"recipe": {"size": 32, "feature": "onset_face"}})
-    found = training.load_clips({"demo": sample}, FoldTable(rows), face).features[0]
+    found = training.load_clips({"demo": sample}, FoldTable(rows), training.inputs_of(face)).features["planes"][0]
     np.testing.assert_allclose(found, (onset @ np.array([0.299, 0.587, 0.114])).ravel(), atol=1e-3)
     assert len(flow.identities[0]) == 3
 
@@ -363,8 +368,10 @@ def test_fr_learns_across_subjects(store: Store, tmp_path: Path):
 
 def test_picture_of_one_model(store: Store, tmp_path: Path):
     path, _ = store(table(subjects=6, per_class=2), noise=0.2)
-    caches, output = {"demo": Path("demo.h5")}, tmp_path / "half.npz"
-    explain.embed_half(caches, path, fr_system(epochs=2), seed=0, output=output)
+    names = {"embeddings": "half.npz", "weights": "half.pt", "pictures": "half-pictures.npz", "model": "half.json"}
+    files = explain.HalfFiles(**{name: tmp_path / file for name, file in names.items()})
+    explain.embed_half(Sources({"demo": Path("demo.h5")}, path), fr_system(epochs=2), seed=0, files=files)
+    output = files.embeddings
     train(path, tmp_path / "out", fr_system(epochs=1, refine="none"), folds=["demo/s0"])
     picture = explain.project([tmp_path / "out" / "embeddings.npz", output], seed=0)
     assert set(picture["layers"]) == {"z", "z_refined"}  # of the model with more held-out clips

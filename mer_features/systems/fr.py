@@ -11,20 +11,15 @@ Shapes: N clips, K classes, D = 1024 features.
 from __future__ import annotations
 
 import itertools
-import logging
-import math
-import warnings
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mer_features.systems import inputs
+from mer_features.systems import engine, inputs
+from mer_features.systems.contract import Arrays, Examples, Setup
 from mer_features.systems.recipes import FRRecipe
 
 SIDE = 28  # of the flow planes, pixels
@@ -37,11 +32,11 @@ def variables(recipe: FRRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same 
     return VARIABLES
 
 
-def prepare(recipe: FRRecipe, clip: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Flow u and v of one clip, (2, 28, 28) float32: resized, each scaled by itself (ours)."""
+def prepare(recipe: FRRecipe, clip: Arrays) -> dict[str, np.ndarray]:
+    """``flow``: u and v of one clip, (2, 28, 28) float32: resized, each scaled by itself (ours)."""
     scaled = {"minmax": inputs.unit_range, "symmetric": inputs.unit_magnitude}[recipe.scale]
     area = recipe.resize == "area"
-    return np.stack([scaled(inputs.resized(clip[name], SIDE, average=area)) for name in VARIABLES])
+    return {"flow": np.stack([scaled(inputs.resized(clip[name], SIDE, average=area)) for name in VARIABLES])}
 
 
 # ---------------------------------------------------------------- network
@@ -192,18 +187,22 @@ def losses(output: Output, labels: Tensor, weight: float) -> Losses:
 # ---------------------------------------------------------------- training
 
 
-class Module(lightning.LightningModule):
-    """What Lightning's loop asks: the loss of a batch and the optimiser."""
+class Network(engine.Network):
+    """The network with its losses and the recipe's optimiser."""
 
     def __init__(self, recipe: FRRecipe, classes: int) -> None:
-        super().__init__()
+        super().__init__(recipe.epochs)
         self.recipe = recipe
         self.net = network(recipe, classes)
 
-    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Total loss of a batch: flow (N, 2, 28, 28), labels (N,)."""
-        flow, labels = batch
-        return losses(self.net(flow), labels, self.recipe.loss_weight).total
+    def batches(self, examples: Examples) -> engine.Batches:
+        """Shuffled batches; no augmentation, as printed."""
+        return engine.Batches(examples, self.recipe.batch_size)
+
+    def training_step(self, batch: engine.Batch) -> dict[str, Tensor]:
+        """Losses of a batch: flow (N, 2, 28, 28), labels (N,)."""
+        found = losses(self.net(batch["flow"]), batch["label"], self.recipe.loss_weight)
+        return {"loss": found.total, "classification": found.classification, "proposal": found.proposal}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The recipe's optimiser; fused, as ten million parameters make an unfused Adam the slowest part."""
@@ -211,80 +210,17 @@ class Module(lightning.LightningModule):
             return torch.optim.Adam(self.parameters(), self.recipe.learning_rate, fused=True)
         return torch.optim.SGD(self.parameters(), self.recipe.learning_rate, self.recipe.momentum)
 
+    def scores(self, batch: engine.Batch) -> Tensor:
+        """Class probabilities (N, K)."""
+        return F.softmax(self.net(batch["flow"]).logits, dim=1)
 
-class Batches:
-    """Shuffled batches of tensors held in memory; every pass draws a new order."""
-
-    def __init__(self, flow: Tensor, labels: Tensor, size: int) -> None:
-        self.flow, self.labels, self.size = flow, labels, size
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.flow) / self.size)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for chosen in torch.randperm(len(self.flow)).split(self.size):
-            yield self.flow[chosen], self.labels[chosen]
-
-
-class FRSystem:
-    """FR behind the interface of all systems; see :class:`mer_features.training.System`."""
-
-    def __init__(self, recipe: FRRecipe, classes: int, *, seed: int, device: str) -> None:
-        self._recipe, self._seed, self._device = recipe, seed, device
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self._module = Module(recipe, classes)
-
-    def fit(self, features: np.ndarray, labels: np.ndarray) -> None:
-        """Train for the recipe's fixed number of epochs; nothing is selected on anything held out.
-
-        Parameters
-        ----------
-        features
-            Of :func:`prepare`, (N, 2, 28, 28) float32.
-        labels
-            Classes (N,), int64.
-        """
-        batches = Batches(torch.from_numpy(features), torch.from_numpy(labels), self._recipe.batch_size)
-        with torch.random.fork_rng(), warnings.catch_warnings():
-            torch.manual_seed(self._seed)
-            # Lightning's advice on loggers, workers and devices is not for a loop over in-memory folds.
-            warnings.filterwarnings("ignore", module="lightning")
-            _trainer(self._recipe.epochs, self._device).fit(self._module, batches)
-
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """Class probabilities, (N, K) float32, rows sum to 1."""
-        return F.softmax(self._run(features).logits, dim=1).numpy()
-
-    def embed(self, features: np.ndarray) -> dict[str, np.ndarray]:
-        """Feature ``z`` and, where there is one, the refined ``z_refined``: (N, width) float32."""
-        output = self._run(features)
+    def layers(self, batch: engine.Batch) -> engine.Batch:
+        """Feature ``z`` and, where there is one, the refined ``z_refined``."""
+        output = self.net(batch["flow"])
         named = {"z": output.shared, "z_refined": output.refined}
-        return {name: value.numpy() for name, value in named.items() if value is not None}
-
-    def save(self, path: Path) -> None:
-        """Write the weights."""
-        torch.save(self._module.net.state_dict(), path)
-
-    def load(self, path: Path) -> None:
-        """Take the weights of a file of :meth:`save`; nothing in it is executed."""
-        self._module.net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-
-    def _run(self, features: np.ndarray) -> Output:
-        with torch.inference_mode():
-            return self._module.net.cpu().eval()(torch.from_numpy(features))
+        return {name: value for name, value in named.items() if value is not None}
 
 
-def _trainer(epochs: int, device: str) -> lightning.Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # "warn": a GPU has no deterministic max-pool gradient; on the CPU every operation is deterministic.
-    return lightning.Trainer(accelerator=device, devices=1, max_epochs=epochs, deterministic="warn", barebones=True)
-
-
-def build(recipe: FRRecipe, classes: int, *, seed: int, device: str = "cpu", threads: int = 1) -> FRSystem:
-    """An untrained system for ``classes`` classes.
-
-    ``device`` is a Lightning accelerator (cpu, gpu, auto); ``threads`` holds for all torch work of this process.
-    """
-    torch.set_num_threads(threads)
-    return FRSystem(recipe, classes, seed=seed, device=device)
+def build(recipe: FRRecipe, classes: int, setup: Setup) -> engine.TorchSystem:
+    """An untrained system for ``classes`` classes."""
+    return engine.TorchSystem(lambda: Network(recipe, classes), setup)

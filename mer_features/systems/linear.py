@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mer_features.systems import inputs
+from mer_features.systems.contract import Arrays, Examples, Plain, Setup
 from mer_features.systems.recipes import LinearRecipe
 
 _VARIABLES = {
@@ -26,8 +26,8 @@ def variables(recipe: LinearRecipe) -> tuple[str, ...]:
     return _VARIABLES[recipe.feature]
 
 
-def prepare(recipe: LinearRecipe, clip: Mapping[str, np.ndarray]) -> np.ndarray:
-    """One clip as a vector (planes x size²,) float32.
+def prepare(recipe: LinearRecipe, clip: Arrays) -> dict[str, np.ndarray]:
+    """``planes``: one clip as a vector (planes x size²,) float32.
 
     `flow`: u and v in pixels; `pixel_difference`: grey apex minus onset; `onset_face`: grey onset, which holds no
     movement, so that whatever it reaches is identity or recording. Planes are reduced by means over areas.
@@ -37,10 +37,10 @@ def prepare(recipe: LinearRecipe, clip: Mapping[str, np.ndarray]) -> np.ndarray:
         planes = [inputs.grey(image) for image in planes]
     if recipe.feature == "pixel_difference":
         planes = [planes[1] - planes[0]]
-    return np.stack([inputs.resized(plane, recipe.size, average=True) for plane in planes]).ravel()
+    return {"planes": np.stack([inputs.resized(plane, recipe.size, average=True) for plane in planes]).ravel()}
 
 
-class LinearSystem:
+class LinearSystem(Plain):
     """Standardise, project, classify; all three are linear, so the fitted system is one matrix and one vector."""
 
     def __init__(self, recipe: LinearRecipe, classes: int, *, seed: int) -> None:
@@ -48,17 +48,10 @@ class LinearSystem:
         self._weight = np.zeros((0, classes))
         self._bias = np.zeros(classes)
 
-    def fit(self, features: np.ndarray, labels: np.ndarray) -> None:
-        """Fit scaler, components and logistic regression on these clips alone.
-
-        Parameters
-        ----------
-        features
-            Of :func:`prepare`, (N, P).
-        labels
-            Classes (N,), int64; every class must occur.
-        """
-        self._weight, self._bias = _affine(self.pipeline(len(features)).fit(features.astype(np.float64), labels))
+    def fit(self, examples: Examples) -> None:
+        """Fit scaler, components and logistic regression on these clips alone; every class must occur."""
+        planes = examples.features["planes"].astype(np.float64)  # (N, P)
+        self._weight, self._bias = _affine(self.pipeline(len(planes)).fit(planes, examples.labels))
 
     def pipeline(self, clips: int) -> Pipeline:
         """The unfitted scikit-learn pipeline for so many training clips."""
@@ -69,15 +62,11 @@ class LinearSystem:
             LogisticRegression(C=recipe.C, max_iter=2000, random_state=self._seed),
         )
 
-    def predict(self, features: np.ndarray) -> np.ndarray:
+    def predict(self, features: Arrays) -> np.ndarray:
         """Class probabilities, (N, K) float64, rows sum to 1."""
-        scores = features @ self._weight + self._bias
+        scores = features["planes"] @ self._weight + self._bias
         exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
         return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-    def embed(self, features: np.ndarray) -> dict[str, np.ndarray]:  # noqa: ARG002
-        """Nothing: a linear classifier learns no features."""
-        return {}
 
     def save(self, path: Path) -> None:
         """Write matrix and vector as npz."""
@@ -101,13 +90,6 @@ def _affine(fitted: Pipeline) -> tuple[np.ndarray, np.ndarray]:
     return weight, intercept - scaler.mean_ @ weight - coefficients @ (pca.components_ @ pca.mean_)
 
 
-def build(
-    recipe: LinearRecipe,
-    classes: int,
-    *,
-    seed: int,
-    device: str = "cpu",  # noqa: ARG001  # always runs on the CPU
-    threads: int = 1,  # noqa: ARG001  # and is over before threads would start
-) -> LinearSystem:
-    """An unfitted system for ``classes`` classes."""
-    return LinearSystem(recipe, classes, seed=seed)
+def build(recipe: LinearRecipe, classes: int, setup: Setup) -> LinearSystem:
+    """An unfitted system for ``classes`` classes; it runs on the CPU whatever the device."""
+    return LinearSystem(recipe, classes, seed=setup.seed)

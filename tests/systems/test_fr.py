@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from pathlib import Path
 
@@ -14,7 +13,8 @@ pytest.importorskip("lightning", reason="needs the extra `train`")
 
 from torch.nn import functional as F  # noqa: E402
 
-from mer_features.systems import fr  # noqa: E402
+from mer_features.systems import engine, fr  # noqa: E402
+from mer_features.systems.contract import Examples, Setup  # noqa: E402
 from mer_features.systems.recipes import FRRecipe  # noqa: E402
 
 #: A recipe that learns in a few steps.
@@ -23,6 +23,10 @@ FAST = FRRecipe(optimiser="adam", learning_rate=1e-3, attention_scale="d", epoch
 
 def flows(n: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(n, 2, 28, 28, generator=torch.Generator().manual_seed(seed))
+
+
+def examples(features: np.ndarray, labels: np.ndarray) -> Examples:
+    return Examples({"flow": features}, labels, np.arange(len(labels)))
 
 
 def moving_spots(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -249,19 +253,19 @@ def test_detectors_are_independent():
 def test_input_is_scaled_by_clip_and_component():
     rng = np.random.default_rng(0)
     clip = {"flow/u[onset_apex]": rng.normal(size=(256, 256)), "flow/v[onset_apex]": rng.normal(size=(256, 256)) * 9}
-    made = fr.prepare(FRRecipe(), clip)
+    made = fr.prepare(FRRecipe(), clip)["flow"]
     assert made.shape == (2, 28, 28)
     assert made.dtype == np.float32
     np.testing.assert_array_equal(made.min(axis=(1, 2)), [0, 0])
     np.testing.assert_array_equal(made.max(axis=(1, 2)), [1, 1])
     twice = {name: 2 * plane + 5 for name, plane in clip.items()}
-    np.testing.assert_allclose(fr.prepare(FRRecipe(), twice), made, atol=1e-5)
+    np.testing.assert_allclose(fr.prepare(FRRecipe(), twice)["flow"], made, atol=1e-5)
 
 
 def test_input_is_resized_bilinearly():
     rng = np.random.default_rng(1)
     u = rng.normal(size=(100, 90)).astype(np.float32)
-    made = fr.prepare(FRRecipe(), {"flow/u[onset_apex]": u, "flow/v[onset_apex]": u})
+    made = fr.prepare(FRRecipe(), {"flow/u[onset_apex]": u, "flow/v[onset_apex]": u})["flow"]
     expected = F.interpolate(torch.from_numpy(u)[None, None], (28, 28), mode="bilinear", align_corners=False)[0, 0]
     expected = (expected - expected.min()) / (expected.max() - expected.min())
     np.testing.assert_allclose(made[0], expected, atol=1e-5)
@@ -271,14 +275,14 @@ def test_symmetric_input_keeps_sign_and_zero():
     u = np.zeros((28, 28), np.float32)
     u[3, 4], u[5, 6] = -4, 2
     clip = {"flow/u[onset_apex]": u, "flow/v[onset_apex]": np.zeros_like(u)}
-    made = fr.prepare(FRRecipe(scale="symmetric"), clip)
+    made = fr.prepare(FRRecipe(scale="symmetric"), clip)["flow"]
     np.testing.assert_allclose(made[0], u / 4)
     np.testing.assert_array_equal(made[1], clip["flow/v[onset_apex]"])
 
 
 def test_no_flow_is_zeros():
     still = np.zeros((64, 64), np.float32)
-    made = fr.prepare(FRRecipe(), {"flow/u[onset_apex]": still, "flow/v[onset_apex]": still - 3})
+    made = fr.prepare(FRRecipe(), {"flow/u[onset_apex]": still, "flow/v[onset_apex]": still - 3})["flow"]
     np.testing.assert_array_equal(made, np.zeros((2, 28, 28)))
 
 
@@ -289,69 +293,69 @@ def test_overfits_eight_clips():
     rng = np.random.default_rng(0)
     features = np.kron(rng.random((8, 2, 4, 4)), np.ones((7, 7))).astype(np.float32)
     labels = np.array([0, 1, 2, 0, 1, 2, 0, 1])
-    system = fr.build(FAST.model_copy(update={"epochs": 20}), 3, seed=0)
-    system.fit(features, labels)
-    np.testing.assert_array_equal(system.predict(features).argmax(axis=1), labels)
+    system = fr.build(FAST.model_copy(update={"epochs": 20}), 3, Setup(seed=0))
+    system.fit(examples(features, labels))
+    np.testing.assert_array_equal(system.predict({"flow": features}).argmax(axis=1), labels)
 
 
 @pytest.mark.parametrize("keys", [{"refine": "attention"}, {"refine": "none"}, {"variant": "table7"}])
 def test_generalises_to_clips_it_has_not_seen(keys: dict):
-    system = fr.build(FAST.model_copy(update=keys), 3, seed=0)
-    system.fit(*moving_spots(15, seed=0))
+    system = fr.build(FAST.model_copy(update=keys), 3, Setup(seed=0))
+    system.fit(examples(*moving_spots(15, seed=0)))
     features, labels = moving_spots(30, seed=1)
-    assert np.mean(system.predict(features).argmax(axis=1) == labels) > 0.9
+    assert np.mean(system.predict({"flow": features}).argmax(axis=1) == labels) > 0.9
 
 
 @pytest.fixture(scope="module")
-def trained() -> fr.FRSystem:
-    system = fr.build(FAST.model_copy(update={"epochs": 2}), 3, seed=5)
-    system.fit(*moving_spots(12))
+def trained() -> engine.TorchSystem:
+    system = fr.build(FAST.model_copy(update={"epochs": 2}), 3, Setup(seed=5))
+    system.fit(examples(*moving_spots(12)))
     return system
 
 
-def test_the_same_seed_gives_the_same_weights(trained: fr.FRSystem):
+def test_the_same_seed_gives_the_same_weights(trained: engine.TorchSystem):
     features, labels = moving_spots(12)
     torch.rand(7)  # the state of the global generator must not matter
-    again = fr.build(FAST.model_copy(update={"epochs": 2}), 3, seed=5)
-    again.fit(features, labels)
-    np.testing.assert_array_equal(again.predict(features), trained.predict(features))
-    other = fr.build(FAST.model_copy(update={"epochs": 2}), 3, seed=6)
-    other.fit(features, labels)
-    assert not np.allclose(other.predict(features), trained.predict(features))
+    again = fr.build(FAST.model_copy(update={"epochs": 2}), 3, Setup(seed=5))
+    again.fit(examples(features, labels))
+    np.testing.assert_array_equal(again.predict({"flow": features}), trained.predict({"flow": features}))
+    other = fr.build(FAST.model_copy(update={"epochs": 2}), 3, Setup(seed=6))
+    other.fit(examples(features, labels))
+    assert not np.allclose(other.predict({"flow": features}), trained.predict({"flow": features}))
 
 
 def test_training_leaves_the_global_generator_alone():
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    system = fr.build(FAST.model_copy(update={"epochs": 1}), 3, seed=5)
-    system.fit(*moving_spots(4))
+    system = fr.build(FAST.model_copy(update={"epochs": 1}), 3, Setup(seed=5))
+    system.fit(examples(*moving_spots(4)))
     torch.testing.assert_close(torch.rand(4), expected)
 
 
-def test_saved_weights_give_the_same_predictions(trained: fr.FRSystem, tmp_path: Path):
+def test_saved_weights_give_the_same_predictions(trained: engine.TorchSystem, tmp_path: Path):
     features, _ = moving_spots(9, seed=4)
     trained.save(tmp_path / "w.pt")
-    other = fr.build(FAST, 3, seed=99)
-    assert not np.allclose(other.predict(features), trained.predict(features))
+    other = fr.build(FAST, 3, Setup(seed=99))
+    assert not np.allclose(other.predict({"flow": features}), trained.predict({"flow": features}))
     other.load(tmp_path / "w.pt")
-    np.testing.assert_array_equal(other.predict(features), trained.predict(features))
+    np.testing.assert_array_equal(other.predict({"flow": features}), trained.predict({"flow": features}))
 
 
-def test_predictions_are_probabilities_and_embeddings_are_the_networks(trained: fr.FRSystem):
+def test_predictions_are_probabilities_and_embeddings_are_the_networks(trained: engine.TorchSystem):
     features, _ = moving_spots(9)
-    probabilities = trained.predict(features)
+    probabilities = trained.predict({"flow": features})
     assert probabilities.shape == (9, 3)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
-    layers = trained.embed(features)
+    layers = trained.embed({"flow": features})
     assert {name: layer.shape for name, layer in layers.items()} == {"z": (9, 1024), "z_refined": (9, 1024)}
     assert layers["z"].min() == 0  # rectified
-    assert set(fr.build(FRRecipe(refine="none"), 3, seed=0).embed(features)) == {"z"}
+    assert set(fr.build(FRRecipe(refine="none"), 3, Setup(seed=0)).embed(features)) == {"z"}
 
 
 def test_training_says_nothing(capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder):
-    system = fr.build(FAST.model_copy(update={"epochs": 1}), 3, seed=0)
-    system.fit(*moving_spots(4))
+    system = fr.build(FAST.model_copy(update={"epochs": 1}), 3, Setup(seed=0))
+    system.fit(examples(*moving_spots(4)))
     assert capfd.readouterr() == ("", "")
     assert [str(warning.message) for warning in recwarn] == []
 
@@ -360,19 +364,8 @@ def test_training_says_nothing(capfd: pytest.CaptureFixture[str], recwarn: pytes
 def test_optimiser_is_the_recipes(keys: dict, kind: str):
     recipe = FRRecipe(learning_rate=0.0005, momentum=0.8, **keys)
     with torch.device("meta"):
-        optimiser = fr.Module(recipe, 3).configure_optimizers()
+        optimiser = fr.Network(recipe, 3).configure_optimizers()
     assert type(optimiser).__name__ == kind
     assert optimiser.defaults["lr"] == 0.0005
     assert optimiser.defaults.get("momentum", 0.8) == 0.8
     assert optimiser.defaults["weight_decay"] == 0
-
-
-def test_batches_show_every_clip_once_in_a_new_order():
-    flow, labels = torch.arange(10.0), torch.arange(10)
-    batches = fr.Batches(flow, labels, 4)
-    torch.manual_seed(0)
-    passes = [[batch[1].tolist() for batch in batches] for _ in range(2)]
-    assert len(batches) == 3
-    assert [len(batch) for batch in passes[0]] == [4, 4, 2]
-    assert all(sorted(itertools.chain(*one)) == list(range(10)) for one in passes)
-    assert passes[0] != passes[1]

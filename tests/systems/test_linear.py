@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mer_features.systems import linear
+from mer_features.systems.contract import Examples, Setup
 from mer_features.systems.recipes import LinearRecipe
 
 
@@ -18,45 +19,49 @@ def blobs(n: int, classes: int, seed: int = 0, width: int = 60) -> tuple[np.ndar
     return (centres[labels] + rng.normal(size=(n, width))).astype(np.float32), labels
 
 
+def examples(features: np.ndarray, labels: np.ndarray) -> Examples:
+    return Examples({"planes": features}, labels, np.arange(len(labels)))
+
+
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_one_matrix_says_what_the_pipeline_says(classes: int):
     features, labels = blobs(50, classes)
     features = features.astype(np.float64)
     features[:, 7] = 3  # a pixel that never changes
-    system = linear.build(LinearRecipe(), classes, seed=0)
-    system.fit(features, labels)
+    system = linear.build(LinearRecipe(), classes, Setup())
+    system.fit(examples(features, labels))
     pipeline = system.pipeline(50).fit(features, labels)
     other = blobs(20, classes, seed=1)[0].astype(np.float64)
-    np.testing.assert_allclose(system.predict(other), pipeline.predict_proba(other), atol=1e-9)
+    np.testing.assert_allclose(system.predict({"planes": other}), pipeline.predict_proba(other), atol=1e-9)
 
 
 def test_generalises_and_keeps_what_it_learned(tmp_path: Path):
-    system = linear.build(LinearRecipe(components=16), 3, seed=0)
-    system.fit(*blobs(60, 3))
+    system = linear.build(LinearRecipe(components=16), 3, Setup())
+    system.fit(examples(*blobs(60, 3)))
     features, labels = blobs(60, 3, seed=1)
-    probabilities = system.predict(features)
+    probabilities = system.predict({"planes": features})
     assert np.mean(probabilities.argmax(axis=1) == labels) > 0.9
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     system.save(tmp_path / "w")
-    other = linear.build(LinearRecipe(), 3, seed=1)
+    other = linear.build(LinearRecipe(), 3, Setup(seed=1))
     other.load(tmp_path / "w")
-    np.testing.assert_array_equal(other.predict(features), probabilities)
+    np.testing.assert_array_equal(other.predict({"planes": features}), probabilities)
 
 
 def test_fewer_clips_than_components():
     features, labels = blobs(8, 2)
-    system = linear.build(LinearRecipe(components=1000), 2, seed=0)
-    system.fit(features, labels)
-    np.testing.assert_array_equal(system.predict(features).argmax(axis=1), labels)
+    system = linear.build(LinearRecipe(components=1000), 2, Setup())
+    system.fit(examples(features, labels))
+    np.testing.assert_array_equal(system.predict({"planes": features}).argmax(axis=1), labels)
 
 
 def test_learns_no_features_to_show():
-    assert linear.build(LinearRecipe(), 3, seed=0).embed(np.zeros((4, 9))) == {}
+    assert linear.build(LinearRecipe(), 3, Setup()).embed({"planes": np.zeros((4, 9))}) == {}
 
 
 def test_flow_planes_are_reduced_by_means():
     u = np.arange(64.0).reshape(8, 8)
-    made = linear.prepare(LinearRecipe(size=4), {"flow/u[onset_apex]": u, "flow/v[onset_apex]": -u})
+    made = linear.prepare(LinearRecipe(size=4), {"flow/u[onset_apex]": u, "flow/v[onset_apex]": -u})["planes"]
     means = u.reshape(4, 2, 4, 2).mean(axis=(1, 3)).ravel()
     assert made.dtype == np.float32
     np.testing.assert_allclose(made, np.concatenate([means, -means]), atol=1e-5)
@@ -67,7 +72,9 @@ def test_pixel_difference_keeps_its_sign(channels: int):
     onset = np.full((16, 16, channels), 200, np.uint8)
     apex = onset.copy()
     apex[:8] = 150
-    made = linear.prepare(LinearRecipe(feature="pixel_difference", size=4), {"faces/onset": onset, "faces/apex": apex})
+    made = linear.prepare(LinearRecipe(feature="pixel_difference", size=4), {"faces/onset": onset, "faces/apex": apex})[
+        "planes"
+    ]
     np.testing.assert_allclose(made.reshape(4, 4), [[-50] * 4] * 2 + [[0] * 4] * 2, atol=1e-3)
 
 
@@ -76,7 +83,7 @@ def test_onset_face_sees_no_movement():
     assert linear.variables(recipe) == ("faces/onset",)
     colours = np.zeros((4, 4, 3), np.uint8)
     colours[..., 1] = 100  # green: 58.7 of 100 in luma
-    np.testing.assert_allclose(linear.prepare(recipe, {"faces/onset": colours}), np.full(16, 58.7), rtol=1e-5)
+    np.testing.assert_allclose(linear.prepare(recipe, {"faces/onset": colours})["planes"], np.full(16, 58.7), rtol=1e-5)
 
 
 @pytest.mark.parametrize("feature", ["flow", "pixel_difference", "onset_face"])
@@ -87,4 +94,4 @@ def test_reads_what_it_declares(feature: str):
     clip = {
         name: rng.integers(0, 255, shapes[name.split("/")[0]]).astype(np.uint8) for name in linear.variables(recipe)
     }
-    assert linear.prepare(recipe, clip).shape == ({"flow": 2}.get(feature, 1) * 28 * 28,)
+    assert linear.prepare(recipe, clip)["planes"].shape == ({"flow": 2}.get(feature, 1) * 28 * 28,)

@@ -14,21 +14,21 @@ wildcard_constraints:
     shard=r"s\d+",
     protocol=r"[\w-]+",
     system=r"[\w-]+",
+    task=r"[\w-]+",
     seed=r"\d+",
     batch=r"b\d+",
 
 
+def shard_files(stage, database):
+    """A stage's files for all shards of a database, known once it is ingested."""
+    table = checkpoints.ingest.get(database=database).output.table
+    shards = plan.shard_names(table, database)
+    return expand(f"results/{stage}/{database}/{{shard}}.h5", shard=shards)
+
+
 def stage_files(stage):
     """Input function: a stage's files for all shards of a database."""
-
-    def files(wildcards):
-        table = checkpoints.ingest.get(database=wildcards.database).output.table
-        shards = plan.shard_names(table, wildcards.database)
-        return expand(
-            f"results/{stage}/{wildcards.database}/{{shard}}.h5", shard=shards
-        )
-
-    return files
+    return lambda wildcards: shard_files(stage, wildcards.database)
 
 
 def protocol_files(pattern):
@@ -53,6 +53,41 @@ def run_files(name):
         )
 
     return files
+
+
+def pretrained_file(wildcards):
+    """Input function: the pre-training a system starts from, if it does."""
+    wanted = plan.config.systems[wildcards.system].pretrained
+    return [f"results/pretraining/{wanted}/weights.pt"] if wanted else []
+
+
+def pretraining_protocol(wildcards):
+    """Input function: the protocol whose clips a pre-training learns from, if they are labelled."""
+    wanted = plan.config.pretraining[wildcards.task].protocol
+    return [f"results/protocols/{wanted}.tsv"] if wanted else []
+
+
+def pretraining_caches(wildcards):
+    """Input function: the caches of that protocol."""
+    return [
+        f"results/features/{database}.h5"
+        for database in plan.pretraining_databases(wildcards.task)
+    ]
+
+
+def pretraining_faces(wildcards):
+    """Input function: crops of every frame of the databases a pre-training learns from without labels."""
+    return [
+        file
+        for database in plan.config.pretraining[wildcards.task].databases
+        for file in shard_files("faces", database)
+    ]
+
+
+def pretraining_start(wildcards):
+    """Input function: the pre-training that this one builds on, if it does."""
+    wanted = plan.config.pretraining[wildcards.task].pretrained
+    return [f"results/pretraining/{wanted}/weights.pt"] if wanted else []
 
 
 def embedding_files(wildcards):

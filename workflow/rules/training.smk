@@ -1,11 +1,40 @@
-# Training and evaluation; the held-out subjects of a fold are unreachable from its training.
+# Pre-training, training and evaluation; the held-out subjects of a fold are unreachable from its training.
+rule pretrain:
+    input:
+        protocol=pretraining_protocol,
+        caches=pretraining_caches,
+        faces=pretraining_faces,
+        start=pretraining_start,
+    output:
+        weights="results/pretraining/{task}/weights.pt",
+        summary="results/pretraining/{task}/summary.json",
+    log:
+        "results/logs/pretrain/{task}.log",
+    benchmark:
+        "results/benchmarks/pretrain/{task}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: plan.config.resources.train_threads
+    resources:
+        **plan.gpu,
+        mem_mb=plan.config.resources.train_mem_mb,
+        runtime=1440,
+    params:
+        task=lambda wildcards: plan.pretraining(wildcards.task),
+        code=lambda wildcards: plan.pretraining_code(wildcards.task),
+    script:
+        "../scripts/pretrain.py"
+
+
 rule train:
     input:
         protocol="results/protocols/{protocol}.tsv",
         caches=protocol_files("results/features/{database}.h5"),
+        pretrained=pretrained_file,
     output:
         predictions="results/runs/{protocol}/{system}/seed{seed}/{batch}/predictions.tsv",
         embeddings="results/runs/{protocol}/{system}/seed{seed}/{batch}/embeddings.npz",
+        losses="results/runs/{protocol}/{system}/seed{seed}/{batch}/losses.csv",
         weights=directory("results/runs/{protocol}/{system}/seed{seed}/{batch}/weights"),
     log:
         "results/logs/train/{protocol}/{system}/seed{seed}/{batch}.log",
@@ -33,8 +62,12 @@ rule embed:
     input:
         protocol="results/protocols/{protocol}.tsv",
         caches=protocol_files("results/features/{database}.h5"),
+        pretrained=pretrained_file,
     output:
-        "results/runs/{protocol}/{system}/half.npz",
+        embeddings="results/runs/{protocol}/{system}/half.npz",
+        weights="results/runs/{protocol}/{system}/half.pt",
+        pictures="results/runs/{protocol}/{system}/half-pictures.npz",
+        model="results/runs/{protocol}/{system}/half.json",
     log:
         "results/logs/embed/{protocol}/{system}.log",
     benchmark:

@@ -6,10 +6,13 @@ with job_log(snakemake.log[0]):
     from mer_features import config, explain, training
 
     explain.embed_half(
-        {Path(path).stem: Path(path) for path in snakemake.input.caches},
-        Path(snakemake.input.protocol),
+        training.Sources(
+            {Path(path).stem: Path(path) for path in snakemake.input.caches},
+            Path(snakemake.input.protocol),
+            next(map(Path, snakemake.input.pretrained), None),
+        ),
         config.System.model_validate(snakemake.params.system),
         seed=snakemake.params.seed,
-        output=Path(snakemake.output[0]),
+        files=explain.HalfFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
         execution=training.Execution(threads=snakemake.threads, **snakemake.config["execution"]),
     )

@@ -6,8 +6,11 @@ with job_log(snakemake.log[0]):
     from mer_features import config, training
 
     training.train_folds(
-        {Path(path).stem: Path(path) for path in snakemake.input.caches},
-        Path(snakemake.input.protocol),
+        training.Sources(
+            {Path(path).stem: Path(path) for path in snakemake.input.caches},
+            Path(snakemake.input.protocol),
+            next(map(Path, snakemake.input.pretrained), None),
+        ),
         config.System.model_validate(snakemake.params.system),
         folds=snakemake.params.folds,
         seed=int(snakemake.wildcards.seed),

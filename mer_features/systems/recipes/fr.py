@@ -1,21 +1,24 @@
-"""Typed recipes of all systems, the papers' values as defaults; free of torch, so that a config is checked fast."""
+"""Recipe of FR, paper 001."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Recipe(BaseModel):
-    """Base of every recipe: frozen, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from mer_features.systems.recipes.base import Recipe
 
 
 class FRRecipe(Recipe):
     """FR, Feature Refinement (paper 001); defaults are its printed CDE recipe, section 4 of the paper."""
+
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "Basic Inception": {"refine": "none"},
+        "FR-fc": {"refine": "fc"},
+        "FR-concat": {"fusion": "concat"},
+        "Table 7": {"variant": "table7"},
+    }
 
     refine: Literal["attention", "fc", "none"] = Field(
         "attention",
@@ -45,29 +48,3 @@ class FRRecipe(Recipe):
     momentum: float = Field(0.0, ge=0, lt=1, description="SGD momentum.")
     batch_size: int = Field(32, ge=1, description="Clips per step.")
     epochs: int = Field(100, ge=1, description="Epochs; the paper prints none.")
-
-
-class LinearRecipe(Recipe):
-    """A linear classifier, the yardstick that tells whether a task is trivial."""
-
-    feature: Literal["flow", "pixel_difference", "onset_face"] = Field("flow", description="What the classifier sees.")
-    size: int = Field(28, ge=4, le=64, description="Side to which each plane is resized.")
-    components: int = Field(32, ge=1, description="Principal components kept before the classifier.")
-    C: float = Field(1.0, gt=0, description="Inverse regularisation.")
-
-
-#: System name -> its recipe. A new system is a file `systems/<name>.py` and one entry here.
-RECIPES: dict[str, type[Recipe]] = {"fr": FRRecipe, "linear": LinearRecipe}
-
-
-def recipe(system: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe of a system with some keys changed.
-
-    Raises
-    ------
-    ValueError
-        For an unknown system; pydantic's ``ValidationError`` (a ``ValueError``) for a wrong key.
-    """
-    if system not in RECIPES:
-        raise ValueError(f"unknown system {system!r}; known: {', '.join(RECIPES)}")
-    return RECIPES[system].model_validate(dict(overrides or {}))

@@ -1,0 +1,86 @@
+"""Pre-training on macro-expression databases: done once, shared by all folds, seeds and protocols."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from mer_features import config, fingerprint, protocols
+from mer_features.files import write_text
+from mer_features.sequences import Sequences
+from mer_features.systems import recipes
+from mer_features.systems.contract import Execution, Material, PretrainingModule, Setup
+from mer_features.training.data import Inputs, load_clips
+from mer_features.training.state import State
+
+log = logging.getLogger(__name__)
+
+
+def module_of(task: str) -> PretrainingModule:
+    """The file of a pre-training task by its name; raises ``ValueError`` for an unknown one."""
+    if task not in recipes.PRETRAINING:
+        raise ValueError(f"unknown pre-training task {task!r}; known: {', '.join(recipes.PRETRAINING) or 'none'}")
+    return cast(PretrainingModule, importlib.import_module(f"mer_features.systems.{task}"))
+
+
+def pretrain(
+    task: config.Pretraining,
+    *,
+    caches: Mapping[str, Path],
+    protocol_tsv: Path | None,
+    faces: Sequence[Path],
+    output_dir: Path,
+    execution: Execution = Execution(),  # noqa: B008  # frozen
+    start: Path | None = None,
+) -> None:
+    """Run one pre-training task; a killed one goes on from its checkpoint.
+
+    Writes ``weights.pt`` and ``summary.json`` (the task, its recipe and what it says of its outcome).
+
+    Parameters
+    ----------
+    task
+        Task, recipe and seed.
+    caches, protocol_tsv
+        Labelled clips: cache file of every database and the protocol, all of whose clips are used, whatever their
+        fold. ``protocol_tsv`` is None for a task on unlabelled frames.
+    faces
+        Unlabelled frames: stage files of the faces stage.
+    output_dir
+        Where the files go. ``unfinished`` in it holds the state of a killed run.
+    execution
+        Device, number of devices, threads.
+    start
+        File of the pre-training that this one builds on.
+    """
+    started = time.perf_counter()
+    recipe = task.full_recipe
+    material = _labelled(task, caches, protocol_tsv) if protocol_tsv else Material(sequences=Sequences(faces))
+    files = [*caches.values(), *faces, *([protocol_tsv] if protocol_tsv else []), *([start] if start else [])]
+    state = State(output_dir / "unfinished", _key(task, files))
+    setup = Setup(task.seed, execution, start, state.current("run"))
+    said = module_of(task.task).pretrain(recipe, material, setup, output_dir / "weights.pt")
+    header = {"task": task.task, "recipe": recipe.model_dump(mode="json"), "seed": task.seed}
+    write_text(output_dir / "summary.json", json.dumps(header | said, indent=1))
+    state.remove()
+    log.info("%s: %.1f s", task.task, time.perf_counter() - started)
+
+
+def _key(task: config.Pretraining, files: Sequence[Path]) -> str:
+    """Digest of all that the outcome depends on; inputs, which may be large, by size and time."""
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    code = fingerprint.of(f"mer_features.systems.{task.task}", "mer_features.training")
+    return hashlib.sha256(repr((task.model_dump(mode="json"), code, stats)).encode()).hexdigest()
+
+
+def _labelled(task: config.Pretraining, caches: Mapping[str, Path], protocol_tsv: Path) -> Material:
+    module, recipe = importlib.import_module(f"mer_features.systems.{task.task}"), task.full_recipe
+    inputs = Inputs(module.pretraining_variables(recipe), lambda clip: module.pretraining_prepare(recipe, clip))
+    table = protocols.read(protocol_tsv)
+    return Material(load_clips(caches, table, inputs).examples(), table.classes)
