@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.ERROR, format="%(message)s")
     try:
-        return int(arguments.run(arguments))
+        return int(arguments.run_command(arguments))
     except (ValueError, OSError, RuntimeError) as error:
         if arguments.verbose:
             err.print_exception()
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_synth(commands)
     _add_check(commands)
     _add_file_commands(commands)
+    _add_explain(commands)
     for command in commands.choices.values():
         command.add_argument("-v", "--verbose", action="store_true", help="say more, with tracebacks")
     return parser
@@ -68,7 +69,7 @@ def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.add_argument("--contact-sheet", type=Path, metavar="PNG", help="picture of every clip's features")
     command.add_argument("--config", type=Path, metavar="YAML", help="stage sections as in the workflow's config")
     command.add_argument("-j", "--threads", type=int, default=1, help="clips worked on at once (default 1)")
-    command.set_defaults(run=_extract)
+    command.set_defaults(run_command=_extract)
 
 
 def _add_synth(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -77,28 +78,36 @@ def _add_synth(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument("--preset", default="demo", help="tiny, demo, macro, cde-smic, cde-casme2 or cde-samm")
     command.add_argument("--seed", type=int, default=0, help="source of every random choice")
     command.add_argument("-j", "--threads", type=int, default=1, help="clips rendered at once")
-    command.set_defaults(run=_synth)
+    command.set_defaults(run_command=_synth)
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("check", help="look at a configuration's databases before any work")
     command.add_argument("config", type=Path, nargs="?", default=Path("config/config.yaml"), help="YAML file")
     command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
-    command.set_defaults(run=_check)
+    command.set_defaults(run_command=_check)
 
 
 def _add_file_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     show = commands.add_parser("show", help="what is inside a feature file")
     show.add_argument("file", type=Path)
-    show.set_defaults(run=_show)
+    show.set_defaults(run_command=_show)
     validate = commands.add_parser("validate", help="check feature files against the documented format")
     validate.add_argument("files", type=Path, nargs="+", metavar="FILE")
-    validate.set_defaults(run=_validate)
+    validate.set_defaults(run_command=_validate)
     export = commands.add_parser("export", help="feature file to csv, npz or png")
     export.add_argument("file", type=Path)
     export.add_argument("format", choices=["csv", "npz", "png"])
     export.add_argument("-o", "--output", type=Path, required=True, help="a file for csv, a folder otherwise")
-    export.set_defaults(run=_export)
+    export.set_defaults(run_command=_export)
+
+
+def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("explain", help="what a trained system makes of one clip, and what it looked at")
+    command.add_argument("run", type=Path, metavar="RUN", help="results/runs/<protocol>/<system>")
+    command.add_argument("clip", metavar="CLIP", help="<subject>/<name> or <database>/<subject>/<name>")
+    command.add_argument("-o", "--output", type=Path, default=Path("explained"), help="folder for the pictures")
+    command.set_defaults(run_command=_explain)
 
 
 def _extract(arguments: argparse.Namespace) -> int:
@@ -180,6 +189,19 @@ def _print_check(result: DatabaseCheck) -> None:
     if len(result.issues) > 50:
         table.add_row("…", f"{len(result.issues) - 50} more; --json lists all")
     out.print(table)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from mer_features import explain
+
+    said = explain.explain_clip(arguments.run, arguments.clip, arguments.output)
+    known = "held out from this model" if said["held_out"] else "its subject trained this model"
+    out.print(f"{said['clip']}: {known}", highlight=False)
+    for name, probability in said["probabilities"].items():
+        out.print(f"  {name:12} {probability:.3f}", highlight=False)
+    for path in said["pictures"]:
+        out.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:

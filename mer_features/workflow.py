@@ -64,6 +64,11 @@ class Plan:
         return [(protocol, name) for name, item in self.config.systems.items() for protocol in item.protocols]
 
     @property
+    def pictured_runs(self) -> list[tuple[str, str]]:
+        """The runs of which one model is trained for pictures."""
+        return [(protocol, name) for protocol, name in self.runs if self.config.systems[name].embedding]
+
+    @property
     def execution(self) -> dict[str, Any]:
         """How training runs; reaches the jobs, but none of the parameters that decide what runs again."""
         names = {"device", "devices", "precision", "checkpoint_s", "keep_weights"}

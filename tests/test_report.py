@@ -116,6 +116,13 @@ def _metrics(folder: Path, name: str, *, measured_on: str = "synthetic", shuffle
     return path
 
 
+def _pictures(folder: Path) -> Path:
+    path = folder / "half-pictures.npz"
+    seen = np.zeros((2, 224, 200, 3), np.uint8)
+    np.savez(path, clip_id=["s1/a", "s2/b"], label=["x", "y"], grad_cam=seen, attention=seen + 9)
+    return path
+
+
 def _embedding(folder: Path, note: str = "Made for a test.") -> Path:
     points = [[float(n), float(n % 2)] for n in range(6)]
     tree = {"layers": {"z": points, "z_refined": points}, "labels": [*CLASSES, *CLASSES], "note": note}
@@ -160,7 +167,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     nothing = folder / "nothing.json"
     nothing.write_text("{}")  # a system without features
     runs = {
-        ("three", "mine"): {"metrics": _metrics(folder, "mine"), "embedding": _embedding(folder)},
+        ("three", "mine"): {
+            "metrics": _metrics(folder, "mine"),
+            "embedding": _embedding(folder),
+            "pictures": _pictures(folder),
+        },
         ("three", "control"): {"metrics": _metrics(folder, "control", shuffled=True), "embedding": nothing},
     }
     return _build(
@@ -206,6 +217,12 @@ def test_figures_stand_beside_the_papers_with_a_mark(page: str):
     assert text.count("not comparable: measured on") == 1  # a control has no printed figure
     assert "Everything here was measured on the embedded synthetic database." in text
     assert "optimiser adam (default sgd)" in text
+
+
+def test_pictures_of_what_a_system_looked_at_are_shown(page: str):
+    assert "What the systems looked at" in page
+    assert 'alt="grad_cam of s1/a, x" width="114" height="128"' in page
+    assert 'alt="attention of s2/b, y"' in page
 
 
 def test_embeddings_are_drawn_where_a_system_has_them(page: str):
@@ -400,7 +417,7 @@ def test_published_counts_stand_beside_the_found_ones():
     rows += [protocols.FoldRow(f"t/{i}", "mine", "t", "happiness", "positive", "mine/t") for i in range(2)]
     table = protocols.FoldTable(tuple(rows))
     section = {"preset": "smic-hs-3", "roles": ["smic-hs"], "databases": ["mine"]}
-    shown = results.build("p", table, [], {}, section)
+    shown = results.build("p", table, [], results.Shown(), section)
     assert shown.published == {"mine": {"negative": 70, "positive": 51, "surprise": 43, "subjects": 16}}
     assert shown.accepted
-    assert results.build("p", table, [], {}).published == {}
+    assert results.build("p", table, [], results.Shown()).published == {}

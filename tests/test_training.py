@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -405,3 +407,189 @@ def test_tsne_keeps_neighbours():
     assert np.mean(groups[distances.argmin(axis=1)] == groups) > 0.95
     np.testing.assert_array_equal(placed, explain.tsne(features, seed=0))
     assert explain.tsne(features[:3], seed=0).shape == (3, 2)
+
+
+# ---------------------------------------------------------------- resumption
+
+
+def count_fits(monkeypatch: pytest.MonkeyPatch, fail_at: int | None = None) -> list[int]:
+    from mer_features.systems.linear import LinearSystem
+
+    fits: list[int] = []
+    original = LinearSystem.fit
+
+    def fit(self, examples):
+        if len(fits) == fail_at:
+            raise KeyboardInterrupt
+        fits.append(len(examples))
+        original(self, examples)
+
+    monkeypatch.setattr(LinearSystem, "fit", fit)
+    return fits
+
+
+def test_finished_folds_of_a_killed_run_are_not_trained_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, _ = store(table())
+    keep = Execution(keep_weights=True)
+    train(path, tmp_path / "whole", execution=keep)
+    with monkeypatch.context() as patch:
+        count_fits(patch, fail_at=4)
+        with pytest.raises(KeyboardInterrupt):
+            train(path, tmp_path / "killed", execution=keep)
+    assert not (tmp_path / "killed" / "predictions.tsv").exists()
+    fits = count_fits(monkeypatch)
+    train(path, tmp_path / "killed", execution=keep)
+    assert len(fits) == 2
+    names = ["predictions.tsv", "embeddings.npz", "losses.csv", *(f"weights/demo%2Fs{n}.pt" for n in range(6))]
+    for name in names:
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    assert sorted(file.name for file in (tmp_path / "killed").iterdir()) == [
+        "embeddings.npz", "losses.csv", "predictions.tsv", "weights",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["seed", "recipe", "input"])
+def test_what_another_computation_left_is_not_used(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    path, cache = store(table())
+    with monkeypatch.context() as patch:
+        count_fits(patch, fail_at=4)
+        with pytest.raises(KeyboardInterrupt):
+            train(path, tmp_path / "out")
+    system = LINEAR.model_copy(update={"recipe": {"size": 8, "components": 11}}) if what == "recipe" else LINEAR
+    if what == "input":
+        cache.arrays["flow/u[onset_apex]"][0] = cache.arrays["flow/u[onset_apex]"][0] + 1
+    fits = count_fits(monkeypatch)
+    train(path, tmp_path / "out", system, seed=int(what == "seed"))
+    assert len(fits) == 6
+
+
+# ---------------------------------------------------------------- a system and a pre-training of one's own
+
+
+TOY = """
+import numpy as np
+from mer_features.systems.contract import Plain
+
+VARIABLES = ("flow/u[onset_apex]",)
+
+def variables(recipe):
+    return VARIABLES
+
+def prepare(recipe, clip):
+    return {"u": clip[VARIABLES[0]][:: recipe.step, :: recipe.step].ravel()}
+
+def build(recipe, classes, setup):
+    return Nearest(classes, None if setup.pretrained is None else np.load(setup.pretrained)["mean"])
+
+class Nearest(Plain):
+    def __init__(self, classes, start):
+        self.classes, self.start = classes, start
+
+    def fit(self, examples):
+        self.known, self.labels = examples.features["u"], examples.labels
+
+    def predict(self, features):
+        distance = ((features["u"][:, None] - self.known) ** 2).sum(-1)
+        return np.eye(self.classes)[self.labels[distance.argmin(1)]]
+
+    def save(self, path):
+        with path.open("wb") as handle:
+            np.savez(handle, known=self.known, labels=self.labels)
+
+    def load(self, path):
+        with np.load(path) as stored:
+            self.known, self.labels = stored["known"], stored["labels"]
+
+def pretraining_variables(recipe):
+    return VARIABLES
+
+def pretraining_prepare(recipe, clip):
+    return {"u": clip[VARIABLES[0]].ravel()}
+
+def pretrain(recipe, material, setup, output):
+    with output.open("wb") as handle:
+        np.savez(handle, mean=material.examples.features["u"].mean(axis=0))
+    return {"clips": len(material.examples), "classes": list(material.classes)}
+"""
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A system as `docs/own-system.md` describes it: one file, one entry."""
+    from mer_features import systems
+    from mer_features.systems import recipes
+
+    class ToyRecipe(recipes.Recipe):
+        ablations: ClassVar = {"coarse": {"step": 8}}
+        step: int = 4
+        start: bool = False
+
+        @property
+        def pretraining(self) -> str | None:
+            return "toy" if self.start else None
+
+    (tmp_path / "systems").mkdir()
+    (tmp_path / "systems" / "toy.py").write_text(TOY)
+    monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path / "systems")])
+    monkeypatch.setitem(recipes.RECIPES, "toy", ToyRecipe)
+    monkeypatch.setitem(recipes.PRETRAINING, "toy", recipes.Recipe)
+    monkeypatch.setattr(training.loop.fingerprint, "of", lambda *_: "")
+    yield "toy"
+    sys.modules.pop("mer_features.systems.toy", None)
+
+
+def test_a_system_is_one_file_and_one_entry(store: Store, tmp_path: Path, toy: str):
+    path, _ = store(table(), noise=0.1)
+    system = config.System(system=toy, protocols=("p",))
+    assert right(train(path, tmp_path / "out", system)) == 1
+    assert (tmp_path / "out" / "losses.csv").read_text() == "fold,epoch\n"
+
+
+def test_an_ablation_is_chosen_by_name(toy: str):
+    assert config.System(system=toy, protocols=("p",), ablation="coarse").full_recipe.step == 8
+    assert config.System(system=toy, protocols=("p",), ablation="coarse", recipe={"step": 2}).full_recipe.step == 2
+    with pytest.raises(ValueError, match="'toy' has no ablation 'fine'; known: 'coarse'"):
+        config.System(system=toy, protocols=("p",), ablation="fine")
+
+
+def test_a_pre_training_is_made_once_and_handed_on(store: Store, tmp_path: Path, toy: str):
+    path, _ = store(table())
+    task = config.Pretraining(task=toy, protocol="p")
+    training.pretrain(
+        task, caches={"demo": tmp_path / "p.tsv"}, protocol_tsv=path, faces=(), output_dir=tmp_path / "macro"
+    )
+    summary = json.loads((tmp_path / "macro" / "summary.json").read_text())
+    assert summary == {"task": "toy", "recipe": {}, "seed": 0, "clips": 36, "classes": list(CLASSES)}
+    assert sorted(file.name for file in (tmp_path / "macro").iterdir()) == ["summary.json", "weights.pt"]
+    system = config.System(system=toy, protocols=("p",), pretrained="macro", recipe={"start": True})
+    sources = Sources({"demo": Path("demo.h5")}, path, tmp_path / "macro" / "weights.pt")
+    training.train_folds(sources, system, folds=["demo/s0"], seed=0, output_dir=tmp_path / "out")
+    with pytest.raises(ValueError, match="needs the file of a pre-training 'toy'"):
+        training.train_folds(Sources(sources.caches, path), system, folds=["demo/s0"], seed=0, output_dir=tmp_path)
+
+
+def test_pre_trainings_are_checked_before_any_work(toy: str):
+    databases = {"d": {"adapter": "synthetic"}}
+    protocols_ = {"p": {"databases": ["d"]}}
+    tree = {"databases": databases, "protocols": protocols_}
+    needs = {"system": toy, "protocols": ["p"], "recipe": {"start": True}}
+    with pytest.raises(config.ConfigError, match="needs a pre-training of task 'toy'"):
+        config.validate(tree | {"systems": {"s": needs}})
+    with pytest.raises(config.ConfigError, match=r"systems\.s\.pretrained: 'macro' is not defined"):
+        config.validate(tree | {"systems": {"s": needs | {"pretrained": "macro"}}})
+    with pytest.raises(config.ConfigError, match="either `protocol`"):
+        config.validate(tree | {"pretraining": {"macro": {"task": toy}}})
+    with pytest.raises(config.ConfigError, match="uses no pre-training"):
+        config.validate(tree | {"systems": {"s": {"system": toy, "protocols": ["p"], "pretrained": "macro"}}})
+    done = config.validate(
+        tree
+        | {
+            "pretraining": {"macro": {"task": toy, "protocol": "p"}},
+            "systems": {"s": needs | {"pretrained": "macro"}},
+        }
+    )
+    assert done.pretraining["macro"].protocol == "p"

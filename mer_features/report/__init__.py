@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mer_features import protocols as fold_tables
 from mer_features.files import write_text
-from mer_features.report import about, data, findings, gallery, graph, methods, paper_figures, results, truth
+from mer_features.report import about, data, explained, findings, gallery, graph, methods, paper_figures, results, truth
 
 __all__ = ["build"]
 
@@ -45,14 +45,14 @@ def build(
     protocols
         Fold table of every protocol, by name; may be empty.
     runs
-        ``metrics`` and ``embedding`` files of every run, by protocol and system; may be empty.
+        ``metrics`` and, where there are any, ``embedding`` and ``pictures`` files of every run, by protocol and
+        system; may be empty.
     config
         The whole configuration with its defaults.
     """
     databases = [data.read_database(name, path, caches[name], config) for name, path in clips.items()]
     tables = {name: fold_tables.read(path) for name, path in protocols.items()}
     evaluated = {key: data.read_run(*key, files["metrics"]) for key, files in runs.items()}
-    embedded = {key: data.read_embedding(files["embedding"]) for key, files in runs.items() if "embedding" in files}
     files = [*clips.values(), *caches.values(), *assess.values(), *protocols.values()]
     files += [path for item in runs.values() for path in item.values()]
     everything = list(evaluated.values())
@@ -70,7 +70,7 @@ def build(
                 name,
                 table,
                 [run for run in everything if run.protocol == name],
-                {system: item for (protocol, system), item in embedded.items() if protocol == name and item},
+                _shown({system: files for (protocol, system), files in runs.items() if protocol == name}),
                 config.get("protocols", {}).get(name),
             )
             for name, table in tables.items()
@@ -80,6 +80,15 @@ def build(
         "cde_table": paper_figures.CDE_TABLE,
     }
     write_text(output, _page(context))
+
+
+def _shown(runs: Mapping[str, Mapping[str, Path]]) -> results.Shown:
+    """What there is to see of the runs of one protocol."""
+    embedded = {run: data.read_embedding(files["embedding"]) for run, files in runs.items() if "embedding" in files}
+    pictured = {run: explained.build(run, files["pictures"]) for run, files in runs.items() if "pictures" in files}
+    return results.Shown(
+        {run: item for run, item in embedded.items() if item}, {run: item for run, item in pictured.items() if item}
+    )
 
 
 def _page(context: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from mer_features import metrics
 from mer_features.protocols import EXPECTED_COUNTS, FoldTable
 from mer_features.report import paper_figures, plots
 from mer_features.report.data import Embedding, Kind, Run, Score
+from mer_features.report.explained import Explained
 from mer_features.report.inline import Picture, svg
 from mer_features.report.paper_figures import Printed
 from mer_features.systems import recipes
@@ -71,6 +72,14 @@ class Projection:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What there is to see of runs, by their names."""
+
+    embeddings: Mapping[str, Embedding] = field(default_factory=dict)
+    explained: Mapping[str, Explained] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything shown of one protocol."""
 
@@ -88,13 +97,14 @@ class Results:
     parts: Sequence[Part]
     spread: Picture | None
     projections: Sequence[Projection]
+    explained: Sequence[Explained]
 
 
 def build(
     name: str,
     table: FoldTable,
     runs: Sequence[Run],
-    embeddings: Mapping[str, Embedding],
+    shown: Shown,
     protocol: Mapping[str, Any] | None = None,
 ) -> Results:
     """Results of one protocol; without runs only its clips are counted.
@@ -107,8 +117,8 @@ def build(
         Its clips and folds.
     runs
         Its runs.
-    embeddings
-        Projections by name of the run, for those that have one.
+    shown
+        Projections and pictures of the runs that have them.
     protocol
         Its section of the configuration.
     """
@@ -130,7 +140,8 @@ def build(
         confusions=[_confusion(run) for run in runs],
         parts=[part for run in runs for part in _parts(run)] if len(counted) > 1 else [],
         spread=_spread(name, runs) if runs else None,
-        projections=[_projection(run.name, embeddings[run.name]) for run in runs if run.name in embeddings],
+        projections=[_projection(run.name, shown.embeddings[run.name]) for run in runs if run.name in shown.embeddings],
+        explained=[shown.explained[run.name] for run in runs if run.name in shown.explained],
     )
 
 

@@ -45,6 +45,10 @@ rule html:
             "results/runs/{run}/embedding.json",
             run=["/".join(run) for run in plan.runs],
         ),
+        pictures=expand(
+            "results/runs/{run}/half-pictures.npz",
+            run=["/".join(run) for run in plan.pictured_runs],
+        ),
     output:
         report("results/report.html", caption="../report/report.rst", category="Report"),
     log:

@@ -9,13 +9,17 @@ with job_log(snakemake.log[0]):
         kind: {Path(path).stem: Path(path) for path in snakemake.input[kind]}
         for kind in ("clips", "caches", "assess", "protocols")
     }
-    folders = {Path(path).parts[-3:-1]: Path(path).parent for path in snakemake.input.metrics}
+    runs = {}
+    for kind, paths in (
+        ("metrics", snakemake.input.metrics),
+        ("embedding", snakemake.input.embeddings),
+        ("pictures", snakemake.input.pictures),
+    ):
+        for path in map(Path, paths):
+            runs.setdefault(path.parts[-3:-1], {})[kind] = path
     report.build(
         Path(snakemake.output[0]),
         **named,
-        runs={
-            run: {"metrics": folder / "metrics.json", "embedding": folder / "embedding.json"}
-            for run, folder in folders.items()
-        },
+        runs=runs,
         config=snakemake.params.config,
     )
