@@ -20,9 +20,8 @@ from torch.nn import functional as F
 
 from mer_features.systems import engine, inputs
 from mer_features.systems.contract import Arrays, Examples, Setup
-from mer_features.systems.recipes import FRRecipe
+from mer_features.systems.recipes.fr import FRRecipe
 
-SIDE = 28  # of the flow planes, pixels
 D = 1024  # width of z; the paper's parameter table leaves no other choice
 VARIABLES = ("flow/u[onset_apex]", "flow/v[onset_apex]")
 
@@ -34,9 +33,7 @@ def variables(recipe: FRRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same 
 
 def prepare(recipe: FRRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     """``flow``: u and v of one clip, (2, 28, 28) float32: resized, each scaled by itself (ours)."""
-    scaled = {"minmax": inputs.unit_range, "symmetric": inputs.unit_magnitude}[recipe.scale]
-    area = recipe.resize == "area"
-    return {"flow": np.stack([scaled(inputs.resized(clip[name], SIDE, average=area)) for name in VARIABLES])}
+    return {"flow": inputs.flow_planes(clip, VARIABLES, resize=recipe.resize, scale=recipe.scale)}
 
 
 # ---------------------------------------------------------------- network

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import cv2
 import numpy as np
+
+from mer_features.systems.contract import Arrays
+
+#: Side of the flow planes that the small networks take, pixels.
+FLOW_SIDE = 28
 
 
 def resized(plane: np.ndarray, side: int, *, average: bool = False) -> np.ndarray:
     """A plane (H, W) at ``side`` x ``side``, float32: bilinear samples, or with ``average`` means over areas."""
     interpolation = cv2.INTER_AREA if average else cv2.INTER_LINEAR
     return cv2.resize(plane.astype(np.float32), (side, side), interpolation=interpolation)
+
+
+def flow_planes(
+    clip: Arrays, names: Sequence[str], *, resize: Literal["bilinear", "area"], scale: Literal["minmax", "symmetric"]
+) -> np.ndarray:
+    """Planes of one clip as the small networks take them, (P, 28, 28) float32: resized, each scaled by itself.
+
+    ``scale`` is :func:`unit_range` or :func:`unit_magnitude`.
+    """
+    scaled = {"minmax": unit_range, "symmetric": unit_magnitude}[scale]
+    return np.stack([scaled(resized(clip[name], FLOW_SIDE, average=resize == "area")) for name in names])
 
 
 def unit_range(plane: np.ndarray) -> np.ndarray:

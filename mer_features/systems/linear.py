@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -11,8 +9,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mer_features.systems import inputs
-from mer_features.systems.contract import Arrays, Examples, Plain, Setup
-from mer_features.systems.recipes import LinearRecipe
+from mer_features.systems.affine import Affine
+from mer_features.systems.contract import Arrays, Examples, Setup
+from mer_features.systems.recipes.linear import LinearRecipe
 
 _VARIABLES = {
     "flow": ("flow/u[onset_apex]", "flow/v[onset_apex]"),
@@ -40,18 +39,18 @@ def prepare(recipe: LinearRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     return {"planes": np.stack([inputs.resized(plane, recipe.size, average=True) for plane in planes]).ravel()}
 
 
-class LinearSystem(Plain):
+class LinearSystem(Affine):
     """Standardise, project, classify; all three are linear, so the fitted system is one matrix and one vector."""
 
     def __init__(self, recipe: LinearRecipe, classes: int, *, seed: int) -> None:
-        self._recipe, self._classes, self._seed = recipe, classes, seed
-        self._weight = np.zeros((0, classes))
-        self._bias = np.zeros(classes)
+        super().__init__("planes", classes)
+        self._recipe, self._seed = recipe, seed
 
     def fit(self, examples: Examples) -> None:
-        """Fit scaler, components and logistic regression on these clips alone; every class must occur."""
+        """Fit scaler, components and logistic regression on these clips alone."""
         planes = examples.features["planes"].astype(np.float64)  # (N, P)
-        self._weight, self._bias = _affine(self.pipeline(len(planes)).fit(planes, examples.labels))
+        fitted = self.pipeline(len(planes)).fit(planes, examples.labels)
+        self.set(*_affine(fitted), present=fitted.classes_)
 
     def pipeline(self, clips: int) -> Pipeline:
         """The unfitted scikit-learn pipeline for so many training clips."""
@@ -61,22 +60,6 @@ class LinearSystem(Plain):
             PCA(min(recipe.components, clips - 1), svd_solver="full"),
             LogisticRegression(C=recipe.C, max_iter=2000, random_state=self._seed),
         )
-
-    def predict(self, features: Arrays) -> np.ndarray:
-        """Class probabilities, (N, K) float64, rows sum to 1."""
-        scores = features["planes"] @ self._weight + self._bias
-        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-    def save(self, path: Path) -> None:
-        """Write matrix and vector as npz."""
-        with path.open("wb") as handle:
-            np.savez(handle, weight=self._weight, bias=self._bias)
-
-    def load(self, path: Path) -> None:
-        """Take matrix and vector from a file of :meth:`save`."""
-        with np.load(path, allow_pickle=False) as stored:
-            self._weight, self._bias = stored["weight"], stored["bias"]
 
 
 def _affine(fitted: Pipeline) -> tuple[np.ndarray, np.ndarray]:

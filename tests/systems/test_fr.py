@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: E402
 
 from mer_features.systems import engine, fr  # noqa: E402
 from mer_features.systems.contract import Examples, Setup  # noqa: E402
-from mer_features.systems.recipes import FRRecipe  # noqa: E402
+from mer_features.systems.recipes.fr import FRRecipe  # noqa: E402
 
 #: A recipe that learns in a few steps.
 FAST = FRRecipe(optimiser="adam", learning_rate=1e-3, attention_scale="d", epochs=8, batch_size=8)

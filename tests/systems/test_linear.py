@@ -9,7 +9,7 @@ import pytest
 
 from mer_features.systems import linear
 from mer_features.systems.contract import Examples, Setup
-from mer_features.systems.recipes import LinearRecipe
+from mer_features.systems.recipes.linear import LinearRecipe
 
 
 def blobs(n: int, classes: int, seed: int = 0, width: int = 60) -> tuple[np.ndarray, np.ndarray]:

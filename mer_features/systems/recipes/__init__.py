@@ -9,13 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from mer_features.systems.recipes.base import Recipe
+from mer_features.systems.recipes.baselines import DualInceptionRecipe, OffApexNetRecipe, StstNetRecipe, SvmRecipe
 from mer_features.systems.recipes.fr import FRRecipe
 from mer_features.systems.recipes.linear import LinearRecipe
 
-__all__ = ["PRETRAINING", "RECIPES", "FRRecipe", "LinearRecipe", "Recipe", "pretraining_recipe", "recipe"]
+__all__ = ["PRETRAINING", "RECIPES", "Recipe", "pretraining_recipe", "recipe"]
 
 #: System name -> its recipe. The system is the module `systems/<name>.py`.
-RECIPES: dict[str, type[Recipe]] = {"fr": FRRecipe, "linear": LinearRecipe}
+RECIPES: dict[str, type[Recipe]] = {
+    "fr": FRRecipe,
+    "dual_inception": DualInceptionRecipe,
+    "off_apexnet": OffApexNetRecipe,
+    "ststnet": StstNetRecipe,
+    "svm": SvmRecipe,
+    "linear": LinearRecipe,
+}
 
 #: Pre-training task -> its recipe. The task is the function `pretrain` of the module `systems/<name>.py`.
 PRETRAINING: dict[str, type[Recipe]] = {}

@@ -1,0 +1,1 @@
+"""Handcrafted descriptors of a clip."""

@@ -1,0 +1,177 @@
+"""The methods that papers compare with: published sizes, shapes, and that they learn."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from mer_features.systems import svm
+from mer_features.systems.contract import Examples, Setup
+from mer_features.systems.recipes import recipe
+from mer_features.systems.recipes.baselines import (
+    DualInceptionRecipe,
+    OffApexNetRecipe,
+    StstNetRecipe,
+    SvmRecipe,
+)
+from mer_features.systems.recipes.fr import FRRecipe
+
+# ---------------------------------------------------------------- support vector machine
+
+
+def described(n: int, classes: int, seed: int = 0) -> Examples:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    centres = np.random.default_rng(99).normal(size=(classes, 40))
+    return Examples({"descriptor": centres[labels] + rng.normal(size=(n, 40))}, labels, np.arange(n))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_decides_as_machines_of_one_class_against_the_rest(classes: int):
+    train, test = described(60, classes), described(40, classes, seed=1)
+    made = svm.build(SvmRecipe(C=0.5), classes, Setup())
+    made.fit(train)
+    margins = []
+    for label in range(classes):
+        one = make_pipeline(StandardScaler(), SVC(kernel="linear", C=0.5))
+        one.fit(train.features["descriptor"], train.labels == label)
+        margins.append(one.decision_function(test.features["descriptor"]))
+    found = made.predict(test.features)
+    np.testing.assert_array_equal(found.argmax(axis=1), np.argmax(margins, axis=0))
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert (found.argmax(axis=1) == test.labels).mean() > 0.8
+
+
+def test_a_class_without_training_clips_is_never_chosen(tmp_path: Path):
+    train = described(30, 3)
+    keep = np.flatnonzero(train.labels != 1)
+    made = svm.build(SvmRecipe(), 3, Setup())
+    made.fit(train.take(keep))
+    found = made.predict(train.features)
+    assert found.shape == (30, 3)
+    assert found[:, 1].max() == 0
+    made.save(tmp_path / "w")
+    other = svm.build(SvmRecipe(), 3, Setup())
+    other.load(tmp_path / "w")
+    np.testing.assert_array_equal(other.predict(train.features), found)
+
+
+def test_reads_its_descriptor():
+    chosen = SvmRecipe(descriptor="bi_woof")
+    assert svm.variables(chosen) == ("descriptors/bi_woof",)
+    clip = {"descriptors/bi_woof": np.arange(200.0)}
+    np.testing.assert_array_equal(svm.prepare(chosen, clip)["descriptor"], np.arange(200.0))
+
+
+# ---------------------------------------------------------------- networks on flow
+
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
+pytest.importorskip("lightning", reason="needs the extra `train`")
+
+from torch.nn import functional as F  # noqa: E402
+
+from mer_features.systems import dual_inception, engine, fr, off_apexnet, ststnet  # noqa: E402
+
+NETWORKS = {"off_apexnet": off_apexnet, "ststnet": ststnet, "dual_inception": dual_inception}
+#: That trains in a second.
+FAST = {
+    "off_apexnet": {"learning_rate": 1e-3, "epochs": 15, "batch_size": 8},
+    "ststnet": {"learning_rate": 2e-2, "epochs": 60, "batch_size": 12},
+    "dual_inception": {"learning_rate": 1e-3, "epochs": 10, "batch_size": 8},
+}
+
+
+@pytest.mark.parametrize(
+    ("network", "made", "parameters"),
+    [
+        (off_apexnet.OffApexNet, OffApexNetRecipe(), 2_664_475),
+        (ststnet.StstNet, StstNetRecipe(), 1_683),
+        (ststnet.StstNet, StstNetRecipe(batch_norm=False), 1_651),
+        (dual_inception.DualInception, DualInceptionRecipe(), 6_449_867),
+    ],
+)
+def test_parameters_are_as_published(network: type, made: object, parameters: int):
+    assert engine.parameters(network(made, 3)) == parameters
+
+
+def test_maps_have_the_published_sizes():
+    made = ststnet.StstNet(StstNetRecipe(), 3).eval()
+    flow = torch.rand(2, 3, 28, 28)
+    assert made.features[0].streams[0][0](flow).shape == (2, 3, 30, 30)
+    assert made.features[0](flow).shape == (2, 16, 10, 10)
+    assert made.features(flow).shape == (2, 400)
+    assert off_apexnet.stream()(flow[:, :1]).shape == (2, 16, 7, 7)
+    torch.nn.init.zeros_(made.head.weight)
+    torch.nn.init.zeros_(made.head.bias)
+    assert F.cross_entropy(made(flow), torch.tensor([0, 1])).item() == pytest.approx(math.log(3))
+
+
+def test_dual_inception_is_fr_without_refinement():
+    torch.manual_seed(0)
+    ours = dual_inception.DualInception(DualInceptionRecipe(), 3)
+    theirs = fr.network(FRRecipe(refine="none"), 3)
+    theirs.trunk.load_state_dict(ours.features.state_dict())
+    theirs.classifier.load_state_dict(ours.head.state_dict())
+    flow = torch.rand(3, 2, 28, 28)
+    torch.testing.assert_close(theirs(flow).logits, ours(flow))
+
+
+def moving_spots(n: int, planes: int, seed: int = 0) -> Examples:
+    """Flow that is strong in one of three places, by class."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
+    flow = rng.normal(0, 0.1, (n, planes, 28, 28)).astype(np.float32)
+    for item, label in zip(flow, labels, strict=True):
+        item[:, 9 * label : 9 * label + 9, 8:20] += 1
+    return Examples({"flow": flow}, labels, np.arange(n))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_learns_keeps_and_does_not_mind_company(name: str, tmp_path: Path):
+    module, planes = NETWORKS[name], 3 if name == "ststnet" else 2
+    chosen = recipe(name, FAST[name])
+    made = module.build(chosen, 3, Setup(seed=1))
+    made.fit(moving_spots(24, planes))
+    test = moving_spots(30, planes, seed=1)
+    found = made.predict(test.features)
+    assert (found.argmax(axis=1) == test.labels).mean() > 0.9
+    one = made.predict({"flow": test.features["flow"][4:5]})
+    np.testing.assert_allclose(one[0], found[4], atol=1e-5)
+    made.save(tmp_path / "w.pt")
+    other = module.build(chosen, 3, Setup(seed=2))
+    other.load(tmp_path / "w.pt")
+    np.testing.assert_array_equal(other.predict(test.features), found)
+    assert len(made.losses()) == chosen.epochs
+    assert made.embed(test.features)["features"].shape[0] == 30
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_overfits_eight_clips(name: str):
+    rng = np.random.default_rng(0)
+    planes = 3 if name == "ststnet" else 2
+    flow = np.kron(rng.random((8, planes, 4, 4)), np.ones((7, 7))).astype(np.float32)
+    examples = Examples({"flow": flow}, np.array([0, 1, 2, 0, 1, 2, 0, 1]), np.arange(8))
+    keys = FAST[name] | ({"epochs": 300, "learning_rate": 3e-2} if name == "ststnet" else {"epochs": 40})
+    made = NETWORKS[name].build(recipe(name, keys), 3, Setup(seed=0))
+    made.fit(examples)
+    np.testing.assert_array_equal(made.predict(examples.features).argmax(axis=1), examples.labels)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_input_is_resized_and_scaled(name: str):
+    module = NETWORKS[name]
+    rng = np.random.default_rng(0)
+    clip = {variable: rng.normal(size=(64, 64)).astype(np.float32) for variable in module.variables(recipe(name))}
+    made = module.prepare(recipe(name), clip)["flow"]
+    assert made.shape == (len(clip), 28, 28)
+    np.testing.assert_array_equal(made.min(axis=(1, 2)), 0)
+    np.testing.assert_array_equal(made.max(axis=(1, 2)), 1)
+    signed = module.prepare(recipe(name, {"scale": "symmetric"}), clip)["flow"]
+    turned = module.prepare(recipe(name, {"scale": "symmetric"}), {key: -value for key, value in clip.items()})["flow"]
+    np.testing.assert_allclose(turned, -signed, atol=1e-6)
