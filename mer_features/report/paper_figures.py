@@ -62,8 +62,16 @@ _FR_VARIANTS = {
 }
 
 
+#: Systems whose own figures FR's Table 2 quotes.
+_QUOTED = {"off_apexnet": "OFF-ApexNet", "ststnet": "STSTNet", "dual_inception": "Dual-Inception"}
+
+
 def printed(system: str, recipe: Mapping[str, Any]) -> Printed | None:
     """What its paper prints for this variant of a system under the composite protocol, if it prints anything."""
+    if system in _QUOTED or system == "svm":
+        name = _QUOTED.get(system) or {"lbp_top": "LBP-TOP", "bi_woof": "Bi-WOOF"}[recipe["descriptor"]]
+        uf1, uar = next(row.composite for row in CDE_TABLE if row.name == name)
+        return Printed(uf1, uar, _FR.format(f"2, {name}"))
     if system != "fr":
         return None
     refine = recipe.get("refine", "attention")
