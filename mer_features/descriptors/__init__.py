@@ -1,1 +1,45 @@
-"""Handcrafted descriptors of a clip."""
+"""Handcrafted descriptors of a clip: LBP-TOP over its frames, Bi-WOOF over the flow to its apex."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from mer_features import sections
+from mer_features.clips import Clip
+from mer_features.descriptors import bi_woof, lbp_top, tim
+from mer_features.grey import levels
+from mer_features.shards import ClipRecord, ClipView
+
+#: Frames that a clip is resampled to before LBP-TOP (MEGC 2019).
+TIM_FRAMES = 10
+
+
+def process(clip: Clip, inputs: Mapping[str, ClipView], options: sections.Descriptors) -> ClipRecord:
+    """Descriptors of one clip.
+
+    Returns
+    -------
+    ClipRecord
+        An array for every method: ``lbp_top`` (1125,) and ``bi_woof`` (200,), float64.
+    """
+    return ClipRecord(clip.clip_id, {method: _METHODS[method](inputs) for method in options.methods})
+
+
+def _lbp_top(inputs: Mapping[str, ClipView]) -> np.ndarray:
+    faces = inputs["faces"]
+    onset, offset = int(faces.attrs["onset"]), int(faces.attrs["offset"])
+    crops = faces["crops"]
+    grey = np.stack([levels(crops[position]) for position in range(onset, offset + 1)])
+    return lbp_top.describe(tim.resample(grey, TIM_FRAMES))
+
+
+def _bi_woof(inputs: Mapping[str, ClipView]) -> np.ndarray:
+    flow = inputs["flow"]
+    pair = str(flow.attrs["pairs"]).split(",").index("onset_apex")
+    u, v = flow["flow"][pair]
+    return bi_woof.describe(u, v, flow["strain"][pair])
+
+
+_METHODS: dict[str, Callable[[Mapping[str, ClipView]], np.ndarray]] = {"lbp_top": _lbp_top, "bi_woof": _bi_woof}
