@@ -14,10 +14,10 @@ from mer_features import files
 from mer_features.clips import Clip
 from mer_features.config import Config, OwnerDatabase, SyntheticDatabase, TableDatabase
 from mer_features.databases import table
-from mer_features.databases.listing import DatabaseError, Listing, Note
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.quality import Issue
 
-__all__ = ["DatabaseError", "Listing", "Note", "read", "refresh_sources", "source_table"]
+__all__ = ["DatabaseError", "Listing", "Note", "Published", "read", "refresh_sources", "source_table"]
 
 #: Name of the annotation sheet inside an embedded database's root.
 SHEET = "annotations.tsv"

@@ -17,7 +17,7 @@ from mer_features.config import OwnerDatabase
 from mer_features.databases import choices, sheets
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, unpadded
-from mer_features.databases.listing import DatabaseError, Listing, Note
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.located import FrameNumbers, Maker, Place
 from mer_features.databases.sheets import Column, Row
 from mer_features.databases.table import safe_name
@@ -44,6 +44,8 @@ COLUMNS = {
     "action_units": Column(("AU", "AUs", "Action Units")),
     "emotion": Column(("Emotion", "Estimated Emotion")),
 }
+#: The owners count 195 clips; the sheet of a public loader has 189 rows. Labels have not been counted in public.
+PUBLISHED = (Published("owners' page", 195, 19), Published("public loader", 189, 19))
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -85,7 +87,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     listed = {clip.source for clip in clips}
     unlisted = [tree.shown(folder) for folder in _on_disk(tree, parts) if folder.as_posix() not in listed]
     notes += choices.counted("unlisted_folder", "clips have no row in a sheet", unlisted)
-    return Listing(tuple(clips), (*notes, *remarks, *maker.errata.notes(), *tree.notes()))
+    return Listing(tuple(clips), (*notes, *remarks, *maker.errata.notes(), *tree.notes()), PUBLISHED)
 
 
 def _sheets(tree: Tree, option: Path | None) -> tuple[list[Path], tuple[Note, ...]]:

@@ -14,7 +14,7 @@ from mer_features.clips import Clip
 from mer_features.config import OwnerDatabase
 from mer_features.databases import choices
 from mer_features.databases.folders import Tree
-from mer_features.databases.listing import DatabaseError, Listing, Note
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.located import FrameNumbers
 from mer_features.databases.table import safe_name
 from mer_features.quality import Issue
@@ -23,6 +23,7 @@ IMAGES = "cohn-kanade-images"
 
 #: Word of the number in an ``_emotion.txt``.
 EMOTIONS = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+PUBLISHED = (Published("owners' ReadMe", 593, 123),)
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -45,7 +46,8 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         raise DatabaseError(f"{images}: no sequence; expected folders like S005/001")
     unlabelled = sum(not clip.emotion for clip in clips)
     text = f"{unlabelled} of {len(clips)} sequences have no emotion label"
-    return Listing(clips, (Note("sheet", text),) if unlabelled else ())
+    notes = (Note("sheet", text, unlabelled),) if unlabelled else ()
+    return Listing(clips, (*notes, *tree.notes()), PUBLISHED)
 
 
 def _names(tree: Tree, folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from mer_features.config import OwnerDatabase
 from mer_features.databases import choices, sheets
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, unpadded
-from mer_features.databases.listing import Listing, Note
+from mer_features.databases.listing import Listing, Note, Published
 from mer_features.databases.located import FrameNumbers, Maker, Place
 from mer_features.databases.sheets import Column, Row
 from mer_features.databases.table import safe_name
@@ -33,6 +33,8 @@ COLUMNS = {
     "action_units": Column(("AUs",)),
     "emotion": Column(("Emotion",)),
 }
+#: Rows that a public loader reads; labels have not been counted in public.
+PUBLISHED = (Published("public loader", 267),)
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -65,9 +67,8 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     ]
     unlisted = [tree.shown(folder) for folder in on_disk if folder.as_posix() not in listed]
     more = choices.counted("unlisted_folder", "clips have no row in the sheet", unlisted)
-    return Listing(
-        clips, (Note("sheet", f"read {sheet.label}"), *notes, *skipped, *more, *maker.errata.notes(), *tree.notes())
-    )
+    remarks = (Note("sheet", f"read {sheet.label}"), *notes, *skipped, *more, *maker.errata.notes(), *tree.notes())
+    return Listing(clips, remarks, PUBLISHED)
 
 
 def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Place:
