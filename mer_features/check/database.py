@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mer_features.quality import Issue, Status
 
 #: Issues by which a clip has nothing on disk to be read.
 _MISSING = frozenset({"source_missing", "unsafe_path", "no_frames"})
+_APEX = ("apex_outside", "apex_equals_onset", "apex_equals_offset")
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,10 @@ def check_database(config: Config, name: str, clips_of: dict[str, tuple[Clip, ..
     tree = Tree(root)
     clips, frames = _foresee(listing.clips, tree)
     clips_of[name] = clips
-    notes = dict.fromkeys((*listing.notes, *tree.notes()))
-    _count(result, clips, tuple(notes))
+    # An adapter that lists the frames itself has told of foreign files already.
+    told = any(note.kind == "foreign_file" for note in listing.notes)
+    notes = listing.notes if told else tuple(dict.fromkeys((*listing.notes, *tree.notes())))
+    _count(result, clips, notes)
     result.frames = frames | {"foreign": _total(notes, "foreign_file")}
     result.spotter = str(config.stage_options("apex", name)["fallback"])
     _compare(result, Counter(clip.emotion or "(none)" for clip in clips), listing.published)
@@ -145,10 +148,7 @@ def _count(result: DatabaseCheck, clips: Sequence[Clip], notes: Sequence[Note]) 
     result.notes = [{"kind": note.kind, "detail": note.detail} for note in notes]
 
 
-_APEX = ("apex_outside", "apex_equals_onset", "apex_equals_offset")
-
-
-def _total(notes: Sequence[Note] | Mapping[Note, None], kind: str) -> int:
+def _total(notes: Sequence[Note], kind: str) -> int:
     return sum(note.count for note in notes if note.kind == kind)
 
 

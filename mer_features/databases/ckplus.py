@@ -37,8 +37,9 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     choices.refuse(name, options, "sheet", "variant")
     tree = Tree(root)
     images = choices.descend(tree, IMAGES)
+    side = Tree(root)  # its text files are no foreign ones
     clips = tuple(
-        _clip(name, tree, images, subject, sequence)
+        _clip(name, (tree, side), images, subject, sequence)
         for subject in _names(tree, images)
         for sequence in _names(tree, images / subject)
     )
@@ -56,7 +57,8 @@ def _names(tree: Tree, folder: Path) -> list[str]:
     return sorted([*here.folders, *here.leaving])
 
 
-def _clip(name: str, tree: Tree, images: Path, subject: str, sequence: str) -> Clip:
+def _clip(name: str, trees: tuple[Tree, Tree], images: Path, subject: str, sequence: str) -> Clip:
+    tree, side = trees
     source, found = choices.source(tree, images, subject, sequence)
     numbers, unusable = ((), ()) if found else FrameNumbers(tree)(source)
     issues = [*found, *unusable]
@@ -67,8 +69,8 @@ def _clip(name: str, tree: Tree, images: Path, subject: str, sequence: str) -> C
         source=source.as_posix(),
         onset=numbers[0] if numbers else None,
         apex=numbers[-1] if numbers else None,
-        emotion=_emotion(_side_file(tree, "Emotion", subject, sequence), issues),
-        action_units=_action_units(_side_file(tree, "FACS", subject, sequence), issues),
+        emotion=_emotion(_side_file(side, "Emotion", subject, sequence), issues),
+        action_units=_action_units(_side_file(side, "FACS", subject, sequence), issues),
         issues=tuple(issues),
     )
 

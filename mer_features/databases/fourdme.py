@@ -47,7 +47,8 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     root
         Folder with the variant's folder and the sheet.
     options
-        ``variant``: ``gray_micro`` (default) or ``micro_short_gray_video``; ``sheet``; ``errata``.
+        ``variant``: ``gray_micro`` or ``micro_short_gray_video``, by default the one that is there; ``sheet``;
+        ``errata``.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         If the variant is unknown, its folder or the sheet missing, or the sheet cannot be read.
     """
     tree = Tree(root)
-    top = choices.descend(tree, choices.variant(name, options, VARIANTS))
+    top = choices.descend(tree, _variant(name, tree, options))
     expected = "4DME_Labelling_Micro_release v1.xlsx"
     path, notes = sheets.choose(tree, options.sheet, _SHEET, expected=expected, subject=_FRAMES)
     sheet = sheets.read(path, COLUMNS)
@@ -69,6 +70,13 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     more = choices.counted("unlisted_folder", "clips have no row in the sheet", unlisted)
     remarks = (Note("sheet", f"read {sheet.label}"), *notes, *skipped, *more, *maker.errata.notes(), *tree.notes())
     return Listing(clips, remarks, PUBLISHED)
+
+
+def _variant(name: str, tree: Tree, options: OwnerDatabase) -> str:
+    """The configured release, else the one that is there, else the first."""
+    there = {folder.casefold() for folder in tree.entries(tree.root).folders}
+    found = [] if options.variant else [variant for variant in VARIANTS if variant in there]
+    return found[0] if found else choices.variant(name, options, VARIANTS)
 
 
 def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Place:

@@ -19,7 +19,7 @@ from mer_features.clips import Clip
 from mer_features.config import OwnerDatabase
 from mer_features.databases import choices, sheets
 from mer_features.databases.errata import Errata
-from mer_features.databases.folders import IMAGE_SUFFIXES, Tree
+from mer_features.databases.folders import IMAGE_SUFFIXES, Tree, unpadded
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.located import FrameNumbers, Maker, Place
 from mer_features.databases.sheets import Column, Row
@@ -98,14 +98,14 @@ def _micro(name: str, tree: Tree, top: Path, options: OwnerDatabase) -> Listing:
 
 
 def _clip_folders(tree: Tree, top: Path) -> Iterator[tuple[str, Path]]:
-    """Clip folders by name in lower case, in whichever layout; links that leave the root among them."""
+    """Clip folders by unpadded name, in whichever layout; links that leave the root among them."""
     level = [top]
     for _ in range(3):
         below = []
         for folder in level:
             here = tree.entries(folder)
             yield from (
-                (name.casefold(), folder / name) for name in here.folders + here.leaving if _CLIP.fullmatch(name)
+                (unpadded(name), folder / name) for name in here.folders + here.leaving if _CLIP.fullmatch(name)
             )
             below += [folder / name for name in here.folders if not _CLIP.fullmatch(name)]
         level = below
@@ -116,7 +116,7 @@ def _place(tree: Tree, top: Path, folders: dict[str, Path], frame_numbers: Frame
     named = _CLIP.fullmatch(clip)
     # Most layouts have no subject's folder, so the owner's spelling is that of the clip's name.
     owner = clip.split("-")[0] if named else f"S{int(subject):02d}" if subject.isdecimal() else subject
-    folder = folders.get(clip.casefold())
+    folder = folders.get(unpadded(clip))
     if folder is None:
         missing = Issue("source_missing", f"no folder {clip!r} in {tree.shown(top)}")
         return Place(

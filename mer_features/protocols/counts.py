@@ -96,7 +96,9 @@ def explain(preset: Preset, found: Iterable[Found], differences: Sequence[Differ
         if remark.role not in roles:
             continue
         label = labels.get((remark.role, clip_key(remark.clip)))
-        if label != remark.label:
+        if (label or "") != remark.label:
             state = "is not listed" if label is None else f"is {label or 'left out'} here"
-            lines.append(f"{remark.role} {remark.clip} {state}, {remark.label} in the published list: {remark.text}")
+            lines.append(
+                f"{remark.role} {remark.clip} {state}, {remark.label or 'not'} in the published list: {remark.text}"
+            )
     return lines
