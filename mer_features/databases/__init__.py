@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mer_features import clips as clip_tables
-from mer_features import files
+from mer_features import files, quality
 from mer_features.clips import Clip
 from mer_features.config import Config, Database, OwnerDatabase, SyntheticDatabase, TableDatabase
 from mer_features.databases import table
@@ -89,8 +89,10 @@ class Sources:
 
     def fingerprinted(self, clip: Clip) -> Clip:
         """The clip with its source's digest; rejected if something in its folder leads out of the root."""
-        if any(issue.code == "unsafe_path" for issue in clip.issues):
-            return clip  # outside the root nothing is looked at
+        if any(issue.code == "unsafe_path" for issue in clip.issues) and not self._tree.inside(Path(clip.source)):
+            return replace(clip, source=self._tree.root.as_posix())  # what lies outside is not even named
+        if quality.status(clip.issues) is quality.Status.REJECTED:
+            return clip  # there is nothing to look at
         if clip.source not in self._known:
             self._known[clip.source] = self._look(Path(clip.source))
         digest, leaving = self._known[clip.source]

@@ -129,13 +129,15 @@ def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Plac
     if missing:
         return Place(subject, name, home / "unnamed", (*issues, *missing))
     code = FILMS.get(clip.rsplit("_", 1)[0].lower())
-    folders = [folder for folder in tree.entries(home).folders if code and _film(folder) == code]
+    here = tree.entries(home)
+    folders = [folder for folder in here.folders + here.leaving if code and _film(folder) == code]
     if not folders:
         film = f"the film {code} of {clip!r}" if code else f"{clip!r}, which is no film of the naming rule"
         issues.append(Issue("source_missing", f"no folder in {tree.shown(home)} for {film}"))
         return Place(subject, name, home / name, tuple(issues))
-    numbers, found = frame_numbers(home / folders[0])
-    return Place(safe_name(home.name), name, home / folders[0], (*issues, *found), numbers)
+    folder, missing = choices.source(tree, home, folders[0])
+    numbers, found = ((), missing) if missing else frame_numbers(folder)
+    return Place(safe_name(home.name), name, folder, (*issues, *found), numbers)
 
 
 def _film(folder: str) -> str:

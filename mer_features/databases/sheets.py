@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Note
@@ -232,10 +231,10 @@ def _read_xlsx(path: Path, data: bytes) -> dict[str, Grid]:
                 _fill_merged(grid, _merged_xlsx(archive.read(part)))
                 grids[sheet.title] = grid
             return grids
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, ParseError, OSError, EOFError) as error:
-        if isinstance(error, DatabaseError):
-            raise
-        raise DatabaseError(f"{path}: damaged or not a workbook ({error})") from error
+    except DatabaseError:
+        raise
+    except Exception as error:  # openpyxl and zipfile raise whatever they trip over
+        raise DatabaseError(f"{path}: damaged, encrypted or not a workbook ({error})") from error
 
 
 Area = tuple[int, int, int, int]  # first row, first column, end row, end column; ends excluded

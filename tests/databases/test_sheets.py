@@ -140,7 +140,7 @@ def test_missing_file_and_zip_of_something_else(tmp_path: Path):
         sheets.read(tmp_path / "gone.xlsx", COLUMNS)
     with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as archive:
         archive.writestr("frames/img1.jpg", b"x")
-    with pytest.raises(DatabaseError, match="damaged or not a workbook"):
+    with pytest.raises(DatabaseError, match="damaged, encrypted or not a workbook"):
         sheets.read(tmp_path / "a.xlsx", COLUMNS)
 
 
