@@ -259,12 +259,8 @@ def _fill_merged(grid: Grid, areas: Iterable[Area]) -> None:
 
 
 def _read_xls(path: Path, data: bytes) -> dict[str, Grid]:
-    try:
-        import xlrd  # type: ignore[import-untyped]  # noqa: PLC0415  # only the oldest releases come as .xls
-    except ImportError:
-        raise DatabaseError(
-            f"{path}: reading .xls needs the package xlrd (pip install xlrd); or save the sheet as .xlsx or .csv"
-        ) from None
+    import xlrd  # type: ignore[import-untyped]  # noqa: PLC0415  # only the oldest releases come as .xls
+
     try:
         book = xlrd.open_workbook(file_contents=data, formatting_info=True, logfile=io.StringIO())
         grids = {}
