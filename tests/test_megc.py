@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,15 @@ def test_a_published_log_gives_its_published_figures():
         truth, prediction = [p.truth for p in parts[name]], [p.prediction for p in parts[name]]
         assert metrics.uf1(confusion) == pytest.approx(f1_score(truth, prediction, average="macro"))
         assert metrics.uar(confusion) == pytest.approx(balanced_accuracy_score(truth, prediction))
+
+
+def test_the_documented_lines_write_and_read_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = (Path(__file__).parents[1] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names = {"c2": "casme2", "hs": "smic-hs", "mine-samm": "samm"}
+    run = [replace(item, database=names[item.database]) for item in RUN]
+    for batch, part in (("b000", run[:2]), ("b001", run[2:])):
+        metrics.write_predictions(Path("results/runs/cde/fr/seed0") / batch / "predictions.tsv", part, megc.CLASSES)
+    exec(lines, {})  # the page's own lines
+    assert Path("log.txt").read_text() == TEXT
