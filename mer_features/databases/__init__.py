@@ -130,7 +130,7 @@ def _reject_duplicates(clips: Iterable[Clip]) -> tuple[Clip, ...]:
     for clip in clips:
         count = seen[clip.clip_id] = seen.get(clip.clip_id, 0) + 1
         if count > 1:
-            issues = (*clip.issues, Issue("duplicate_clip", clip.clip_id))
+            issues = (*clip.issues, Issue("duplicate_clip", f"a further row of {clip.clip_id}"))
             clip = replace(clip, clip_id=f"{clip.clip_id}.{count}", issues=issues)  # noqa: PLW2901  # frozen: a new clip
         out.append(clip)
     return tuple(out)

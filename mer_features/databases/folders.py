@@ -63,6 +63,7 @@ class Tree:
         self._real = root.resolve()
         self._entries: dict[Path, Entries] = {}
         self._index: dict[tuple[Path, Callable[[str], str]], dict[str, list[str]]] = {}
+        self._frames: dict[Path, tuple[int, ...] | Issue] = {}
         self._foreign: dict[str, list[Path]] = {}
         self._notes: list[Note] = []
 
@@ -125,7 +126,7 @@ class Tree:
     def frames(self, folder: Path) -> tuple[int, ...]:
         """Frame numbers of a clip's folder, ascending: the last digit group of each image's name.
 
-        One listing, no file is opened. What is no numbered image is remembered as a foreign file.
+        One listing, the first time; no file is opened. What is no numbered image is remembered as a foreign file.
 
         Raises
         ------
@@ -133,6 +134,17 @@ class Tree:
             ``unsafe_path`` if an entry is a symbolic link that leaves the root, ``no_frames`` if the folder cannot be
             listed or holds none, ``duplicate_frame`` if two files claim one number.
         """
+        if folder not in self._frames:
+            try:
+                self._frames[folder] = self._numbers(folder)
+            except ClipRejectedError as error:
+                self._frames[folder] = error.issue
+        found = self._frames[folder]
+        if isinstance(found, Issue):
+            raise ClipRejectedError(found.code, found.detail)
+        return found
+
+    def _numbers(self, folder: Path) -> tuple[int, ...]:
         names: dict[int, str] = {}
         try:
             with os.scandir(folder) as entries:

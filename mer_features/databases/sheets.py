@@ -124,7 +124,9 @@ def choose(
         return tree.root / option, ()  # an absolute path stays as it is
     found = sorted(tree.files(pattern, subject), key=_date, reverse=True)
     if not found:
-        raise DatabaseError(f"{tree.root}: no annotation sheet like {expected}; found there: {tree.contents()}")
+        locks = [name for name in tree.entries(tree.root).ignored if pattern.fullmatch(name.removeprefix("~$"))]
+        hint = f"; {locks[0]} is only the mark of a sheet that is open elsewhere" if locks else ""
+        raise DatabaseError(f"{tree.root}: no annotation sheet like {expected}; found there: {tree.contents()}{hint}")
     return found[0], tuple(
         Note("sheet", f"{tree.shown(other)} is there too and was not read; `sheet` in the configuration chooses")
         for other in found[1:]
