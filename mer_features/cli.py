@@ -11,17 +11,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
 from mer_features import __version__
-
-if TYPE_CHECKING:
-    from mer_features.check import DatabaseCheck
 
 out = Console()
 err = Console(stderr=True)
@@ -158,37 +153,8 @@ def _check(arguments: argparse.Namespace) -> int:
     from mer_features import check, config
 
     found = check.check(config.load(arguments.config))
-    if arguments.json:
-        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
-    else:
-        for database in found.databases:
-            _print_check(database)
-        for protocol in found.protocols:
-            said = protocol.error or protocol.note or f"{protocol.folds} folds; {_counts(protocol.counts)}"
-            out.print(f"protocol {protocol.name}: {said}", highlight=False, markup=False, soft_wrap=True)
-    return 0 if found.clean else 1
-
-
-def _counts(counts: Mapping[str, Mapping[str, int]]) -> str:
-    return "; ".join(f"{name}: {', '.join(f'{k} {n}' for k, n in part.items())}" for name, part in counts.items())
-
-
-def _print_check(result: DatabaseCheck) -> None:
-    table = Table(title=f"{result.name}: {result.root}", title_justify="left", show_header=False)
-    if result.error or result.note:
-        table.add_row("error" if result.error else "note", result.error or result.note)
-    else:
-        table.add_row("clips", str(result.clips))
-        table.add_row("subjects", str(result.subjects))
-        table.add_row("states", ", ".join(f"{n} {state}" for state, n in result.states.items()))
-        table.add_row("emotions", ", ".join(f"{emotion} {n}" for emotion, n in result.emotions.items()))
-    for issue in result.issues[:50]:
-        table.add_row(issue["code"], f"{issue['clip']} {issue['detail']}")
-    for note in result.notes[:50]:
-        table.add_row(note["kind"], note["detail"])
-    if len(result.issues) > 50:
-        table.add_row("…", f"{len(result.issues) - 50} more; --json lists all")
-    out.print(table)
+    print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if arguments.json else check.text(found))
+    return 1 if found.problems else 0
 
 
 def _explain(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -159,3 +160,28 @@ def key_frames(clip: Clip, numbers: Sequence[int]) -> KeyFrames:
         else:
             issues.append(Issue("apex_outside", f"apex {clip.apex}, onset..offset {low}..{high}"))
     return KeyFrames(onset, apex, offset, tuple(issues))
+
+
+def gaps(numbers: Sequence[int], first: int | None = None, last: int | None = None) -> list[tuple[int, int]]:
+    """Runs of frame numbers that have no frame, as (lowest, highest).
+
+    Parameters
+    ----------
+    numbers
+        Numbers of the frames there are, ascending, at least one.
+    first, last
+        Bounds of the clip, inclusive; by default the first and last of ``numbers``.
+    """
+    start = numbers[0] if first is None else first
+    stop = numbers[-1] if last is None else last
+    edges = [start - 1, *numbers, stop + 1]
+    return [(low + 1, high - 1) for low, high in itertools.pairwise(edges) if high - low > 1]
+
+
+def missing_frames(holes: Sequence[tuple[int, int]]) -> tuple[Issue, ...]:
+    """The issue that tells of :func:`gaps`, ``3 missing: 12, 15..16``; none without a gap."""
+    if not holes:
+        return ()
+    count = sum(high - low + 1 for low, high in holes)
+    shown = ", ".join(f"{low}..{high}" if high > low else str(low) for low, high in holes[:5])
+    return (Issue("missing_frame", f"{count} missing: {shown}{', ...' if len(holes) > 5 else ''}"),)

@@ -182,6 +182,12 @@ class OwnerDatabase(_Database):
     variant: str | None = Field(
         None, description="Which of the owner's releases or parts to read; see the database's page in docs/databases."
     )
+    fps: float | None = Field(
+        None,
+        gt=0,
+        description="Frames per second, for databases whose owners do not say (4dme, image folders of ckplus, dfew, "
+        "ferv39k, afew); refused where the rate is known.",
+    )
     errata: bool = Field(True, description="Apply the known corrections of the sheet; each use is reported.")
     unlisted: bool = Field(
         False,

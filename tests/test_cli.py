@@ -136,12 +136,16 @@ def test_wrong_configuration_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_check_tells_by_exit_code_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     _frames(tmp_path / "db" / "a", _moving(2))
-    (tmp_path / "db" / "clips.tsv").write_text("subject\tpath\temotion\ns1\ta\tfear\ns2\tb\tfear\n")
+    (tmp_path / "db" / "clips.tsv").write_text(
+        "subject\tpath\tonset\toffset\temotion\ns1\ta\t7\t8\tfear\ns2\tb\t7\t8\tfear\n"
+    )
     config = tmp_path / "my.yaml"
     config.write_text(f"databases: {{mine: {{adapter: table, root: {tmp_path / 'db'}, table: clips.tsv}}}}")
     assert cli.main(["check", str(config), "--json"]) == 1
-    (found,) = json.loads(capsys.readouterr().out)["databases"]
-    assert found["clips"] == 2
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["problems"] == ["database mine: 1 of 2 clips are rejected"]
+    (found,) = printed["databases"]
+    assert [found[key] for key in ("clips", "found", "missing", "unlisted", "duplicates")] == [2, 1, 1, 0, 0]
     assert found["emotions"] == {"fear": 2}
     assert [(issue["clip"], issue["code"]) for issue in found["issues"]] == [("s2/b", "source_missing")]
     (tmp_path / "db" / "clips.tsv").write_text("subject\tpath\ns1\ta\n")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from mer_features import megc, metrics
@@ -52,6 +56,32 @@ def test_log_reads_back_and_gives_the_same_figures(tmp_path: Path):
     assert metrics.scores(metrics.pool(back, megc.CLASSES)) == metrics.scores(metrics.pool(RUN, megc.CLASSES))
     megc.write_log(tmp_path / "again.txt", back, {name: name for name in NAMES.values()})
     assert (tmp_path / "again.txt").read_text() == TEXT
+
+
+CLIPS = {
+    "c2": ("sub{:02d}", "EP{:02d}_{:02d}f"), "hs": ("s{}", "s{}_ne_{:02d}"), "mine-samm": ("{:03d}", "{:03d}_1_{}"),
+}  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(CLIPS)), st.integers(1, 26), st.integers(1, 9), *[st.integers(0, 2)] * 2),
+        unique_by=lambda item: item[:3],
+        max_size=40,
+    )
+)
+def test_any_run_reads_back_with_the_same_figures(tmp_path: Path, clips: list[tuple[str, int, int, int, int]]):
+    run = []
+    for database, who, number, truth, prediction in clips:
+        subject, clip = CLIPS[database]
+        run.append(said(database, subject.format(who), clip.format(who, number), truth, prediction))
+    megc.write_log(tmp_path / "log.txt", run, NAMES)
+    back = megc.read_log(tmp_path / "log.txt")
+    assert len(back) == len(run)
+    for name, official in NAMES.items():
+        ours, theirs = ([p for p in part if p.database == key] for part, key in ((run, name), (back, official)))
+        assert metrics.pool(ours, megc.CLASSES).tolist() == metrics.pool(theirs, megc.CLASSES).tolist()
 
 
 @pytest.mark.parametrize(
@@ -113,3 +143,15 @@ def test_a_published_log_gives_its_published_figures():
         truth, prediction = [p.truth for p in parts[name]], [p.prediction for p in parts[name]]
         assert metrics.uf1(confusion) == pytest.approx(f1_score(truth, prediction, average="macro"))
         assert metrics.uar(confusion) == pytest.approx(balanced_accuracy_score(truth, prediction))
+
+
+def test_the_documented_lines_write_and_read_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = (Path(__file__).parents[1] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names = {"c2": "casme2", "hs": "smic-hs", "mine-samm": "samm"}
+    run = [replace(item, database=names[item.database]) for item in RUN]
+    for batch, part in (("b000", run[:2]), ("b001", run[2:])):
+        metrics.write_predictions(Path("results/runs/cde/fr/seed0") / batch / "predictions.tsv", part, megc.CLASSES)
+    exec(lines, {})  # the page's own lines
+    assert Path("log.txt").read_text() == TEXT

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
 
 from mer_features import metrics
@@ -51,6 +53,41 @@ def test_equal_to_scikit_learn_on_concatenated_predictions(seed: int):
     assert metrics.uf1(confusion) == pytest.approx(f1_score(truth, prediction, average="macro", labels=[0, 1, 2]))
     assert metrics.uar(confusion) == pytest.approx(balanced_accuracy_score(truth, prediction))
     assert metrics.accuracy(confusion) == pytest.approx(accuracy_score(truth, prediction))
+
+
+#: (database, subject, truth, prediction) of every clip, any number of folds, classes absent now and then.
+SAID = st.lists(
+    st.tuples(st.sampled_from("ab"), st.integers(0, 6), st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60
+)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.filterwarnings("ignore:A single label was found")
+@settings(max_examples=150, deadline=None)
+@given(SAID, st.randoms(use_true_random=False))
+def test_pooled_figures_equal_scikit_learn_whatever_the_folds(said: list[tuple[str, int, int, int]], random):
+    rows = [
+        Prediction(str(i), database, f"s{who}", f"{database}/s{who}", 0, CLASSES[t], CLASSES[p], ())
+        for i, (database, who, t, p) in enumerate(said)
+    ]
+    folds = sorted({row.fold for row in rows})
+    pooled = sum(metrics.pool([row for row in rows if row.fold == fold], CLASSES) for fold in folds)
+    shuffled = random.sample(rows, len(rows))
+    np.testing.assert_array_equal(pooled, metrics.pool(shuffled, CLASSES))
+    parts = metrics.per_database(rows, CLASSES)
+    for name, part in {"all": rows, **{name: [r for r in rows if r.database == name] for name in parts}}.items():
+        truth, prediction = [row.truth for row in part], [row.prediction for row in part]
+        found = metrics.scores(pooled) if name == "all" else parts[name]
+        assert found["confusion"] == confusion_matrix(truth, prediction, labels=CLASSES).tolist()
+        expected = f1_score(truth, prediction, average="macro", labels=CLASSES, zero_division=0)
+        assert found["uf1"] == pytest.approx(expected)
+        assert found["uar"] == pytest.approx(balanced_accuracy_score(truth, prediction))
+        assert found["accuracy"] == pytest.approx(accuracy_score(truth, prediction))
+    table = metrics.per_class(pooled, CLASSES)
+    expected = f1_score(
+        [r.truth for r in rows], [r.prediction for r in rows], average=None, labels=CLASSES, zero_division=0
+    )
+    assert [entry["f1"] for entry in table.values()] == pytest.approx(list(expected))
 
 
 def test_equal_to_torchmetrics():

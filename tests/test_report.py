@@ -281,6 +281,30 @@ def test_protocols_without_runs_are_counted(tmp_path: Path):
     assert "Confusion matrices" not in text
 
 
+def test_a_preset_s_published_numbers_stand_under_the_found_ones(tmp_path: Path):
+    parts = {"casme2": "a", "smic": "b", "samm": "c"}
+    tree = _tree(
+        databases={name: {"adapter": "synthetic"} for name in ("demo", *parts.values())},
+        protocols={"cde": {"preset": "megc2019", "databases": parts, "accept_counts": True}},
+        systems={},
+    )
+    rows = [
+        protocols.FoldRow(f"s{n}/{label}", name, f"s{n}", label, label, f"{name}/s{n}")
+        for name in parts.values()
+        for n in (1, 2)
+        for label in CLASSES
+    ]
+    path = tmp_path / "cde.tsv"
+    protocols.write(path, protocols.FoldTable(tuple(rows)))
+    page = _build(tmp_path, tree, protocols={"cde": path})
+    text = Page(page).text
+    assert "MEGC 2019 composite database evaluation: 442 clips, 68 subjects left out in turn." in text
+    assert "a 2 2 2 2 published 88 32 25 24 b 2 2 2 2 published 70 51 43 16 c 2 2 2 2 published 92 26 15 28" in text
+    assert "all 6 6 6 6 published 250 109 83 68" in text
+    assert page.count('<td class="n"><strong>') == 16
+    assert "Not the published list." in text
+
+
 def test_hostile_texts_are_shown_not_run(tmp_path: Path):
     tree = _tree()
     tree["databases"]["demo"]["preset"] = HOSTILE

@@ -10,14 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from mer_features import clips as clip_tables
-from mer_features import files
+from mer_features import files, quality
 from mer_features.clips import Clip
-from mer_features.config import Config, OwnerDatabase, SyntheticDatabase, TableDatabase
+from mer_features.config import Config, Database, OwnerDatabase, SyntheticDatabase, TableDatabase
 from mer_features.databases import table
-from mer_features.databases.listing import DatabaseError, Listing, Note
+from mer_features.databases.folders import Tree
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.quality import Issue
 
-__all__ = ["DatabaseError", "Listing", "Note", "read", "refresh_sources", "source_table"]
+__all__ = ["DatabaseError", "Listing", "Note", "Published", "read", "refresh_sources", "source_table"]
 
 #: Name of the annotation sheet inside an embedded database's root.
 SHEET = "annotations.tsv"
@@ -39,8 +40,9 @@ def read(config: Config, name: str) -> Listing:
     found = _listing(config, name, root)
     if not found.clips:
         raise DatabaseError(f"databases.{name}: no clip is listed in {root}")
-    clips = _reject_duplicates(replace(clip, digest=_digest(clip)) for clip in found.clips)
-    return replace(found, clips=clips)
+    sources = Sources(root)
+    clips = _reject_duplicates(sources.fingerprinted(clip) for clip in found.clips)
+    return replace(found, clips=_rated(name, config.databases[name], clips))
 
 
 def _listing(config: Config, name: str, root: Path) -> Listing:
@@ -51,26 +53,74 @@ def _listing(config: Config, name: str, root: Path) -> Listing:
         case TableDatabase():
             return table.read(name, root, root / database.table)
         case OwnerDatabase():
+            if database.unlisted and database.adapter != "casme2":
+                raise DatabaseError(f"databases.{name}.unlisted: only casme2 has an unlisted clip; leave the key out")
             module = importlib.import_module(
                 f"mer_features.databases.{_MODULES.get(database.adapter, database.adapter)}"
             )
             return module.read(name, root, database)
 
 
-def _digest(clip: Clip) -> str:
-    """Digest of file names, sizes and times: cheap, and different when the pixels may have changed."""
-    if any(issue.code == "unsafe_path" for issue in clip.issues):
-        return ""  # outside the root nothing is looked at
-    source = Path(clip.source)
-    digest = hashlib.blake2b(digest_size=12)
-    try:
-        entries = sorted(os.scandir(source), key=lambda entry: entry.name) if source.is_dir() else [source]
-        for entry in entries:
-            facts = entry.stat()
-            digest.update(f"{entry.name}\t{facts.st_size}\t{facts.st_mtime_ns}\n".encode())
-    except OSError:
-        return ""
-    return digest.hexdigest()
+def _rated(name: str, database: Database, clips: tuple[Clip, ...]) -> tuple[Clip, ...]:
+    """Clips with the configured frame rate, where the adapter knows none."""
+    rate = getattr(database, "fps", None)
+    if rate is None:
+        return clips
+    if known := {clip.fps for clip in clips if clip.fps is not None}:
+        rates = ", ".join(f"{fps:g}" for fps in sorted(known))
+        raise DatabaseError(
+            f"databases.{name}.fps: {database.adapter} is recorded at {rates} frames per second; leave the key out"
+        )
+    return tuple(replace(clip, fps=rate) for clip in clips)
+
+
+class Sources:
+    """What lies in the clips' folders, each looked at once however many clips share it.
+
+    Parameters
+    ----------
+    root
+        The database's root.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._tree = Tree(root)
+        self._known: dict[str, tuple[str, str]] = {}
+
+    def fingerprinted(self, clip: Clip) -> Clip:
+        """The clip with its source's digest; rejected if something in its folder leads out of the root."""
+        if any(issue.code == "unsafe_path" for issue in clip.issues) and not self._tree.inside(Path(clip.source)):
+            return replace(clip, source=self._tree.root.as_posix())  # what lies outside is not even named
+        if quality.status(clip.issues) is quality.Status.REJECTED:
+            return clip  # there is nothing to look at
+        if clip.source not in self._known:
+            self._known[clip.source] = self._look(Path(clip.source))
+        digest, leaving = self._known[clip.source]
+        if not leaving:
+            return replace(clip, digest=digest)
+        unsafe = Issue("unsafe_path", f"{self._tree.shown(Path(clip.source) / leaving)} leaves the root")
+        return replace(clip, issues=(*clip.issues, unsafe))
+
+    def _look(self, source: Path) -> tuple[str, str]:
+        """Digest of file names, sizes and times: cheap, and different when the pixels may have changed.
+
+        With the name of an entry that is a symbolic link out of the root, if there is one.
+        """
+        digest = hashlib.blake2b(digest_size=12)
+        try:
+            if not source.is_dir():
+                facts = source.stat()
+                digest.update(f"{source.name}\t{facts.st_size}\t{facts.st_mtime_ns}\n".encode())
+                return digest.hexdigest(), ""
+            with os.scandir(source) as entries:
+                for entry in sorted(entries, key=lambda item: item.name):
+                    if entry.is_symlink() and not self._tree.inside(Path(entry.path)):
+                        return "", entry.name
+                    facts = entry.stat()
+                    digest.update(f"{entry.name}\t{facts.st_size}\t{facts.st_mtime_ns}\n".encode())
+        except OSError:
+            return "", ""
+        return digest.hexdigest(), ""
 
 
 def _reject_duplicates(clips: Iterable[Clip]) -> tuple[Clip, ...]:
@@ -80,7 +130,7 @@ def _reject_duplicates(clips: Iterable[Clip]) -> tuple[Clip, ...]:
     for clip in clips:
         count = seen[clip.clip_id] = seen.get(clip.clip_id, 0) + 1
         if count > 1:
-            issues = (*clip.issues, Issue("duplicate_clip", clip.clip_id))
+            issues = (*clip.issues, Issue("duplicate_clip", f"a further row of {clip.clip_id}"))
             clip = replace(clip, clip_id=f"{clip.clip_id}.{count}", issues=issues)  # noqa: PLW2901  # frozen: a new clip
         out.append(clip)
     return tuple(out)

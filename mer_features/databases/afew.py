@@ -14,7 +14,7 @@ from mer_features.clips import Clip
 from mer_features.config import OwnerDatabase
 from mer_features.databases import choices
 from mer_features.databases.folders import Entries, Tree
-from mer_features.databases.listing import DatabaseError, Listing, Note
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.table import safe_name
 from mer_features.quality import Issue
 
@@ -22,6 +22,15 @@ from mer_features.quality import Issue
 PARTS = {"Train_AFEW": "AlignedFaces_LBPTOP_Points", "Val_AFEW": "AlignedFaces_LBPTOP_Points_Val"}
 VARIANTS = ("video", "aligned")
 EMOTIONS = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
+_TRAIN, _VALIDATION = (
+    {emotion.lower(): number for emotion, number in zip(EMOTIONS, numbers, strict=True)}
+    for numbers in ((133, 74, 81, 150, 144, 117, 74), (64, 40, 46, 63, 63, 61, 46))
+)
+PUBLISHED = (
+    Published("training and validation", 1156, 0, {word: _TRAIN[word] + _VALIDATION[word] for word in _TRAIN}),
+    Published("training", 773, 0, _TRAIN),
+    Published("validation", 383, 0, _VALIDATION),
+)
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -61,7 +70,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         notes += choices.counted("unlisted_folder", f"clips of faces in {folder.name} have no labelled video", unlisted)
     if not clips:
         raise DatabaseError(f"{root}: expected videos like Train_AFEW/Angry/000046280.avi; found {tree.contents()}")
-    return Listing(tuple(clips), tuple(notes))
+    return Listing(tuple(clips), tuple(notes), PUBLISHED)
 
 
 def _videos(tree: Tree, part: Path) -> list[tuple[Path, str]]:

@@ -113,15 +113,16 @@ def _clip(release: Release, row: Row, errata: Errata) -> tuple[Clip, Path | None
     except ClipRejectedError as error:
         issues.append(error.issue)
     subject, name = subject or "unknown", name or "unnamed"
-    source = folder or release.part / subject / name
+    # What lies behind a link out of the root is not even named: somebody would list it.
+    unsafe = any(issue.code == "unsafe_path" for issue in issues)
+    source = folder or (release.part if unsafe else release.part / subject / name)
     corrected = errata.apply(subject, name, texts(row), numbers)
     frames, unreadable = frame_numbers(corrected.values, corrected.fields)
     clip = Clip(
         clip_id=f"{subject}/{name}",
         database=release.database,
         subject=subject,
-        # What lies behind a link out of the root is not even named: somebody would list it.
-        source=(source if release.tree.inside(source) else release.part).as_posix(),
+        source=source.as_posix(),
         fps=release.fps,
         emotion=corrected.values.get("emotion", "").lower(),
         action_units=corrected.values.get("action_units", ""),

@@ -19,13 +19,17 @@ from mer_features.clips import Clip
 from mer_features.config import OwnerDatabase
 from mer_features.databases import choices
 from mer_features.databases.folders import IMAGE_SUFFIXES, Tree
-from mer_features.databases.listing import DatabaseError, Listing
+from mer_features.databases.listing import DatabaseError, Listing, Published
 from mer_features.databases.table import safe_name
 from mer_features.quality import Issue
 
 EMOTIONS = {
     "AN": "anger", "DI": "disgust", "FE": "fear", "HA": "happiness", "NE": "neutral", "SA": "sadness", "SU": "surprise",
 }  # fmt: skip
+#: 100 subjects with four intensities of six emotions and one neutral face.
+PUBLISHED = (
+    Published("owners' page", 2500, 100, {word: 100 if word == "neutral" else 400 for word in EMOTIONS.values()}),
+)
 
 _TEXTURE = re.compile(
     r"(?P<subject>[FM]\d{4})_(?P<emotion>[A-Z]{2})(?P<intensity>\d\d)[A-Z]{2}_F2D\.bmp", re.IGNORECASE
@@ -59,7 +63,9 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
                 foreign.append(f"{subject}/{image}")
     if not clips:
         raise DatabaseError(f"{top}: expected images like F0001/F0001_AN01WH_F2D.bmp; found {tree.contents()}")
-    return Listing(tuple(clips), choices.counted("foreign_file", "images are no textures of their folder", foreign))
+    return Listing(
+        tuple(clips), choices.counted("foreign_file", "images are no textures of their folder", foreign), PUBLISHED
+    )
 
 
 def _clip(name: str, image: Path, match: re.Match[str], *, outside: bool) -> Clip:

@@ -17,7 +17,7 @@ from mer_features.config import OwnerDatabase
 from mer_features.databases import choices, sheets
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, unpadded
-from mer_features.databases.listing import DatabaseError, Listing, Note
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.located import FrameNumbers, Maker, Place
 from mer_features.databases.sheets import Column, Row
 from mer_features.databases.table import safe_name
@@ -44,6 +44,8 @@ COLUMNS = {
     "action_units": Column(("AU", "AUs", "Action Units")),
     "emotion": Column(("Emotion", "Estimated Emotion")),
 }
+#: The owners count 195 clips; the sheet of a public loader has 189 rows. Labels have not been counted in public.
+PUBLISHED = (Published("owners' page", 195, 19), Published("public loader", 189, 19))
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -56,8 +58,8 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     root
         Folder with the frames' folders and the sheets.
     options
-        ``variant``: ``raw_selected`` (default), ``cropped`` or ``sections``; ``sheet``: one to read instead of those
-        found; ``errata``.
+        ``variant``: ``raw_selected``, ``sections`` (by default the first of these that is there) or ``cropped``;
+        ``sheet``: one to read instead of those found; ``errata``.
 
     Raises
     ------
@@ -65,11 +67,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         If the variant is unknown, its folders or the sheet missing, or a sheet cannot be read.
     """
     tree = Tree(root)
-    variant = choices.variant(name, options, tuple(VARIANTS))
-    parts = [found[0] for wanted in VARIANTS[variant] if (found := tree.search((wanted,), _SUBJECT))]
-    if not parts:
-        expected = f"a folder {' or '.join(VARIANTS[variant])} with the subjects' folders (sub01, sub02, ...)"
-        raise DatabaseError(f"{root}: expected {expected}; found there: {tree.contents()}")
+    parts = _parts(name, tree, options)
     paths, remarks = _sheets(tree, options.sheet)
     maker, frame_numbers = Maker(name, Errata("casme", options.errata), FPS), FrameNumbers(tree)
     clips: list[Clip] = []
@@ -85,7 +83,24 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     listed = {clip.source for clip in clips}
     unlisted = [tree.shown(folder) for folder in _on_disk(tree, parts) if folder.as_posix() not in listed]
     notes += choices.counted("unlisted_folder", "clips have no row in a sheet", unlisted)
-    return Listing(tuple(clips), (*notes, *remarks, *maker.errata.notes(), *tree.notes()))
+    return Listing(tuple(clips), (*notes, *remarks, *maker.errata.notes(), *tree.notes()), PUBLISHED)
+
+
+def _parts(name: str, tree: Tree, options: OwnerDatabase) -> list[Path]:
+    """Folders that hold the subjects: of the configured variant, else of the first raw one that is there."""
+    variants = [choices.variant(name, options, tuple(VARIANTS))] if options.variant else ["raw_selected", "sections"]
+    for variant in variants:
+        parts = [found[0] for wanted in VARIANTS[variant] if (found := tree.search((wanted,), _SUBJECT))]
+        if parts:
+            return parts
+    folders = " or ".join(folder for variant in variants for folder in VARIANTS[variant])
+    hint = (
+        ""
+        if "cropped" in variants or not tree.search(VARIANTS["cropped"], _SUBJECT)
+        else ("; `variant: cropped` would be found")
+    )
+    expected = f"a folder {folders} with the subjects' folders (sub01, sub02, ...)"
+    raise DatabaseError(f"{tree.root}: expected {expected}; found there: {tree.contents()}{hint}")
 
 
 def _sheets(tree: Tree, option: Path | None) -> tuple[list[Path], tuple[Note, ...]]:

@@ -16,7 +16,7 @@ from mer_features.databases import annotated, choices, sheets
 from mer_features.databases.annotated import Release
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree
-from mer_features.databases.listing import Listing, Note
+from mer_features.databases.listing import Listing, Note, Published
 from mer_features.databases.sheets import Column, Row
 
 FPS = 200.0
@@ -50,6 +50,12 @@ _UNLISTED = {
     "action_units": "",
     "emotion": "disgust",
 }
+_WORDS = {"others": 99, "disgust": 63, "happiness": 32, "surprise": 25, "repression": 27, "sadness": 7, "fear": 2}
+_EDITIONS = {"sheet of 2014": _WORDS, "sheet of 2019": _WORDS | {"surprise": 28, "sadness": 4}}
+PUBLISHED = (
+    *(Published(name, 255, 26, words) for name, words in _EDITIONS.items()),
+    *(Published(f"{name} with sub24/EP02_07", 256, 26, words | {"disgust": 64}) for name, words in _EDITIONS.items()),
+)
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -80,7 +86,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     sheet = sheets.read(path, COLUMNS)
     release = Release(name, tree, part, _SUBJECT, _folder_of, FPS)
     listing = annotated.read(release, (*sheet.rows, *_unlisted(sheet.rows, options)), Errata("casme2", options.errata))
-    return Listing(listing.clips, (Note("sheet", f"read {sheet.label}"), *beside, *notes, *listing.notes))
+    return Listing(listing.clips, (Note("sheet", f"read {sheet.label}"), *beside, *notes, *listing.notes), PUBLISHED)
 
 
 def _unlisted(rows: Sequence[Row], options: OwnerDatabase) -> list[Row]:

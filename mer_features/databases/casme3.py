@@ -19,7 +19,7 @@ from mer_features.config import OwnerDatabase
 from mer_features.databases import choices, sheets
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, unpadded
-from mer_features.databases.listing import DatabaseError, Listing, Note
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.located import FrameNumbers, Maker, Place
 from mer_features.databases.sheets import Column, Row
 from mer_features.databases.table import safe_name
@@ -39,6 +39,7 @@ class Part:
     title: str
     columns: dict[str, Column]
     place: Callable[[Tree, Path, FrameNumbers, Row], Place]
+    published: tuple[Published, ...]
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -70,7 +71,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     clips, skipped = maker.clips(sheet.rows, partial(part.place, tree, found[0], frame_numbers))
     unlisted = _unlisted(tree, found[0], clips) if variant == "part_a_clips" else ()
     remarks = (*notes, *skipped, *unlisted, *maker.errata.notes(), *tree.notes())
-    return Listing(clips, (Note("sheet", f"read {sheet.label}"), *remarks))
+    return Listing(clips, (Note("sheet", f"read {sheet.label}"), *remarks), part.published)
 
 
 def _unlisted(tree: Tree, top: Path, clips: tuple[Clip, ...]) -> tuple[Note, ...]:
@@ -122,6 +123,8 @@ _COLUMNS_A = {
 }
 _SHEET_A = re.compile(r"cas\W*me\W*3[-_ ]part[-_ ]a[-_ ]me[-_ ]label.*v2.*\.(?:xlsx|xls|csv)", re.IGNORECASE)
 _NAME_A = "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
+_WORDS_A = {"disgust": 250, "surprise": 187, "others": 161, "fear": 86, "anger": 64, "sad": 57, "happy": 55}
+_PUBLISHED_A = (Published("label_JpgIndex_v2", 860, 94, _WORDS_A),)
 
 VARIANTS = {
     "part_a": Part(
@@ -133,6 +136,7 @@ VARIANTS = {
         title="label",
         columns=_COLUMNS_A,
         place=_in_part_a,
+        published=_PUBLISHED_A,
     ),
     "part_a_clips": Part(
         folders=("frame",),
@@ -143,6 +147,7 @@ VARIANTS = {
         title="label",
         columns=_COLUMNS_A,
         place=_in_clips,
+        published=_PUBLISHED_A,
     ),
     "part_c": Part(
         folders=("part_C",),
@@ -160,5 +165,6 @@ VARIANTS = {
             "emotion": Column(("emotion",)),
         },
         place=_in_part_c,
+        published=(Published("part_C_ME", 165, 30, {"negative": 99, "surprise": 30, "others": 20, "positive": 16}),),
     ),
 }

@@ -17,7 +17,7 @@ from mer_features.config import OwnerDatabase
 from mer_features.databases import choices, sheets
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree
-from mer_features.databases.listing import DatabaseError, Listing, Note
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.located import FrameNumbers, Maker, Place
 from mer_features.databases.sheets import Row
 from mer_features.databases.table import safe_name
@@ -44,6 +44,12 @@ FILMS = {
 }  # fmt: skip
 #: The sheet's columns by position; the next one, not read, is the emotion that the participant reported.
 COLUMNS = ("subject", "clip", "onset", "apex", "offset", "action_units", "emotion", "type")
+_EDITION = "code_final(Updated)"
+PUBLISHED = {
+    "micro": (Published(_EDITION, 57, 14, {"negative": 21, "others": 19, "surprise": 9, "positive": 8}),),
+    "macro": (Published(_EDITION, 300, 20, {"positive": 116, "negative": 105, "others": 63, "surprise": 16}),),
+    "all": (Published(_EDITION, 357, 22, {"negative": 126, "positive": 124, "others": 82, "surprise": 25}),),
+}
 _SUBJECT = re.compile(r"s[0-9]{1,3}", re.IGNORECASE)
 _SHEET = re.compile(r"cas\W*me\W*2[-_ ]?code.*\.(?:xlsx|xls|csv)", re.IGNORECASE)
 _TYPES = VARIANTS["all"]
@@ -81,7 +87,8 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     chosen = [row for row in rows if row.cells["type"] in VARIANTS[variant] or row.cells["type"] not in _TYPES]
     clips, skipped = maker.clips(chosen, partial(_place, tree, found[0], frame_numbers))
     read_note = Note("sheet", f"read {path.name}, {len(rows)} rows, of which {len(chosen)} are listed ({variant})")
-    return Listing(clips, (read_note, *notes, *skipped, *maker.errata.notes(), *tree.notes()))
+    remarks = (read_note, *notes, *skipped, *maker.errata.notes(), *tree.notes())
+    return Listing(clips, remarks, PUBLISHED[variant])
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -122,13 +129,15 @@ def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Plac
     if missing:
         return Place(subject, name, home / "unnamed", (*issues, *missing))
     code = FILMS.get(clip.rsplit("_", 1)[0].lower())
-    folders = [folder for folder in tree.entries(home).folders if code and _film(folder) == code]
+    here = tree.entries(home)
+    folders = [folder for folder in here.folders + here.leaving if code and _film(folder) == code]
     if not folders:
         film = f"the film {code} of {clip!r}" if code else f"{clip!r}, which is no film of the naming rule"
         issues.append(Issue("source_missing", f"no folder in {tree.shown(home)} for {film}"))
         return Place(subject, name, home / name, tuple(issues))
-    numbers, found = frame_numbers(home / folders[0])
-    return Place(safe_name(home.name), name, home / folders[0], (*issues, *found), numbers)
+    folder, missing = choices.source(tree, home, folders[0])
+    numbers, found = ((), missing) if missing else frame_numbers(folder)
+    return Place(safe_name(home.name), name, folder, (*issues, *found), numbers)
 
 
 def _film(folder: str) -> str:

@@ -84,4 +84,4 @@ def counted(kind: str, what: str, names: Sequence[str]) -> tuple[Note, ...]:
     if not names:
         return ()
     more = ", ..." if len(names) > _NAMES_SHOWN else ""
-    return (Note(kind, f"{len(names)} {what}: {', '.join(names[:_NAMES_SHOWN])}{more}"),)
+    return (Note(kind, f"{len(names)} {what}: {', '.join(names[:_NAMES_SHOWN])}{more}", len(names)),)

@@ -14,7 +14,7 @@ from mer_features.clips import Clip
 from mer_features.config import OwnerDatabase
 from mer_features.databases import choices
 from mer_features.databases.folders import Tree
-from mer_features.databases.listing import DatabaseError, Listing, Note
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.located import FrameNumbers
 from mer_features.databases.table import safe_name
 from mer_features.quality import Issue
@@ -23,6 +23,7 @@ IMAGES = "cohn-kanade-images"
 
 #: Word of the number in an ``_emotion.txt``.
 EMOTIONS = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+PUBLISHED = (Published("owners' ReadMe", 593, 123),)
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -36,8 +37,9 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     choices.refuse(name, options, "sheet", "variant")
     tree = Tree(root)
     images = choices.descend(tree, IMAGES)
+    side = Tree(root)  # its text files are no foreign ones
     clips = tuple(
-        _clip(name, tree, images, subject, sequence)
+        _clip(name, (tree, side), images, subject, sequence)
         for subject in _names(tree, images)
         for sequence in _names(tree, images / subject)
     )
@@ -45,7 +47,8 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         raise DatabaseError(f"{images}: no sequence; expected folders like S005/001")
     unlabelled = sum(not clip.emotion for clip in clips)
     text = f"{unlabelled} of {len(clips)} sequences have no emotion label"
-    return Listing(clips, (Note("sheet", text),) if unlabelled else ())
+    notes = (Note("sheet", text, unlabelled),) if unlabelled else ()
+    return Listing(clips, (*notes, *tree.notes()), PUBLISHED)
 
 
 def _names(tree: Tree, folder: Path) -> list[str]:
@@ -54,7 +57,8 @@ def _names(tree: Tree, folder: Path) -> list[str]:
     return sorted([*here.folders, *here.leaving])
 
 
-def _clip(name: str, tree: Tree, images: Path, subject: str, sequence: str) -> Clip:
+def _clip(name: str, trees: tuple[Tree, Tree], images: Path, subject: str, sequence: str) -> Clip:
+    tree, side = trees
     source, found = choices.source(tree, images, subject, sequence)
     numbers, unusable = ((), ()) if found else FrameNumbers(tree)(source)
     issues = [*found, *unusable]
@@ -65,8 +69,8 @@ def _clip(name: str, tree: Tree, images: Path, subject: str, sequence: str) -> C
         source=source.as_posix(),
         onset=numbers[0] if numbers else None,
         apex=numbers[-1] if numbers else None,
-        emotion=_emotion(_side_file(tree, "Emotion", subject, sequence), issues),
-        action_units=_action_units(_side_file(tree, "FACS", subject, sequence), issues),
+        emotion=_emotion(_side_file(side, "Emotion", subject, sequence), issues),
+        action_units=_action_units(_side_file(side, "FACS", subject, sequence), issues),
         issues=tuple(issues),
     )
 

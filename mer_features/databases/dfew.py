@@ -15,7 +15,7 @@ from mer_features.clips import Clip
 from mer_features.config import OwnerDatabase
 from mer_features.databases import choices, sheets
 from mer_features.databases.folders import Tree
-from mer_features.databases.listing import DatabaseError, Listing
+from mer_features.databases.listing import DatabaseError, Listing, Published
 from mer_features.databases.sheets import Column
 from mer_features.databases.table import safe_name
 from mer_features.quality import Issue
@@ -24,6 +24,7 @@ VARIANTS = ("clip_224x224", "clip_224x224_16f", "original")
 
 #: Word of the number in column ``label``.
 EMOTIONS = {"1": "happy", "2": "sad", "3": "neutral", "4": "angry", "5": "surprise", "6": "disgust", "7": "fear"}
+PUBLISHED = (Published("owners' ReadMe, single-labelled clips", 11697),)
 
 _SPLITS = ("train(single-labeled)", "test(single-labeled)")
 _COLUMNS = {"video": Column(("video_name",)), "label": Column(("label",))}
@@ -57,7 +58,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     clips = tuple(_clip(name, tree, sources.get(key, top / key), key, labels[key]) for key in sorted(labels))
     unlisted = [path.name for key, path in sorted(sources.items()) if key not in labels]
     notes = choices.counted("unlisted_folder", f"clips of {chosen} have no single label", unlisted)
-    return Listing(clips, (choices.NO_SUBJECTS, *notes))
+    return Listing(clips, (choices.NO_SUBJECTS, *notes), () if options.sheet else PUBLISHED)
 
 
 def _tables(tree: Tree) -> list[Path]:

@@ -13,13 +13,14 @@ from mer_features.clips import Clip
 from mer_features.config import OwnerDatabase
 from mer_features.databases import choices
 from mer_features.databases.folders import Tree
-from mer_features.databases.listing import DatabaseError, Listing
+from mer_features.databases.listing import DatabaseError, Listing, Published
 from mer_features.databases.table import safe_name
 from mer_features.quality import Issue
 
 FACES = "2_ClipsforFaceCrop"
 TABLES = ("train_All.csv", "test_All.csv")
 EMOTIONS = frozenset({"angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"})
+PUBLISHED = (Published("owners' paper", 38935),)
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -44,9 +45,8 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     clips = tuple(_clip(name, tree, top, *row) for table in tables for row in _rows(table))
     listed = {clip.source for clip in clips}
     unlisted = [path for path in _on_disk(tree, top) if (top / path).as_posix() not in listed]
-    return Listing(
-        clips, (choices.NO_SUBJECTS, *choices.counted("unlisted_folder", "clips stand in no table", unlisted))
-    )
+    notes = choices.counted("unlisted_folder", "clips stand in no table", unlisted)
+    return Listing(clips, (choices.NO_SUBJECTS, *notes), () if options.sheet else PUBLISHED)
 
 
 def _tables(tree: Tree) -> list[Path]:

@@ -63,6 +63,7 @@ class Tree:
         self._real = root.resolve()
         self._entries: dict[Path, Entries] = {}
         self._index: dict[tuple[Path, Callable[[str], str]], dict[str, list[str]]] = {}
+        self._frames: dict[Path, tuple[int, ...] | Issue] = {}
         self._foreign: dict[str, list[Path]] = {}
         self._notes: list[Note] = []
 
@@ -125,30 +126,44 @@ class Tree:
     def frames(self, folder: Path) -> tuple[int, ...]:
         """Frame numbers of a clip's folder, ascending: the last digit group of each image's name.
 
-        One listing, no file is opened. What is no numbered image is remembered as a foreign file.
+        One listing, the first time; no file is opened. What is no numbered image is remembered as a foreign file.
 
         Raises
         ------
         ClipRejectedError
-            ``unsafe_path`` if a frame is a symbolic link that leaves the root, ``no_frames`` if the folder cannot be
-            listed or holds none.
+            ``unsafe_path`` if an entry is a symbolic link that leaves the root, ``no_frames`` if the folder cannot be
+            listed or holds none, ``duplicate_frame`` if two files claim one number.
         """
-        numbers = set()
+        if folder not in self._frames:
+            try:
+                self._frames[folder] = self._numbers(folder)
+            except ClipRejectedError as error:
+                self._frames[folder] = error.issue
+        found = self._frames[folder]
+        if isinstance(found, Issue):
+            raise ClipRejectedError(found.code, found.detail)
+        return found
+
+    def _numbers(self, folder: Path) -> tuple[int, ...]:
+        names: dict[int, str] = {}
         try:
             with os.scandir(folder) as entries:
-                for entry in entries:
-                    number = frame_number(entry.name)
+                for entry in sorted(entries, key=lambda item: item.name):
                     if entry.is_symlink() and not self.inside(Path(entry.path)):
                         raise ClipRejectedError("unsafe_path", f"{self.shown(folder)}/{entry.name} leaves the root")
-                    if number is not None:
-                        numbers.add(number)
-                    else:
+                    number = frame_number(entry.name) if entry.is_file() else None
+                    if number is None:
                         self._foreign.setdefault(entry.name, []).append(folder)
+                    elif number in names:
+                        both = f"{names[number]} and {entry.name} in {self.shown(folder)}"
+                        raise ClipRejectedError("duplicate_frame", f"{both} both claim frame number {number}")
+                    else:
+                        names[number] = entry.name
         except OSError as error:
             raise ClipRejectedError("no_frames", f"{self.shown(folder)}: {error.strerror}") from error
-        if not numbers:
+        if not names:
             raise ClipRejectedError("no_frames", f"no numbered image in {self.shown(folder)}")
-        return tuple(sorted(numbers))
+        return tuple(sorted(names))
 
     def search(
         self, names: Sequence[str], subject: re.Pattern[str], *, depth: int = 3, takes_root: bool = False
@@ -214,9 +229,10 @@ class Tree:
         notes = list(self._notes)
         for name, folders in sorted(self._foreign.items())[:_NAMES_SHOWN]:
             others = f" and in {len(folders) - 1} more folders" if len(folders) > 1 else ""
-            notes.append(Note("foreign_file", f"{self.shown(folders[0])}/{name}{others}"))
-        if (more := len(self._foreign) - _NAMES_SHOWN) > 0:
-            notes.append(Note("foreign_file", f"{more} more names of files that are no numbered images"))
+            notes.append(Note("foreign_file", f"{self.shown(folders[0])}/{name}{others}", len(folders)))
+        if more := sorted(self._foreign)[_NAMES_SHOWN:]:
+            count = sum(len(self._foreign[name]) for name in more)
+            notes.append(Note("foreign_file", f"{len(more)} more names of files that are no numbered images", count))
         for folder, here in sorted(self._entries.items()):
             stray = [] if folder == self.root else here.files
             locks = [name for name in here.ignored if name.startswith("~$")]

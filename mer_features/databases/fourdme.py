@@ -15,7 +15,7 @@ from mer_features.config import OwnerDatabase
 from mer_features.databases import choices, sheets
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, unpadded
-from mer_features.databases.listing import Listing, Note
+from mer_features.databases.listing import Listing, Note, Published
 from mer_features.databases.located import FrameNumbers, Maker, Place
 from mer_features.databases.sheets import Column, Row
 from mer_features.databases.table import safe_name
@@ -33,6 +33,8 @@ COLUMNS = {
     "action_units": Column(("AUs",)),
     "emotion": Column(("Emotion",)),
 }
+#: Rows that a public loader reads; labels have not been counted in public.
+PUBLISHED = (Published("public loader", 267),)
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -45,7 +47,8 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     root
         Folder with the variant's folder and the sheet.
     options
-        ``variant``: ``gray_micro`` (default) or ``micro_short_gray_video``; ``sheet``; ``errata``.
+        ``variant``: ``gray_micro`` or ``micro_short_gray_video``, by default the one that is there; ``sheet``;
+        ``errata``.
 
     Raises
     ------
@@ -53,7 +56,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         If the variant is unknown, its folder or the sheet missing, or the sheet cannot be read.
     """
     tree = Tree(root)
-    top = choices.descend(tree, choices.variant(name, options, VARIANTS))
+    top = choices.descend(tree, _variant(name, tree, options))
     expected = "4DME_Labelling_Micro_release v1.xlsx"
     path, notes = sheets.choose(tree, options.sheet, _SHEET, expected=expected, subject=_FRAMES)
     sheet = sheets.read(path, COLUMNS)
@@ -65,9 +68,15 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     ]
     unlisted = [tree.shown(folder) for folder in on_disk if folder.as_posix() not in listed]
     more = choices.counted("unlisted_folder", "clips have no row in the sheet", unlisted)
-    return Listing(
-        clips, (Note("sheet", f"read {sheet.label}"), *notes, *skipped, *more, *maker.errata.notes(), *tree.notes())
-    )
+    remarks = (Note("sheet", f"read {sheet.label}"), *notes, *skipped, *more, *maker.errata.notes(), *tree.notes())
+    return Listing(clips, remarks, PUBLISHED)
+
+
+def _variant(name: str, tree: Tree, options: OwnerDatabase) -> str:
+    """The configured release, else the one that is there, else the first."""
+    there = {folder.casefold() for folder in tree.entries(tree.root).folders}
+    found = [] if options.variant else [variant for variant in VARIANTS if variant in there]
+    return found[0] if found else choices.variant(name, options, VARIANTS)
 
 
 def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Place:

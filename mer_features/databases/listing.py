@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from mer_features.clips import Clip
 
@@ -17,11 +18,27 @@ class Note:
 
     kind: str
     detail: str
+    count: int = 1  # how many folders, files or rows it speaks of
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a release is known to hold, to be set beside what is found.
+
+    ``emotions`` counts clips by the owners' word in lower case; it is empty where only the total is known.
+    ``subjects`` is 0 where their number is not known.
+    """
+
+    edition: str  # e.g. "sheet of 2014"
+    clips: int
+    subjects: int = 0
+    emotions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Clips in the order of the sheet, and notes."""
+    """Clips in the order of the sheet, notes, and the editions of what was read that are known."""
 
     clips: tuple[Clip, ...]
     notes: tuple[Note, ...] = ()
+    published: tuple[Published, ...] = ()

@@ -98,17 +98,14 @@ def bounds(frames: Mapping[str, int | None]) -> dict[str, int | None]:
 
 
 class FrameNumbers:
-    """Frame numbers of folders, each folder listed once however many clips lie in it."""
+    """Frame numbers of folders, with the issue that says why there are none in place of an error."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._known: dict[Path, tuple[tuple[int, ...], tuple[Issue, ...]]] = {}
 
     def __call__(self, folder: Path) -> tuple[tuple[int, ...], tuple[Issue, ...]]:
         """Frame numbers, and the issue that says why there are none."""
-        if folder not in self._known:
-            try:
-                self._known[folder] = self._tree.frames(folder), ()
-            except ClipRejectedError as error:
-                self._known[folder] = (), (error.issue,)
-        return self._known[folder]
+        try:
+            return self._tree.frames(folder), ()
+        except ClipRejectedError as error:
+            return (), (error.issue,)

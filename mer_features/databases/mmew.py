@@ -19,8 +19,8 @@ from mer_features.clips import Clip
 from mer_features.config import OwnerDatabase
 from mer_features.databases import choices, sheets
 from mer_features.databases.errata import Errata
-from mer_features.databases.folders import IMAGE_SUFFIXES, Tree
-from mer_features.databases.listing import DatabaseError, Listing, Note
+from mer_features.databases.folders import IMAGE_SUFFIXES, Tree, unpadded
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.located import FrameNumbers, Maker, Place
 from mer_features.databases.sheets import Column, Row
 from mer_features.databases.table import safe_name
@@ -44,6 +44,11 @@ COLUMNS = {
     "offset": Column(("OffsetFrame",)),
     "action_units": Column(("Action Units",)),
     "emotion": Column(("Estimated Emotion",)),
+}
+_WORDS = {"surprise": 89, "disgust": 72, "others": 66, "happiness": 36, "fear": 16, "sadness": 13, "anger": 8}
+PUBLISHED = {
+    "micro": (Published("owners' page and papers", 300, 30, _WORDS),),
+    "macro": (Published("owners' page", 900, 30),),
 }
 
 
@@ -86,19 +91,21 @@ def _micro(name: str, tree: Tree, top: Path, options: OwnerDatabase) -> Listing:
     unlisted = [tree.shown(folder) for folder in folders.values() if folder.as_posix() not in listed]
     more = choices.counted("unlisted_folder", "clips have no row in the sheet", unlisted)
     return Listing(
-        clips, (Note("sheet", f"read {sheet.label}"), *notes, *skipped, *more, *maker.errata.notes(), *tree.notes())
+        clips,
+        (Note("sheet", f"read {sheet.label}"), *notes, *skipped, *more, *maker.errata.notes(), *tree.notes()),
+        PUBLISHED["micro"],
     )
 
 
 def _clip_folders(tree: Tree, top: Path) -> Iterator[tuple[str, Path]]:
-    """Clip folders by name in lower case, in whichever layout; links that leave the root among them."""
+    """Clip folders by unpadded name, in whichever layout; links that leave the root among them."""
     level = [top]
     for _ in range(3):
         below = []
         for folder in level:
             here = tree.entries(folder)
             yield from (
-                (name.casefold(), folder / name) for name in here.folders + here.leaving if _CLIP.fullmatch(name)
+                (unpadded(name), folder / name) for name in here.folders + here.leaving if _CLIP.fullmatch(name)
             )
             below += [folder / name for name in here.folders if not _CLIP.fullmatch(name)]
         level = below
@@ -109,7 +116,7 @@ def _place(tree: Tree, top: Path, folders: dict[str, Path], frame_numbers: Frame
     named = _CLIP.fullmatch(clip)
     # Most layouts have no subject's folder, so the owner's spelling is that of the clip's name.
     owner = clip.split("-")[0] if named else f"S{int(subject):02d}" if subject.isdecimal() else subject
-    folder = folders.get(clip.casefold())
+    folder = folders.get(unpadded(clip))
     if folder is None:
         missing = Issue("source_missing", f"no folder {clip!r} in {tree.shown(top)}")
         return Place(
@@ -135,7 +142,7 @@ def _macro(name: str, tree: Tree, top: Path) -> Listing:
     if not clips:
         expected = f"images like {VARIANTS['macro']}/S03/happiness/S03-01-001.jpg"
         raise DatabaseError(f"{tree.root}: expected {expected}; found there: {tree.contents()}")
-    return Listing(tuple(clips))
+    return Listing(tuple(clips), tree.notes(), PUBLISHED["macro"])
 
 
 def _single(name: str, image: Path) -> Clip:

@@ -15,11 +15,11 @@ from mer_features.databases import annotated, choices, sheets
 from mer_features.databases.annotated import Release
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree
-from mer_features.databases.listing import Listing, Note
+from mer_features.databases.listing import Listing, Note, Published
 from mer_features.databases.sheets import Column
 
 FPS = 200.0
-_SUBJECT = re.compile(r"[0-9]{3}")
+_SUBJECT = re.compile(r"[0-9]{1,3}")
 #: Names of each variant's folder; some copies have the raw subjects straight under the root.
 VARIANTS = {"raw": ("SAMM",), "cropped": ("SAMM_CROP", "SAMM_cropped")}
 _SHEET = re.compile(r"samm[-_ ]micro[-_ ]facs[-_ ]codes.*\.(?:xlsx|xls|csv)", re.IGNORECASE)
@@ -32,6 +32,10 @@ COLUMNS = {
     "action_units": Column(("Action Units",)),
     "emotion": Column(("Estimated Emotion",)),
 }
+_WORDS = {
+    "anger": 57, "other": 26, "happiness": 26, "surprise": 15, "contempt": 12, "disgust": 9, "fear": 8, "sadness": 6,
+}  # fmt: skip
+PUBLISHED = (Published("Micro_FACS_Codes_v2", 159, 29, _WORDS),)
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
@@ -61,7 +65,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     sheet = sheets.read(path, COLUMNS, titles=("MICRO_ONLY",))
     release = Release(name, tree, part, _SUBJECT, _folder_of, FPS)
     listing = annotated.read(release, sheet.rows, Errata("samm", options.errata))
-    return Listing(listing.clips, (Note("sheet", f"read {sheet.label}"), *beside, *notes, *listing.notes))
+    return Listing(listing.clips, (Note("sheet", f"read {sheet.label}"), *beside, *notes, *listing.notes), PUBLISHED)
 
 
 def _folder_of(subject: str) -> str:

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Note
@@ -125,7 +124,9 @@ def choose(
         return tree.root / option, ()  # an absolute path stays as it is
     found = sorted(tree.files(pattern, subject), key=_date, reverse=True)
     if not found:
-        raise DatabaseError(f"{tree.root}: no annotation sheet like {expected}; found there: {tree.contents()}")
+        locks = [name for name in tree.entries(tree.root).ignored if pattern.fullmatch(name.removeprefix("~$"))]
+        hint = f"; {locks[0]} is only the mark of a sheet that is open elsewhere" if locks else ""
+        raise DatabaseError(f"{tree.root}: no annotation sheet like {expected}; found there: {tree.contents()}{hint}")
     return found[0], tuple(
         Note("sheet", f"{tree.shown(other)} is there too and was not read; `sheet` in the configuration chooses")
         for other in found[1:]
@@ -232,10 +233,10 @@ def _read_xlsx(path: Path, data: bytes) -> dict[str, Grid]:
                 _fill_merged(grid, _merged_xlsx(archive.read(part)))
                 grids[sheet.title] = grid
             return grids
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, ParseError, OSError, EOFError) as error:
-        if isinstance(error, DatabaseError):
-            raise
-        raise DatabaseError(f"{path}: damaged or not a workbook ({error})") from error
+    except DatabaseError:
+        raise
+    except Exception as error:  # openpyxl and zipfile raise whatever they trip over
+        raise DatabaseError(f"{path}: damaged, encrypted or not a workbook ({error})") from error
 
 
 Area = tuple[int, int, int, int]  # first row, first column, end row, end column; ends excluded
@@ -260,12 +261,8 @@ def _fill_merged(grid: Grid, areas: Iterable[Area]) -> None:
 
 
 def _read_xls(path: Path, data: bytes) -> dict[str, Grid]:
-    try:
-        import xlrd  # type: ignore[import-untyped]  # noqa: PLC0415  # only the oldest releases come as .xls
-    except ImportError:
-        raise DatabaseError(
-            f"{path}: reading .xls needs the package xlrd (pip install xlrd); or save the sheet as .xlsx or .csv"
-        ) from None
+    import xlrd  # type: ignore[import-untyped]  # noqa: PLC0415  # only the oldest releases come as .xls
+
     try:
         book = xlrd.open_workbook(file_contents=data, formatting_info=True, logfile=io.StringIO())
         grids = {}

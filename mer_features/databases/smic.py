@@ -7,7 +7,7 @@ Facts about the release come from public loading code and annotation tables: HS 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from mer_features.databases import annotated, choices, sheets
 from mer_features.databases.annotated import Release
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, unpadded
-from mer_features.databases.listing import Listing, Note
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.sheets import Column, Row
 from mer_features.databases.table import safe_name
 from mer_features.quality import ClipRejectedError, Issue
@@ -27,7 +27,7 @@ EMOTIONS = {"negative": "ne", "positive": "po", "surprise": "sur"}
 #: Camera, with ``-e`` for the long clips and ``-cropped`` for the owners' face crops.
 VARIANTS = tuple(f"{camera}{long}{crop}" for camera in FPS for long in ("", "-e") for crop in ("", "-cropped"))
 _SUBJECT = re.compile(r"s[0-9]{1,2}", re.IGNORECASE)
-_CLIP = re.compile(r"s([0-9]+)_(ne|po|sur)_[0-9]+", re.IGNORECASE)
+_CLIP = re.compile(r"s([0-9]+)_(ne|po|sur)_[0-9]+", re.IGNORECASE)  # a later expression ends in a further number
 _SHEET = r"smic[-_ ]({})[-_ ]e[-_ ]annotation.*\.(?:xlsx|xls|csv)"
 COLUMNS = {
     "subject": Column(("Subject",)),
@@ -41,6 +41,21 @@ COLUMNS = {
     "first": Column(("FirstF", "FirstF NIR"), needed=False),
     "last": Column(("LastF", "LastF NIR"), needed=False),
     "emotion": Column(("Emotion",)),
+}
+#: Camera, long or short -> what the release holds; the long NIR clips are not known.
+_71 = Published("short clips", 71, 8, {"negative": 23, "positive": 28, "surprise": 20})
+PUBLISHED = {
+    ("hs", False): (Published("short clips", 164, 16, {"negative": 70, "positive": 51, "surprise": 43}),),
+    ("vis", False): (_71,),
+    ("nir", False): (_71,),
+    ("hs", True): (
+        Published(
+            "sheet of 157 rows, every expression a clip", 166, 16, {"negative": 71, "positive": 51, "surprise": 44}
+        ),
+    ),
+    ("vis", True): (
+        Published("sheet of 71 rows, every expression a clip", 76, 8, {"negative": 26, "positive": 28, "surprise": 22}),
+    ),
 }
 #: Later expressions in one recording that the short release counts as clips of their own (found by frame numbers).
 _OWN_NAMES = {
@@ -73,11 +88,14 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     camera = variant.split("-")[0]
     searches = {key: partial(_parts, tree, key) for key in VARIANTS}
     part, notes = annotated.part_of(tree, searches, variant, _expected(variant))
-    if "-e" in variant.removesuffix("-cropped"):
-        listing = _long(name, tree, part, camera, options)
-    else:
-        listing = _short(name, tree, part, camera)
-    return Listing(listing.clips, (*notes, *listing.notes))
+    long = variant.removesuffix("-cropped").endswith("-e")
+    if not long and options.sheet:
+        raise DatabaseError(
+            f"databases.{name}.sheet: the short clips ({variant}) need no sheet; leave the key out, or read the long "
+            f"ones with `variant: {camera}-e`"
+        )
+    listing = _long(name, tree, part, camera, options) if long else _short(name, tree, part, camera)
+    return Listing(listing.clips, (*notes, *listing.notes), PUBLISHED.get((camera, long), ()))
 
 
 def _names(variant: str) -> tuple[str, ...]:
@@ -120,7 +138,7 @@ def _short(name: str, tree: Tree, part: Path, camera: str) -> Listing:
                 continue
             here = tree.entries(micro / emotion)
             clips += [_short_clip(name, tree, micro / emotion / clip, camera) for clip in here.folders + here.leaving]
-    notes += [note for clip in clips if (note := _disagreement(clip)) is not None]
+    notes += _disagreements(clips, "lies in the folder {}; its name says otherwise, the folder counts")
     return Listing(tuple(clips), (*notes, *tree.notes()))
 
 
@@ -145,13 +163,15 @@ def _short_clip(name: str, tree: Tree, folder: Path, camera: str) -> Clip:
     )
 
 
-def _disagreement(clip: Clip) -> Note | None:
-    found = _CLIP.fullmatch(clip.name)
-    if found and unpadded(f"s{found[1]}") == unpadded(clip.subject) and found[2].lower() == EMOTIONS[clip.emotion]:
-        return None
-    return Note(
-        "layout", f"{clip.clip_id} lies in the folder {clip.emotion}; its name says otherwise, the folder counts"
-    )
+def _disagreements(clips: Sequence[Clip], what: str) -> list[Note]:
+    """A note for each clip whose subject or emotion is not that of its name, ``s3_ne_01``."""
+    notes = []
+    for clip in clips:
+        found = _CLIP.match(clip.name)
+        same = found and unpadded(f"s{found[1]}") == unpadded(clip.subject)
+        if not (same and found and found[2].lower() == EMOTIONS.get(clip.emotion)):
+            notes.append(Note("layout", f"{clip.clip_id} {what.format(clip.emotion)}"))
+    return notes
 
 
 def _long(name: str, tree: Tree, part: Path, camera: str, options: OwnerDatabase) -> Listing:
@@ -165,7 +185,8 @@ def _long(name: str, tree: Tree, part: Path, camera: str, options: OwnerDatabase
     rows, remarks = _expressions(sheet.rows)
     release = Release(name, tree, part, _SUBJECT, _folder_of, FPS[camera], clip_key=unpadded)
     listing = annotated.read(release, rows, Errata("smic", options.errata))
-    return Listing(listing.clips, (Note("sheet", f"read {sheet.label}"), *notes, *remarks, *listing.notes))
+    odd = _disagreements(listing.clips, "is {} by the sheet; its name says otherwise, the sheet counts")
+    return Listing(listing.clips, (Note("sheet", f"read {sheet.label}"), *notes, *remarks, *odd, *listing.notes))
 
 
 def _folder_of(subject: str) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
+from mer_features.clips import gaps, missing_frames
 from mer_features.frames.image import decode_image
 from mer_features.frames.sequence import Frame, FrameSequence, inside
-from mer_features.quality import ClipRejectedError, Issue
+from mer_features.quality import ClipRejectedError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 
@@ -28,8 +28,7 @@ class ImageFolder(FrameSequence):
             raise ClipRejectedError("no_frames", f"{folder}: {found}")
         self._files = files
         self._digest: str | None = None
-        missing = _gaps(self.numbers, first, last)
-        self.issues = (Issue("missing_frame", missing),) if missing else ()
+        self.issues = missing_frames(gaps(self.numbers, first, last))
 
     def nearest(self, number: int) -> Frame:
         """Decode one file alone, the one of this number or the closest."""
@@ -76,14 +75,3 @@ def _numbered_files(folder: Path) -> dict[int, Path]:
             raise ClipRejectedError("duplicate_frame", f"{both} both claim frame number {number}")
         files[number] = path
     return files
-
-
-def _gaps(numbers: Sequence[int], first: int | None, last: int | None) -> str:
-    """Numbers without a frame as ``3 frames: 12, 15..16``; empty without a gap. ``numbers`` ascend."""
-    start = numbers[0] if first is None else first
-    stop = numbers[-1] if last is None else last
-    edges = [start - 1, *numbers, stop + 1]
-    holes = [(a + 1, b - 1) for a, b in itertools.pairwise(edges) if b - a > 1]
-    count = sum(high - low + 1 for low, high in holes)
-    shown = ", ".join(f"{low}..{high}" if high > low else str(low) for low, high in holes[:5])
-    return f"{count} missing: {shown}{', ...' if len(holes) > 5 else ''}" if holes else ""

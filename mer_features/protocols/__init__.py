@@ -6,7 +6,7 @@ appears once, with the name of the fold that tests it; all clips of the other fo
 clips that no fold tests (:data:`TRAIN_ONLY`).
 """
 
-from mer_features.protocols.counts import EXPECTED_COUNTS, CountsError, Difference, compare
+from mer_features.protocols.counts import EXPECTED_COUNTS, CountsError, Difference, compare, published
 from mer_features.protocols.folds import TRANSFER, balanced_folds
 from mer_features.protocols.labels import LABEL_MAPS, LabelMap
 from mer_features.protocols.presets import PRESETS, Preset, Remark
@@ -31,6 +31,7 @@ __all__ = [
     "build",
     "compare",
     "fold_names",
+    "published",
     "read",
     "write",
 ]

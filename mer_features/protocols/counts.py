@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mer_features.protocols.presets import PRESETS, Counts, Preset
+
+if TYPE_CHECKING:  # the configuration checks itself against the presets of this package
+    from mer_features.config import Protocol
 
 #: Published clips per class and subjects with clips: protocol -> role of the database -> what is counted -> number.
 EXPECTED_COUNTS: dict[str, Counts] = {name: preset.counts for name, preset in PRESETS.items()}
@@ -27,6 +31,14 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.database} {self.what}: expected {self.expected}, found {self.found}"
+
+
+def published(protocol: Protocol) -> dict[str, Mapping[str, int]]:
+    """Counts of a preset by the names its databases have in a configuration; empty for a protocol of one's own."""
+    if not protocol.preset:
+        return {}
+    expected = EXPECTED_COUNTS[protocol.preset]
+    return {name: expected[role] for role, name in zip(protocol.roles, protocol.databases, strict=True)}
 
 
 def compare(protocol: str, counts: Mapping[str, Mapping[str, int]]) -> tuple[Difference, ...]:
@@ -84,7 +96,9 @@ def explain(preset: Preset, found: Iterable[Found], differences: Sequence[Differ
         if remark.role not in roles:
             continue
         label = labels.get((remark.role, clip_key(remark.clip)))
-        if label != remark.label:
+        if (label or "") != remark.label:
             state = "is not listed" if label is None else f"is {label or 'left out'} here"
-            lines.append(f"{remark.role} {remark.clip} {state}, {remark.label} in the published list: {remark.text}")
+            lines.append(
+                f"{remark.role} {remark.clip} {state}, {remark.label or 'not'} in the published list: {remark.text}"
+            )
     return lines

@@ -78,6 +78,7 @@ _2014 = {"casme2": dict.fromkeys(_RELABELLED, "sadness")}
 _2019 = {"casme2": dict.fromkeys(_RELABELLED, "surprise")}
 
 _NO_ROW = "on disk without a row in the public sheets of 255 rows; a sheet of 256 rows has it (61/91/106, disgust)"
+_ADD_IT = f"{_NO_ROW}; `unlisted: true` at the database adds it"
 _WITHOUT_ROW = {"casme2": {"sub24/EP02_07": _NO_ROW}}
 
 _MEGC_CASME2 = {
@@ -94,6 +95,8 @@ _DUAL_BRANCH = {
 
 _LONG_SHEET = "no row of its own in the sheet of the long recordings, which has 157 rows; the short clips have it"
 _NOT_LONG = ("s3/s3_ne_03", "s4/s4_ne_05", "s4/s4_ne_06", "s1/s1_ne_02", "s3/s3_ne_20")
+_SECOND = ("s20/s20_ne_06_2", "s20/s20_ne_09_2", "s20/s20_sur_02_2", "s18/s18_ne_01_2", "s18/s18_sur_03_2")
+_NOT_SHORT = "the second expression of a long recording, which the short clips do not have"
 _SMIC_COLUMN = "a surprise by folder and name, negative by the sheet's Emotion column"
 
 
@@ -103,6 +106,7 @@ def _smic_remarks(role: str) -> tuple[Remark, ...]:
         Remark(role, "s18/s18_sur_03", "surprise", _SMIC_COLUMN),
         *(Remark(role, clip, "negative", _LONG_SHEET) for clip in _NOT_LONG),
         *(Remark(role, clip, "surprise", _LONG_SHEET) for clip in surprises),
+        *(Remark(role, clip, "", _NOT_SHORT) for clip in _SECOND),
     )
 
 
@@ -153,7 +157,7 @@ _CDMER_TASKS = (
 
 def _cdmer(number: int, source: str, target: str) -> Preset:
     remarks = {
-        "casme2": (Remark("casme2", "sub24/EP02_07", "negative", _NO_ROW),),
+        "casme2": (Remark("casme2", "sub24/EP02_07", "negative", _ADD_IT),),
         "smic-hs": _smic_remarks("smic-hs"),
         "smic-vis": (Remark("smic-vis", "s18/s18_sur_03", "surprise", _SMIC_COLUMN),),
         "smic-nir": (Remark("smic-nir", "s18/s18_sur_03", "surprise", _SMIC_COLUMN),),
@@ -208,14 +212,14 @@ PRESETS: dict[str, Preset] = {
         labels={"casme2": labels.CASME2_5},
         counts=_casme2_5(64, 25),
         words=_2014,
-        remarks=(Remark("casme2", "sub24/EP02_07", "disgust", _NO_ROW),),
+        remarks=(Remark("casme2", "sub24/EP02_07", "disgust", _ADD_IT),),
     ),
     "casme2-4": Preset(
         title="CASME II, four classes: 256 clips with sub24/EP02_07 (FR, Table 12)",
         labels={"casme2": labels.CASME2_4},
         counts={"casme2": _three(73, 32, 25, 26) | {"others": 126}},
         words=_2014,
-        remarks=(Remark("casme2", "sub24/EP02_07", "negative", _NO_ROW),),
+        remarks=(Remark("casme2", "sub24/EP02_07", "negative", _ADD_IT),),
     ),
     "casme2-3": Preset(
         title="CASME II, three classes, the dual-branch paper's own table: 147 clips",

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mer_features import config as configuration
 from mer_features import metrics
-from mer_features.protocols import EXPECTED_COUNTS, FoldTable
+from mer_features.protocols import PRESETS, FoldTable, published
 from mer_features.report import paper_figures, plots
 from mer_features.report.data import Embedding, Kind, Run, Score
 from mer_features.report.explained import Explained
@@ -84,8 +85,9 @@ class Results:
     """Everything shown of one protocol."""
 
     protocol: str
-    counts: Sequence[tuple[str, Mapping[str, int], int]]  # database, clips by class, subjects
-    published: Mapping[str, Mapping[str, int]]  # of a preset: database -> class or `subjects` -> number
+    title: str  # of the preset; empty for a protocol of one's own
+    counts: Sequence[tuple[str, Mapping[str, int]]]  # database or "all" -> class or `subjects` -> number
+    published: Mapping[str, Mapping[str, int]]  # the same of a preset
     accepted: bool  # other counts than the published ones were accepted
     classes: Sequence[str]
     folds: int
@@ -98,6 +100,11 @@ class Results:
     spread: Picture | None
     projections: Sequence[Projection]
     explained: Sequence[Explained]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """What is counted of every database."""
+        return (*self.classes, "subjects")
 
 
 def build(
@@ -122,15 +129,16 @@ def build(
     protocol
         Its section of the configuration.
     """
-    published = _published(protocol or {})
+    expected = published(configuration.Protocol.model_validate(protocol)) if protocol else {}
     runs = sorted(runs, key=lambda run: (list(Kind).index(run.kind), -run.scores["uf1"].mean))
     counted = table.counts()
     chance = guessing([sum(counts[label] for counts in counted.values()) for label in table.classes])
     return Results(
         protocol=name,
-        counts=[(database, counts, counts["subjects"]) for database, counts in counted.items()],
-        published=published,
-        accepted=bool(published) and any(counts != published.get(database) for database, counts in counted.items()),
+        title=PRESETS[protocol["preset"]].title if protocol and protocol.get("preset") else "",
+        counts=list(_with_sum(counted, table).items()),
+        published=_with_sum(expected, table),
+        accepted=bool(expected) and counted != expected,
         classes=table.classes,
         folds=len(table.folds),
         chance=chance,
@@ -145,12 +153,14 @@ def build(
     )
 
 
-def _published(protocol: Mapping[str, Any]) -> dict[str, Mapping[str, int]]:
-    """Counts of a preset by the names its databases have in this configuration; empty for a protocol of one's own."""
-    if not protocol.get("preset"):
-        return {}
-    expected = EXPECTED_COUNTS[protocol["preset"]]
-    return {name: expected[role] for role, name in zip(protocol["roles"], protocol["databases"], strict=True)}
+def _with_sum(counts: Mapping[str, Mapping[str, int]], table: FoldTable) -> dict[str, Mapping[str, int]]:
+    """Counts with their sum as ``all``, where several databases are one test set."""
+    if len(counts) < 2 or len(table.tested) < len(table.rows):
+        return dict(counts)
+    total: Counter[str] = Counter()
+    for part in counts.values():
+        total.update(part)
+    return {**counts, "all": dict(total)}
 
 
 def guessing(clips: Sequence[int]) -> dict[str, float]:

@@ -53,6 +53,12 @@ def test_every_shape_gives_the_same_clips(tmp_path: Path, variant: str):
     ]
 
 
+def test_the_raw_frames_are_found_by_looking_and_the_crops_only_when_asked_for(tmp_path: Path):
+    assert len(_read(_build(tmp_path / "a", "sections")).clips) == 3
+    with pytest.raises(DatabaseError, match=r"CASME_raw_selected or Section A.*`variant: cropped` would"):
+        _read(_build(tmp_path / "b", "cropped"))
+
+
 def test_a_section_saved_anew_replaces_the_old_workbook(tmp_path: Path):
     root = _build(tmp_path, "sections")
     (root / "RAW/Section A.xls").write_bytes(b"\xd0\xcf\x11\xe0 needs another package")

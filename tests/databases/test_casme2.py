@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -309,23 +308,3 @@ def test_the_published_counts_come_out(tmp_path: Path, name: str):
         row_ = expected[clip.subject, clip.name]
         apex = None if truth.apex.isna()[row_.Index] else row_.apex
         assert (clip.onset, clip.apex, clip.offset, clip.action_units) == (row_.onset, apex, row_.offset, row_.au)
-
-
-def test_time_grows_with_the_number_of_files(tmp_path: Path):
-    seconds = {}
-    for count in (40, 160):
-        root = tmp_path / str(count)
-        for number in range(count):
-            frames(root / RAW / f"sub{number % 26:02d}" / f"EP{number}", range(1, 71))
-        sheet(root, *(row(number % 26, f"EP{number}", 1, 35, 70) for number in range(count)))
-        config = validate({"databases": {"casme2": {"adapter": "casme2", "root": str(root)}}})
-        seconds[count] = min(_timed(config) for _ in range(3))
-    # Four times the files; a quadratic step anywhere would take sixteen times as long.
-    assert seconds[160] < 9 * seconds[40] + 0.1
-    assert seconds[160] < 7
-
-
-def _timed(config) -> float:
-    start = time.process_time()
-    assert all(clip.issues == () for clip in databases.read(config, "casme2").clips)
-    return time.process_time() - start

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from mer_features.config import OwnerAdapter
-from mer_features.databases import errata
+from mer_features import databases
+from mer_features.config import OwnerAdapter, validate
+from mer_features.databases import errata, ingest
 from mer_features.databases.errata import Errata, Erratum
 from mer_features.quality import Issue
+from tests.databases.trees import frames, workbook
 
 WRONG = Erratum("db", "sub16", "EP01_08", "offset", "110", "96", "always", "two checks")
 RANGE = (
@@ -98,3 +101,16 @@ def test_a_damaged_table_is_refused(tmp_path: Path, text: str, message: str):
     (tmp_path / "errata.tsv").write_text(text)
     with pytest.raises(ValueError, match=message):
         errata.load(tmp_path / "errata.tsv")
+
+
+def test_every_use_is_logged_when_the_database_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch):
+    frames(tmp_path / "db/CASME2_RAW_selected/sub16/EP01_08", range(73, 97))
+    header = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
+    workbook(tmp_path / "db/CASME2-coding-20190701.xlsx", [header, ["16", "EP01_08", 73, 94, 110, "4", "disgust"]])
+    config = validate({"databases": {"c": {"adapter": "casme2", "root": str(tmp_path / "db")}}})
+    monkeypatch.chdir(tmp_path)
+    databases.refresh_sources(config)
+    with caplog.at_level(logging.WARNING, logger="mer_features"):
+        ingest.split_table(databases.source_table("c"), "full.tsv", "shards", shards=1)
+    assert "sub16/EP01_08 is warned" in caplog.text
+    assert "offset '110' -> '96' (frames on disk end at 96" in caplog.text

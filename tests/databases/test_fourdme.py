@@ -45,6 +45,11 @@ def test_both_releases(tmp_path: Path, variant: str, name: str):
     assert clips[0].source == (tmp_path / variant / "S13_1st/S13_1st_001_01_1").as_posix()
 
 
+def test_the_release_is_found_by_looking(tmp_path: Path):
+    root = _build(tmp_path, "micro_short_gray_video", "Frame_{:09d}.jpg")
+    assert {clip.source.split("/")[-3] for clip in _read(root).clips} == {"micro_short_gray_video"}
+
+
 def test_numbers_that_are_not_those_of_the_files_are_reported(tmp_path: Path):
     root = _build(tmp_path)
     folder = root / "gray_micro/S13_1st/S13_1st_001_01_1"

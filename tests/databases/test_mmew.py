@@ -56,6 +56,13 @@ def test_every_layout_gives_the_same_clips(tmp_path: Path, layout: str):
     assert [note.kind for note in listing.notes] == ["sheet"]
 
 
+def test_padding_of_names_does_not_matter(tmp_path: Path):
+    root = _build(tmp_path, ROWS[:1])
+    (root / "Micro_Expression/happiness/S01-01-001").rename(root / "Micro_Expression/happiness/S1-01-1")
+    (clip,) = _read(root).clips
+    assert (clip.issues, Path(clip.source).name) == ((), "S1-01-1")
+
+
 def test_what_disk_and_sheet_do_not_share(tmp_path: Path):
     root = _build(tmp_path, ROWS)
     (root / "Micro_Expression/surprise/S01-02-001").rename(root / "Micro_Expression/surprise/S09-02-001")

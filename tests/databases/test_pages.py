@@ -23,3 +23,29 @@ def test_the_page_s_example_is_a_configuration_and_names_all_variants(adapter: s
     module = import_module(f"mer_features.databases.{adapter.replace('4dme', 'fourdme')}")
     for variant in getattr(module, "VARIANTS", ()):
         assert variant.removesuffix("-cropped") in page  # a suffix that pages may explain once
+
+
+@pytest.mark.parametrize("adapter", get_args(OwnerAdapter))
+def test_the_page_says_how_to_apply_where_files_go_what_is_read_and_what_is_odd(adapter: str):
+    page = (PAGES / f"{adapter}.md").read_text(encoding="utf-8")
+    heads = re.findall(r"^## (.*)$", page, re.MULTILINE)
+    assert heads[:2] == ["Where the files go", "What is read"]
+    assert any(head.startswith("Known quirks") for head in heads)
+    before = page.split("## ")[0]
+    assert re.search(r"apply|on request|agreement", before)
+    assert f"({adapter}.md)" in (PAGES / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("adapter", get_args(OwnerAdapter))
+def test_the_page_s_label_counts_are_those_that_the_check_expects(adapter: str):
+    page = (PAGES / f"{adapter}.md").read_text(encoding="utf-8")
+    module = import_module(f"mer_features.databases.{adapter.replace('4dme', 'fourdme')}")
+    known = getattr(module, "PUBLISHED", ())
+    editions = [item for group in (known.values() if isinstance(known, dict) else [known]) for item in group]
+    index = (PAGES / "README.md").read_text(encoding="utf-8")
+    for edition in editions:
+        if " every expression" in edition.edition or " with sub24" in edition.edition or edition.edition == "training":
+            continue  # sums and variants, told in words
+        assert re.search(rf"\b{edition.clips}\b", (page + index).replace("38,935", "38935")), edition
+        for number in edition.emotions.values():
+            assert re.search(rf"\b{number}\b", page) or sum(edition.emotions.values()) in {357, 1156}, (edition, number)

@@ -56,6 +56,11 @@ def test_a_subject_that_lost_its_zeros_is_found(root: Path, subject):
     assert codes(read(root)) == {"006/006_1_2": []}
 
 
+def test_folders_without_padding_are_found(root: Path):
+    (root / "SAMM" / "006").rename(root / "SAMM" / "6")
+    assert codes(read(root)) == {"6/006_1_2": []}
+
+
 def test_subjects_straight_under_the_root(root: Path):
     (root / "SAMM" / "006").rename(root / "006")
     (root / "SAMM").rmdir()

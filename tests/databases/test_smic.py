@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from pathlib import Path
 
@@ -237,3 +238,50 @@ def test_the_long_sheet_s_rows_come_out(tmp_path: Path):
     assert [name for name, clip in found.items() if clip.first is None] == ["s1_ne_03"]
     assert found["s18_sur_03"].emotion == "surprise"
     assert len({clip.subject for clip in listing.clips}) == 16
+
+
+def _long_release(root: Path, camera: str, name: str) -> list[dict[str, str]]:
+    """A long release with the frames that a table marks; the rows of the table."""
+    header, *lines = csv.reader(table(name).read_text(encoding="utf-8").splitlines())
+    rows = [dict(zip(header, line, strict=True)) for line in lines]
+    marks = [key for key in header if key.startswith(("Onset", "Offset"))]
+    for row in rows:
+        numbers = [int(row[key]) for key in marks if row[key].isdigit()]
+        subject = f"s{int(row['Subject']):02d}"
+        frames(root / f"{camera}_long/SMIC-{camera}-E" / subject / row["Filename"], numbers, "image{:06d}.jpg")
+    cells = [[int(cell) if cell.isdigit() else cell or None for cell in line] for line in lines]
+    names = [name or None for name in header]
+    workbook(root / SHEET, [names, *cells], title=camera)
+    return rows
+
+
+def test_the_long_vis_clips_come_out_of_the_sheet_in_the_hs_workbook(tmp_path: Path):
+    """By the sheet's column 24/28/19, by clip name 23/28/20; five recordings hold a second expression."""
+    rows = _long_release(tmp_path, "VIS", "smic_vis_e_annotation.csv")
+    for errata, expected in ((True, [23, 28, 20]), (False, [24, 28, 19])):
+        clips = [clip for clip in read(tmp_path, variant="vis-e", errata=errata).clips if clip.name.count("_") == 2]
+        assert [clip.name for clip in clips] == [row["Filename"] for row in rows]
+        counts = Counter(clip.emotion for clip in clips)
+        assert [counts[word] for word in ("negative", "positive", "surprise")] == expected
+    listing = read(tmp_path, variant="vis-e")
+    assert Counter(clip.emotion for clip in listing.clips) == listing.published[0].emotions
+    kept = read(tmp_path, variant="vis-e", errata=False)
+    assert notes(kept, "layout") == [
+        f"s18/{name} is negative by the sheet; its name says otherwise, the sheet counts"
+        for name in ("s18_sur_03", "s18_sur_03_2")
+    ]
+
+
+def test_the_original_sheet_of_hs_is_read_too(tmp_path: Path):
+    """162 rows without a third expression."""
+    rows = _long_release(tmp_path, "HS", "smic_hs_e_annotation_orig.csv")
+    listing = read(tmp_path, variant="hs-e")
+    found = {clip.name for clip in listing.clips}
+    assert len(rows) == 162
+    assert {row["Filename"] for row in rows} <= found
+    assert len(found) == len(listing.clips)
+
+
+def test_the_short_clips_take_no_sheet(root: Path):
+    with pytest.raises(DatabaseError, match=r"databases\.smic\.sheet: the short clips \(hs\).*`variant: hs-e`"):
+        read(root, sheet="SMIC-HS-E_annotation.xlsx")

@@ -62,6 +62,45 @@ def table(name: str) -> Path:
     return shared("datasets", "annotations", name)
 
 
+#: Name of a release -> the generator's kind, the table it is made from, and the adapter's options.
+RELEASES = {
+    "casme2-2014": ("casme2", "casme2_coding_20140508.csv", {"adapter": "casme2"}),
+    "casme2-2019": ("casme2", "casme2_coding_20190701.csv", {"adapter": "casme2"}),
+    "samm": ("samm", "samm_micro_facs_codes_v2.csv", {"adapter": "samm"}),
+    "smic-hs": ("smic-hs", "smic_3class_xia.csv", {"adapter": "smic", "variant": "hs"}),
+    "smic-vis": ("smic-vis", "smic_vis_e_annotation.csv", {"adapter": "smic", "variant": "vis"}),
+    "smic-nir": ("smic-nir", "smic_vis_e_annotation.csv", {"adapter": "smic", "variant": "nir"}),
+    "smic-hs-e": ("smic-hs-e", "smic_hs_e_annotation.csv", {"adapter": "smic", "variant": "hs-e"}),
+}
+
+
+def releases(folder: Path) -> dict[str, Path]:
+    """All of :data:`RELEASES` with every clip, the frames empty files: nothing reads a pixel of them.
+
+    SMIC-HS has every frame, the others the key frames and a few more a clip.
+    """
+    fake = generator()
+
+    def touch(kind, root, clip, numbers, *_):
+        first = fake.frame_path(kind, root, clip, numbers[0], False)
+        first.parent.mkdir(parents=True, exist_ok=True)
+        for number in numbers:
+            fake.frame_path(kind, root, clip, number, False).touch()
+
+    fake.write_clip = touch
+    for name, (kind, source, _) in RELEASES.items():
+        fake.make_tree(kind, table(source), folder / name, frames_per_clip=None if kind == "smic-hs" else 4)
+    return {name: folder / name for name in RELEASES}
+
+
+def configured(owners: dict[str, Path], *names: str, **changes: dict[str, object]) -> dict[str, dict[str, object]]:
+    """The `databases` section of a configuration for some releases; changes by name of the release."""
+    return {
+        name: RELEASES[name][2] | {"root": str(owners[name])} | changes.get(name.replace("-", "_"), {})
+        for name in names
+    }
+
+
 _watchers: list[list[Path]] = []
 
 

@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import shutil
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from mer_features import config, databases, protocols
 from mer_features.clips import Clip
 from mer_features.protocols import PRESETS, CountsError
+from tests.databases.trees import RELEASES
 from tests.protocols import published
 from tests.protocols.test_published_lists import NEED_EP02_07, as_official, official
 
+#: Name in the configuration -> release of the shared generator.
 TREES = {
-    "c2": ("casme2", "casme2_coding_20140508.csv", {"adapter": "casme2"}),
-    "c2-2019": ("casme2", "casme2_coding_20190701.csv", {"adapter": "casme2"}),
-    "mine-samm": ("samm", "samm_micro_facs_codes_v2.csv", {"adapter": "samm"}),
-    "hs": ("smic-hs", "smic_3class_xia.csv", {"adapter": "smic", "variant": "hs"}),
-    "vis": ("smic-vis", "smic_vis_e_annotation.csv", {"adapter": "smic", "variant": "vis"}),
-    "nir": ("smic-nir", "smic_vis_e_annotation.csv", {"adapter": "smic", "variant": "nir"}),
-}
-
-
-def maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_fake_tree", published.shared("datasets", "make_fake_tree.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["make_fake_tree"] = module  # its dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    "c2": "casme2-2014", "c2-2019": "casme2-2019", "mine-samm": "samm", "hs": "smic-hs", "vis": "smic-vis",
+    "nir": "smic-nir",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Clip, ...]]:
+def listed(owners: dict[str, Path]) -> dict[str, tuple[Clip, ...]]:
     """Every clip of every tree, by the name of the database."""
-    make = maker().make_tree
-    root = tmp_path_factory.mktemp("trees")
-    for name, (kind, table, _) in TREES.items():
-        path = published.shared("datasets", "annotations", table)
-        make(kind, path, root / name, frames_per_clip=3, size=(8, 6))
-    tree = {name: options | {"root": str(root / name)} for name, (_, _, options) in TREES.items()}
+    tree = {name: RELEASES[release][2] | {"root": str(owners[release])} for name, release in TREES.items()}
     settings = config.validate({"databases": tree})
     return {name: databases.read(settings, name).clips for name in TREES}
 
@@ -79,16 +62,18 @@ def test_published_counts_from_the_trees(name: str, casme2: str, listed: dict[st
     assert list(table.counts().values()) == list(PRESETS[name].counts.values())
 
 
-def test_both_sheets_in_one_tree(tmp_path: Path):
+def test_both_sheets_in_one_tree(owners: dict[str, Path], tmp_path: Path):
     """Owners who kept both sheets get either edition's lists, whichever sheet is read."""
-    make = maker().make_tree
-    for year in (2014, 2019):
-        table = published.shared("datasets", "annotations", published.TABLES[year])
-        make("casme2", table, tmp_path / str(year), frames_per_clip=3, size=(8, 6))
-    (sheet,) = (tmp_path / "2014").glob("*.xlsx")
-    sheet.rename(tmp_path / "2019" / sheet.name)
-    for chosen in (None, sheet.name):
-        tree = {"adapter": "casme2", "root": str(tmp_path / "2019")} | ({"sheet": chosen} if chosen else {})
+    names = [next(owners[name].glob("*.xlsx")) for name in ("casme2-2014", "casme2-2019")]
+    for sheet in names:
+        shutil.copy(sheet, tmp_path)
+    frames = owners["casme2-2014"] / "CASME2_RAW_selected"
+    for folder in frames.glob("*/*"):
+        clip = tmp_path / folder.relative_to(frames.parent)
+        clip.mkdir(parents=True)
+        (clip / next(folder.iterdir()).name).touch()
+    for chosen in (None, names[0].name):
+        tree = {"adapter": "casme2", "root": str(tmp_path)} | ({"sheet": chosen} if chosen else {})
         clips = databases.read(config.validate({"databases": {"c2": tree}}), "c2").clips
         for name, number in (("casme2-5-2014", 246), ("casme2-5-2019", 249), ("casme2-3", 147)):
             assert len(protocols.build("mine", clips, published.preset(name), 0).rows) == number

@@ -1,0 +1,320 @@
+"""What `mer-features check` says of whole releases, and of broken ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mer_features import check as checks
+from mer_features import cli
+from mer_features import clips as clip_tables
+from mer_features.check.database import DatabaseCheck, foreseen
+from mer_features.clips import Clip
+from mer_features.config import validate
+from mer_features.databases import Published
+from mer_features.quality import CODES, Issue
+from tests.databases.trees import configured, frames, opened, workbook
+
+MEGC = {"preset": "megc2019", "databases": {"casme2": "casme2-2014", "smic": "smic-hs", "samm": "samm"}}
+#: What is only so because the trees have few of the frames.
+THIN = ("missing_frame", "frame_not_on_disk")
+CDE = ("casme2-2014", "samm", "smic-hs")
+
+
+def run(databases: dict, protocols: dict | None = None) -> checks.Check:
+    return checks.check(validate({"databases": databases, "protocols": protocols or {}}))
+
+
+def one(databases: dict) -> DatabaseCheck:
+    (found,) = run(databases).databases
+    return found
+
+
+def codes(found: DatabaseCheck, *, but: tuple[str, ...] = ()) -> dict[str, list[str]]:
+    out: dict[str, list[str]] = {}
+    for issue in found.issues:
+        if issue["code"] not in but:
+            out.setdefault(issue["code"], []).append(issue["clip"])
+    return out
+
+
+# ---- whole releases
+
+
+@pytest.mark.parametrize(
+    ("name", "edition", "clips", "subjects"),
+    [
+        ("casme2-2014", "sheet of 2014", 255, 26),
+        ("casme2-2019", "sheet of 2019", 255, 26),
+        ("samm", "Micro_FACS_Codes_v2", 159, 29),
+        ("smic-hs", "short clips", 164, 16),
+        ("smic-vis", "short clips", 71, 8),
+        ("smic-nir", "short clips", 71, 8),
+        ("smic-hs-e", "sheet of 157 rows, every expression a clip", 166, 16),
+    ],
+)
+def test_a_whole_release_has_the_published_labels_and_no_problem(owners, name, edition, clips, subjects):
+    found = one(configured(owners, name))
+    assert (found.clips, found.found, found.missing, found.duplicates) == (clips, clips, 0, 0)
+    assert (found.edition, found.published_clips) == (edition, clips)
+    assert (found.subjects, found.published_subjects) == (subjects, subjects)
+    assert [(label.emotion, label.found) for label in found.labels] == [
+        (label.emotion, label.published) for label in found.labels
+    ]
+    assert found.problems == []
+    assert found.usable
+
+
+def test_what_is_known_to_be_odd_of_casme2_and_samm_is_named(owners):
+    casme2 = one(configured(owners, "casme2-2014"))
+    assert codes(casme2, but=THIN) == {
+        "empty_cell": ["sub04/EP12_01f"],
+        "apex_equals_onset": ["sub05/EP09_05f"],
+        "apex_equals_offset": ["sub05/EP16_04f", "sub12/EP09_06", "sub20/EP16_01", "sub25/EP18_04f"],
+        "erratum_applied": ["sub16/EP01_08"],
+    }
+    assert casme2.apexes == {
+        "annotated": 254, "not annotated": 1, "apex_outside": 0, "apex_equals_onset": 1, "apex_equals_offset": 4,
+    }  # fmt: skip
+    assert (casme2.errata, casme2.unlisted) == (1, 1)
+    samm = one(configured(owners, "samm"))
+    assert codes(samm, but=THIN) == {"apex_outside": ["028/028_4_1"], "erratum_applied": ["032/032_3_1"]}
+
+
+def test_frames_dropped_inside_smic_s_clips_are_counted(owners):
+    found = one(configured(owners, "smic-hs"))
+    assert codes(found) == {"missing_frame": ["s3/s3_ne_16", "s3/s3_po_08", "s3/s3_sur_01", "s3/s3_sur_05"]}
+    assert found.frames["missing"] == 1 + 2 + 1 + 1
+
+
+def test_the_composite_protocol_stands_beside_the_published_numbers(owners):
+    result = run(configured(owners, *CDE), {"cde": MEGC})
+    (cde,) = result.protocols
+    assert (cde.error, cde.note, cde.folds) == ("", "", 68)
+    assert cde.counts == cde.published
+    assert sum(n for part in cde.counts.values() for what, n in part.items() if what != "subjects") == 442
+    assert result.problems == []
+
+
+def test_a_row_missing_in_the_sheet_is_explained_not_absorbed(owners, tmp_path: Path):
+    """As in the version of the challenge's list that has 441 rows."""
+    import openpyxl
+
+    (sheet,) = owners["samm"].glob("*.xlsx")
+    book = openpyxl.load_workbook(sheet)
+    rows = book["MICRO_ONLY"]
+    (line,) = (cell.row for cell in rows["B"] if cell.value == "032_3_1")
+    rows.delete_rows(line)
+    book.save(tmp_path / sheet.name)
+    changed = {"sheet": str(tmp_path / sheet.name)}
+    result = run(configured(owners, *CDE, samm=changed), {"cde": MEGC})
+    (cde,) = result.protocols
+    assert not cde.usable
+    assert "samm (samm) negative: expected 92, found 91" in cde.error
+    assert "samm 032/032_3_1 is not listed, negative in the published list: one published version" in cde.error
+    assert (cde.counts["samm"]["negative"], cde.published["samm"]["negative"]) == (91, 92)
+    samm = next(found for found in result.databases if found.name == "samm")
+    assert samm.unlisted == 1
+    assert result.problems == [
+        "database samm: 158 clips are listed, 159 published (Micro_FACS_Codes_v2)",
+        "database samm: labels are not those published (Micro_FACS_Codes_v2): anger 56, published 57",
+        "protocol cde: the clips are not those of 'megc2019', MEGC 2019 composite database evaluation: 442 clips, 68 "
+        "subjects left out in turn.",
+    ]
+
+
+def test_other_counts_may_be_accepted_and_are_told(owners):
+    four = {"preset": "casme2-4", "databases": {"casme2": "casme2-2014"}}
+    databases = configured(owners, "casme2-2014")
+    refused, accepted = run(databases, {"refused": four, "accepted": four | {"accept_counts": True}}).protocols
+    assert "`unlisted: true` at the database adds it" in refused.error
+    assert (accepted.error, accepted.note[:22]) == ("", "not the published list")
+    assert accepted.counts == refused.counts != refused.published
+    with_it = run(configured(owners, "casme2-2014", casme2_2014={"unlisted": True}), {"four": four})
+    assert with_it.problems == []
+    assert with_it.databases[0].edition == "sheet of 2014 with sub24/EP02_07"
+
+
+def test_the_long_clips_are_not_the_short_ones_and_each_difference_is_named(owners):
+    protocol = {"preset": "smic-hs-3", "databases": {"smic-hs": "smic-hs-e"}}
+    (found,) = run(configured(owners, "smic-hs-e"), {"hs": protocol}).protocols
+    missing = {"s1/s1_ne_02", "s2/s2_sur_05", "s3/s3_ne_20"}
+    more = {"s20/s20_ne_06_2", "s20/s20_ne_09_2", "s20/s20_sur_02_2", "s18/s18_ne_01_2", "s18/s18_sur_03_2"}
+    told = {line.split()[1]: line for line in found.error.splitlines() if " in the published list: " in line}
+    assert set(told) == missing | more
+    assert all(" is not listed, " in told[clip] for clip in missing)
+    assert all(" here, not in the published list: " in told[clip] for clip in more)
+
+
+# ---- broken ones
+
+
+@pytest.fixture
+def broken(owners, tmp_path: Path) -> Callable[..., DatabaseCheck]:
+    """A copy of five subjects of CASME II that a test may spoil."""
+    root = tmp_path / "CASME2"
+    part = root / "CASME2_RAW_selected"
+    for subject in ("sub01", "sub02", "sub03"):
+        shutil.copytree(owners["casme2-2014"] / part.name / subject, part / subject)
+    (sheet,) = owners["casme2-2014"].glob("*.xlsx")
+    shutil.copy(sheet, root)
+
+    def look() -> DatabaseCheck:
+        return one({"c": {"adapter": "casme2", "root": str(root)}})
+
+    look.root, look.part = root, part
+    return look
+
+
+def test_a_half_copied_database_counts_what_is_missing(broken):
+    found = broken()
+    assert (found.clips, found.missing, found.found) == (255, 226, 29)
+    assert found.states["rejected"] == 226
+    assert found.problems == ["226 of 255 clips are rejected"]
+
+
+def test_missing_foreign_and_double_frames_are_found(broken):
+    clip = broken.part / "sub01" / "EP02_01f"
+    for path in clip.iterdir():
+        path.unlink()
+    frames(clip, {*range(46, 87)} - {50, 51})
+    (clip / "Thumbs.db").touch()
+    (clip / "notes").mkdir()
+    other = broken.part / "sub01" / "EP03_02"
+    (other / next(other.iterdir()).name.replace(".jpg", ".png")).touch()
+    single = broken.part / "sub02" / "EP01_11f"
+    for path in sorted(single.iterdir())[1:]:
+        path.unlink()
+    found = broken()
+    details = {issue["clip"]: issue["detail"] for issue in found.issues if issue["code"] == "missing_frame"}
+    assert details["sub01/EP02_01f"] == "2 missing: 50..51"
+    assert found.frames["foreign"] == 2
+    assert codes(found)["duplicate_frame"] == ["sub01/EP03_02"]
+    assert codes(found)["few_frames"] == ["sub02/EP01_11f"]
+
+
+def test_duplicate_rows_and_apexes_outside_are_counted(tmp_path: Path):
+    frames(tmp_path / "CASME2_RAW_selected/sub01/EP1", range(1, 9))
+    header = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
+    rows = [["01", "EP1", 1, apex, 8, "4", "disgust"] for apex in (99, 4)]
+    workbook(tmp_path / "CASME2-coding-20190701.xlsx", [header, *rows])
+    found = one({"c": {"adapter": "casme2", "root": str(tmp_path)}})
+    assert (found.duplicates, found.apexes["apex_outside"]) == (1, 1)
+    assert found.issues == [
+        {"clip": "sub01/EP1", "code": "apex_outside", "detail": "apex 99, onset..offset 1..8"},
+        {"clip": "sub01/EP1.2", "code": "duplicate_clip", "detail": "a further row of sub01/EP1"},
+    ]
+
+
+def test_it_says_what_the_stages_will_say():
+    """The same codes and details as the face stage derives from the same numbers."""
+    clip = Clip("s/c", "d", "s", "x", first=10, onset=12, apex=12, offset=30, last=20)
+    here = [10, 11, 12, 13, 17, 20]
+    issues, missing = foreseen(clip, [1, 2, *here, 40])
+    holes = clip_tables.gaps(here, 10, 20)
+    assert holes == [(14, 16), (18, 19)]
+    assert missing == 5
+    assert issues == (
+        Issue("missing_frame", "5 missing: 14..16, 18..19"),
+        *clip_tables.key_frames(clip, here).issues,
+        Issue("apex_equals_onset", "frame 12"),
+    )
+    assert foreseen(clip, [1, 2])[0] == (Issue("no_frames", "2 images, none with a number in 10..20"),)
+    assert foreseen(clip, [15])[0] == (Issue("few_frames", "1 frame"),)
+
+
+def test_it_opens_no_frame(owners):
+    with opened() as seen:
+        one(configured(owners, "samm"))
+    assert {path.suffix for path in seen} & {".jpg", ".bmp", ".png"} == set()
+
+
+# ---- the command
+
+
+def command(tmp_path: Path, tree: dict, *more: str) -> int:
+    path = tmp_path / "my.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return cli.main(["check", str(path), *more])
+
+
+def test_exit_code_and_text(owners, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    tree = {"databases": configured(owners, *CDE), "protocols": {"cde": MEGC}}
+    assert command(tmp_path, tree) == 0
+    printed = capsys.readouterr().out
+    for said in (
+        "clips       255 listed: 255 found, 0 missing; 1 on disk are not listed, 0 are listed twice",
+        "apexes      254 annotated, 1 not (roi_diff finds it); 1 apex_equals_onset, 4 apex_equals_offset",
+        "labels        found   published (sheet of 2014)",
+        "disgust          63   63",
+        "frames      5527 files; 5 numbers missing inside clips, 0 foreign files",
+        f"warned: missing_frame, 4 times ({CODES['missing_frame'].meaning})",
+        "sub16/EP01_08: offset '110' -> '96' (frames on disk end at 96",
+        "protocol cde (megc2019): 442 clips, 68 folds",
+    ):
+        assert said in printed
+    assert printed.rstrip().endswith("nothing speaks against a run")
+    tree["databases"]["samm"] |= {"root": str(tmp_path / "nowhere")}
+    assert command(tmp_path, tree) == 1
+    printed = capsys.readouterr().out
+    assert f"databases.samm.root: {tmp_path / 'nowhere'} is not a folder" in printed
+    assert "cannot be told before samm can be read" in printed
+    assert "look at these before a run:" in printed
+    assert command(tmp_path, {"databases": {"x": {"adapter": "nope"}}}) == 2
+
+
+def test_json_holds_every_clip_and_the_text_stays_short(owners, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    root = tmp_path / "c"
+    (root / "CASME2_RAW_selected" / "sub01").mkdir(parents=True)
+    (sheet,) = owners["casme2-2014"].glob("*.xlsx")
+    os.link(sheet, root / sheet.name)
+    tree = {"databases": {"c": {"adapter": "casme2", "root": str(root)}}}
+    assert command(tmp_path, tree, "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == ["database c: 255 of 255 clips are rejected"]
+    assert sum(issue["code"] == "source_missing" for issue in found["databases"][0]["issues"]) == 255
+    assert command(tmp_path, tree) == 1
+    printed = capsys.readouterr().out
+    assert "... and 247 more; --json lists all" in printed
+    assert len(printed.splitlines()) < 60
+
+
+def test_labels_without_known_numbers_are_only_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    frames(tmp_path / "a", range(3))
+    (tmp_path / "clips.tsv").write_text("subject\tpath\temotion\ns1\ta\tfear\n")
+    assert (
+        command(tmp_path, {"databases": {"own": {"adapter": "table", "root": str(tmp_path), "table": "clips.tsv"}}})
+        == 0
+    )
+    printed = capsys.readouterr().out
+    assert "published" not in printed
+    assert re.search(r"fear +1\n", printed)
+
+
+def test_a_total_alone_is_compared(tmp_path: Path):
+    frames(tmp_path / "cohn-kanade-images/S005/001", range(3), "S005_001_{:08d}.png")
+    found = one({"ck": {"adapter": "ckplus", "root": str(tmp_path)}})
+    assert (found.published_clips, found.labels[0].published) == (593, None)
+    assert found.problems == ["1 clips are listed, 593 published (owners' ReadMe)"]
+    assert "all               1   593 (owners' ReadMe)" in checks.text(
+        run({"ck": {"adapter": "ckplus", "root": str(tmp_path)}})
+    )
+
+
+def test_the_nearest_edition_is_taken():
+    from collections import Counter
+
+    from mer_features.check.database import _compare
+
+    editions = [Published("a", 10, 2, {"x": 5, "y": 5}), Published("b", 9, 2, {"x": 2, "y": 7})]
+    result = DatabaseCheck("d", "/", clips=9)
+    _compare(result, Counter(x=3, y=6), editions)
+    assert [(label.found, label.published) for label in result.labels] == [(3, 2), (6, 7)]
+    assert result.problems == ["labels are not those published (b): x 3, published 2; y 6, published 7"]
