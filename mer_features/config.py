@@ -19,7 +19,7 @@ from mer_features.protocols import labels, presets
 from mer_features.systems import recipes
 
 Spotter = Literal["interframe_diff", "lbp_roi", "roi_diff", "midpoint"]
-FlowMethod = Literal["tvl1", "skimage_tvl1", "farneback", "dis"]
+FlowMethod = Literal["tvl1", "tvl1_fast", "tvl1_aligned", "opencv_tvl1", "skimage_tvl1", "farneback", "dis"]
 FlowPair = Literal["onset_apex", "offset_apex"]
 Stage = Literal["faces", "apex", "flow"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
