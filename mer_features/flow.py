@@ -23,6 +23,10 @@ SMALLEST = 16
 ALIGNED_PX = 1.0
 
 
+class NotAlignedError(ValueError):
+    """Images whose content is shifted by more than ``tvl1_aligned`` can follow."""
+
+
 def estimate(reference: np.ndarray, moved: np.ndarray, method: FlowMethod = "tvl1_fast") -> np.ndarray:
     """Flow from one image to another.
 
@@ -48,7 +52,9 @@ def estimate(reference: np.ndarray, moved: np.ndarray, method: FlowMethod = "tvl
     ------
     ValueError
         For an unknown method, images of different or too small size, a wrong dtype or shape, NaN, floating point
-        values outside [0, 1], or ``tvl1_aligned`` on images whose content is shifted by more than a pixel.
+        values outside [0, 1].
+    NotAlignedError
+        For ``tvl1_aligned`` on images whose content is shifted by more than a pixel.
 
     Notes
     -----
@@ -144,9 +150,9 @@ def _own(preset: str, reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
 def _aligned(reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
     motion = tvl1.residual_motion(reference, moved)
     if motion > ALIGNED_PX:
-        raise ValueError(
+        raise NotAlignedError(
             f"found a shift of {motion:.1f} px between the images, expected at most {ALIGNED_PX:g} px for "
-            "tvl1_aligned: register the faces, or use tvl1_fast"
+            "tvl1_aligned: register the faces first, or use tvl1_fast"
         )
     return _own("tvl1_aligned", reference, moved)
 

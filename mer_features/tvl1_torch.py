@@ -57,7 +57,7 @@ def estimate_batch(
                 ratio = flow.shape[2] / level.shape[2], flow.shape[3] / level.shape[3]
                 flow = _resized(flow, (level.shape[2], level.shape[3]), ratio) / parameters.step
             flow = _solve(level[:, 0], level[:, 1], flow, parameters)
-    return flow
+    return _median(flow) if parameters.last_median else flow
 
 
 def _resized(images: torch.Tensor, size: tuple[int, int], step: tuple[float, float]) -> torch.Tensor:

@@ -362,7 +362,7 @@ def test_methods_say_what_was_set_and_cite_in_order():
     cited = [int(number) for group in re.findall(r"\[([\d, ]+)\]", text) for number in group.split(", ")]
     assert sorted(set(cited)) == list(range(1, len(plain.references) + 1))
     assert list(dict.fromkeys(cited)) == sorted(set(cited))
-    assert "TV-L1 (OpenCV" in text
+    assert "TV-L1 (own implementation" in text
     assert "change of the lamp" in text
     assert "mine: fr [" in text
     other = methods.build(

@@ -48,16 +48,18 @@ def estimate(
     from mer_features.tvl1 import kernel  # noqa: PLC0415  # numba takes half a second to import
 
     sizes = parameters.sizes(reference.shape)
-    levels = [np.stack([reference, moved]).astype(np.float32)]
+    levels = [np.stack([reference, moved]).astype(np.float32, order="C")]
     for size in sizes[1:]:
         levels.append(_resized(levels[-1], size, (1 / parameters.step,) * 2, 1.0))
     flow = np.zeros((2, *sizes[-1]), np.float32)
     iterations = []
     for level in reversed(levels):
+        smooth = parameters.last_median and level is levels[0]
         if flow.shape != level.shape:
             ratio = flow.shape[1] / level.shape[1], flow.shape[2] / level.shape[2]
             flow = _resized(flow, level.shape[1:], ratio, 1 / parameters.step)
-        iterations.append(kernel.solve(level[0], level[1], flow, parameters.limits, parameters.weights))
+        done = kernel.solve(level[0], level[1], flow, parameters.limits, parameters.weights, smooth)
+        iterations.append(done)
     return flow, iterations[::-1]
 
 
@@ -68,7 +70,7 @@ def residual_motion(reference: np.ndarray, moved: np.ndarray) -> float:
     count. Arguments as of :func:`estimate`.
     """
     halves = Parameters(scales=_HALVINGS + 1, step=0.5).sizes(reference.shape)
-    images = np.stack([reference, moved]).astype(np.float32)
+    images = np.stack([reference, moved]).astype(np.float32, order="C")
     for size in halves[1:]:
         images = _resized(images, size, (2.0, 2.0), 1.0)
     flow, _ = estimate(images[0], images[1], PRESETS["tvl1_fast"])

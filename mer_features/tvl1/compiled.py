@@ -12,7 +12,6 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,32 +31,30 @@ inlined = numba.njit(**_OPTIONS)
 
 def cached(function: Callable[..., Any]) -> Any:
     """Compile on first use, or load what an earlier process has compiled."""
-    folder = _folder()
-    if folder is None:
+    if _FOLDER is None:
         return numba.njit(**_OPTIONS)(function)
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)  # read while the decorator runs
+    numba.config.CACHE_DIR = str(_FOLDER)  # read while the decorator runs
     try:
         return numba.njit(cache=True, **_OPTIONS)(function)
     finally:
         numba.config.CACHE_DIR = before
 
 
-@cache
-def _folder() -> Path | None:
-    """Where machine code is kept: ``NUMBA_CACHE_DIR``, ``XDG_CACHE_HOME`` or ``~/.cache``; None if not writable."""
+def folder() -> Path | None:
+    """A folder under ``NUMBA_CACHE_DIR``, ``XDG_CACHE_HOME`` or ``~/.cache``; None if it is not writable."""
     chosen = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
     try:
         base = Path(chosen) if chosen else Path.home() / ".cache"
-        folder = base / "mer-features" / _key()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        usable = os.access(folder, os.W_OK | os.X_OK)
+        path = base / "mer-features" / _key()
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        usable = os.access(path, os.W_OK | os.X_OK)
     except (OSError, RuntimeError):  # no home, or a read-only one
         usable = False
     if not usable:
         log.warning("no writable cache folder: every process compiles TV-L1 anew; set NUMBA_CACHE_DIR to one")
         return None
-    return folder
+    return path
 
 
 def _key() -> str:
@@ -68,3 +65,6 @@ def _key() -> str:
     for part in (numba.__version__, llvmlite.__version__, np.__version__, *host):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:16]
+
+
+_FOLDER = folder()

@@ -35,7 +35,7 @@ def _between(index, step, count):
 
 
 @cached
-def solve(reference, moved, flow, limits, weights):
+def solve(reference, moved, flow, limits, weights, smooth):
     """Refine a flow on one level.
 
     Parameters
@@ -48,6 +48,8 @@ def solve(reference, moved, flow, limits, weights):
         Warps, inner and outer iterations.
     weights : tuple of float
         Epsilon, tau, lambda, theta.
+    smooth : bool
+        Whether to filter the result once more.
 
     Returns
     -------
@@ -77,6 +79,8 @@ def solve(reference, moved, flow, limits, weights):
                 change = _iterate(state, height, width, count, steps)
                 left -= count
                 done += count
+    if smooth:
+        _smooth(state, height, width, room)
     take_flow(state, flow)
     return done
 

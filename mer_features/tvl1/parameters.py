@@ -34,6 +34,8 @@ class Parameters:
         A warp's iterations end when the root mean square of the flow's change falls to this, pixels.
     inner, outer : int
         At most ``outer`` times: a 5 x 5 median filter of the flow, then at most ``inner`` iterations.
+    last_median : bool
+        Whether the result is filtered as well, which OpenCV does not.
     """
 
     tau: float = 0.25
@@ -45,6 +47,7 @@ class Parameters:
     epsilon: float = 0.01
     inner: int = 30
     outer: int = 10
+    last_median: bool = False
 
     def sizes(self, shape: Sequence[int]) -> list[tuple[int, int]]:
         """Heights and widths of the pyramid's levels, the finest first."""
@@ -70,8 +73,8 @@ class Parameters:
 #: The methods of :func:`mer_features.flow.estimate` that are this solver, by name.
 PRESETS = {
     "tvl1": Parameters(),
-    "tvl1_fast": Parameters(scales=4, step=0.5, warps=3),
-    "tvl1_aligned": Parameters(scales=1, warps=2, inner=300, outer=1),
+    "tvl1_fast": Parameters(lambda_=0.13, scales=4, step=0.5, warps=3, last_median=True),
+    "tvl1_aligned": Parameters(scales=1, warps=3, inner=40, outer=1, last_median=True),
 }
 
 

@@ -30,23 +30,33 @@ FLAT = np.finfo(np.float32).eps
 def images_of(reference, moved):
     """What a warp reads, row by row: the moved image, its central differences and the reference.
 
-    Flat, (H + 4, 4, W + 4), borders replicated by two pixels for cubic sampling.
+    Flat, (H + 4, 4, W + 4), borders replicated by two pixels for cubic sampling, room for a vector at both ends.
     """
     height, width = reference.shape
     wide = width + 4
-    out = np.zeros((height + 4) * 4 * wide + LANES, np.float32)
+    out = np.zeros((height + 4) * 4 * wide + 2 * LANES, np.float32)
     half = np.float32(0.5)
     for row in range(height + 4):
         y = min(max(row - 2, 0), height - 1)
         above, below = max(y - 1, 0), min(y + 1, height - 1)
-        for column in range(wide):
-            x = min(max(column - 2, 0), width - 1)
-            at = row * 4 * wide + column
-            out[at] = moved[y, x]
-            out[at + wide] = half * (moved[y, min(x + 1, width - 1)] - moved[y, max(x - 1, 0)])
-            out[at + 2 * wide] = half * (moved[below, x] - moved[above, x])
-            out[at + 3 * wide] = reference[y, x]
+        start = row * 4 * wide + 2 + LANES
+        for x in range(width):
+            out[start + x] = moved[y, x]
+            out[start + 2 * wide + x] = half * (moved[below, x] - moved[above, x])
+            out[start + 3 * wide + x] = reference[y, x]
+        _replicate(out, start, width)
+        for x in range(width):
+            out[start + wide + x] = half * (out[start + x + 1] - out[start + x - 1])
+        _replicate(out, start + wide, width)
+        _replicate(out, start + 2 * wide, width)
     return out
+
+
+@inlined
+def _replicate(out, start, width):
+    for k in range(2):
+        out[start - 1 - k] = out[start]
+        out[start + width + k] = out[start + width - 1]
 
 
 @inlined
@@ -63,7 +73,7 @@ def warp(images, state, height, width):
     ramp = load(RAMP, 0)
     for y in range(height):
         for x in range(0, width, LANES):
-            i, here = first + y * step + x, ((y + 2) * 4) * wide + x + 2
+            i, here = first + y * step + x, (y + 2) * 4 * wide + 2 + LANES + x
             u, v = load(state, i + U * plane), load(state, i + V * plane)
             here_x, here_y = splat(np.float32(x)) + ramp, splat(np.float32(y))
             there_x, there_y = here_x + u, here_y + v
