@@ -123,9 +123,8 @@ def main():
     parser.add_argument("--pairs", type=int, default=8, help="pairs of each face and noise level")
     count = parser.parse_args().pairs
     cv2.setNumThreads(1)
-    print(
-        f"Python {platform.python_version()}, numpy {np.__version__}, numba {numba.__version__}, OpenCV {cv2.__version__}"
-    )
+    versions = f"numpy {np.__version__}, numba {numba.__version__}, OpenCV {cv2.__version__}"
+    print(f"Python {platform.python_version()}, {versions}")
     missed = []
     by_face(count, missed)
     by_shift(max(count // 2, 2), missed)

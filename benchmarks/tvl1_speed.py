@@ -102,9 +102,8 @@ def main():
     options = parser.parse_args()
     cv2.setNumThreads(1)
     print(f"{platform.processor() or platform.machine()}, LLVM's name {llvmlite.binding.get_host_cpu_name()}")
-    print(
-        f"Python {platform.python_version()}, numpy {np.__version__}, numba {numba.__version__}, OpenCV {cv2.__version__}"
-    )
+    versions = f"numpy {np.__version__}, numba {numba.__version__}, OpenCV {cv2.__version__}"
+    print(f"Python {platform.python_version()}, {versions}")
 
     face = tvl1_pairs.faces()[0]
     made = [tvl1_pairs.pair(face, seed) for seed in range(options.pairs)]

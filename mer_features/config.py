@@ -102,7 +102,13 @@ class Apex(Section):
 class Flow(Section):
     """Optical flow and strain between key frames of the crop."""
 
-    method: FlowMethod = Field("tvl1", description="Flow estimator.")
+    method: FlowMethod = Field(
+        "tvl1_fast",
+        description="Flow estimator. `tvl1`: TV-L1 with OpenCV's default parameters, own implementation; `tvl1_fast`: "
+        "the same with settings that are more exact, faster and follow larger shifts (docs/performance.md); "
+        "`tvl1_aligned`: full resolution only, for registered faces; a clip whose face still moves by more than 1 px gets "
+        "`tvl1_fast` and a warning; `opencv_tvl1`: OpenCV's own.",
+    )
     light: Literal["matched", "as_recorded"] = Field(
         "matched",
         description="`matched`: a change of the lamp between the two frames (gain, fall-off, black level) is removed "

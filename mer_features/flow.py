@@ -15,6 +15,7 @@ from mer_features import config, light, strain, tvl1
 from mer_features.clips import Clip
 from mer_features.config import FlowMethod, FlowPair
 from mer_features.grey import levels
+from mer_features.quality import Issue
 from mer_features.shards import ClipRecord, ClipView
 
 #: Smallest side in pixels that every method can build its image pyramid from.
@@ -117,18 +118,24 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: config.Flow) ->
     -------
     ClipRecord
         Arrays ``flow``, shape (P, 2, S, S), float32 pixels, and ``strain``, shape (P, S, S), float32;
-        attributes ``pairs`` (P names joined by commas) and ``method``.
+        attributes ``pairs`` (P names joined by commas) and ``method``. Issue ``head_motion`` where the faces are not
+        as still as ``tvl1_aligned`` needs; ``tvl1_fast`` has then taken its place.
     """
-    flows = np.stack([_between(*_frames(inputs, pair), options) for pair in options.pairs])
+    issues: list[Issue] = []
+    flows = np.stack([_between(*_frames(inputs, pair), options, issues) for pair in options.pairs])
     strains = np.stack([strain.magnitude(u, v) for u, v in flows])
     attrs = {"pairs": ",".join(options.pairs), "method": options.method}
-    return ClipRecord(clip.clip_id, {"flow": flows, "strain": strains}, attrs)
+    return ClipRecord(clip.clip_id, {"flow": flows, "strain": strains}, attrs, tuple(issues))
 
 
-def _between(reference: np.ndarray, moved: np.ndarray, options: config.Flow) -> np.ndarray:
+def _between(reference: np.ndarray, moved: np.ndarray, options: config.Flow, issues: list[Issue]) -> np.ndarray:
     if options.light == "matched":
         moved = light.match(reference, moved)
-    return estimate(reference, moved, options.method)
+    try:
+        return estimate(reference, moved, options.method)
+    except NotAlignedError as error:
+        issues.append(Issue("head_motion", str(error)))
+        return estimate(reference, moved, "tvl1_fast")
 
 
 def _frames(inputs: Mapping[str, ClipView], pair: FlowPair) -> tuple[np.ndarray, np.ndarray]:
@@ -152,7 +159,7 @@ def _aligned(reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
     if motion > ALIGNED_PX:
         raise NotAlignedError(
             f"found a shift of {motion:.1f} px between the images, expected at most {ALIGNED_PX:g} px for "
-            "tvl1_aligned: register the faces first, or use tvl1_fast"
+            "tvl1_aligned: register the faces, or use tvl1_fast"
         )
     return _own("tvl1_aligned", reference, moved)
 

@@ -95,7 +95,7 @@ def test_a_known_warp_of_texture_is_recovered(method):
     assert np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))[moving].mean() < 4  # Barron's angle, degrees
 
 
-@pytest.mark.parametrize("displacement", [(1.0, 0.0), (0.0, 1.0), (-0.5, 0.0), (0.0, -0.5)])
+@pytest.mark.parametrize("displacement", [(0.6, 0.0), (0.0, 0.6), (-0.5, 0.0), (0.0, -0.5)])
 @pytest.mark.parametrize("method", METHODS)
 def test_u_is_right_and_v_is_down(method, displacement):
     reference, moved = render(texture(), shift(*displacement), noise=0.5)
@@ -204,3 +204,13 @@ def test_matched_light_leaves_the_motion_and_as_recorded_leaves_the_light():
     error = {light: np.hypot(*(field - truth)[inner]).mean() for light, field in found.items()}
     assert error["matched"] < 0.05
     assert error["as_recorded"] > 2 * error["matched"]
+
+
+def test_a_face_that_is_not_aligned_gets_the_pyramid_and_a_warning():
+    still, shifted = (np.stack(render(face(), shift(*by)))[..., None] for by in ((0.3, 0.2), (3.0, 0.0)))
+    clip, options = Clip("a/b", "d", "a", ""), config.Flow(method="tvl1_aligned", pairs=("onset_apex",))
+    for frames, codes in ((still, []), (shifted, ["head_motion"])):
+        inputs = {"faces": {"crops": frames}, "apex": SimpleNamespace(attrs={"onset": 0, "apex": 1, "offset": 1})}
+        record = process(clip, inputs, options)
+        assert [issue.code for issue in record.issues] == codes
+    np.testing.assert_allclose(np.median(record.arrays["flow"][0], axis=(1, 2)), (3, 0), atol=0.02)

@@ -18,8 +18,9 @@ from mer_features.tvl1.parameters import PRESETS, Parameters, pixel_iterations
 
 __all__ = ["PRESETS", "Parameters", "estimate", "pixel_iterations", "residual_motion"]
 
-#: Side to which images are at most reduced, by halves, to measure their residual motion: at most this many times.
+#: Residual motion is measured on images halved this many times, to a few hundredths of a pixel there.
 _HALVINGS = 2
+_COARSE = Parameters(scales=2, step=0.5, warps=2, epsilon=0.03)
 
 
 def estimate(
@@ -73,7 +74,7 @@ def residual_motion(reference: np.ndarray, moved: np.ndarray) -> float:
     images = np.stack([reference, moved]).astype(np.float32, order="C")
     for size in halves[1:]:
         images = _resized(images, size, (2.0, 2.0), 1.0)
-    flow, _ = estimate(images[0], images[1], PRESETS["tvl1_fast"])
+    flow, _ = estimate(images[0], images[1], _COARSE)
     return float(np.median(np.hypot(*flow))) * 2 ** (len(halves) - 1)
 
 

@@ -66,13 +66,15 @@ def solve(reference, moved, flow, limits, weights, smooth):
     room = median.buffers(height, width)
     steps = np.float32(tau), np.float32(tau / theta), np.float32(lambda_ * theta)
     done = 0
+    still = not flow.any()
     for _ in range(warps):
         warp(images, state, height, width)
         change = np.inf
         for _ in range(outer):
             if change <= enough:
                 break
-            _smooth(state, height, width, room)
+            if done > 0 or not still:
+                _smooth(state, height, width, room)
             left = inner
             while left > 0 and change > enough:
                 count = min(2, left) if change > FAR * enough else 1

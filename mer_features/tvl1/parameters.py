@@ -73,7 +73,7 @@ class Parameters:
 #: The methods of :func:`mer_features.flow.estimate` that are this solver, by name.
 PRESETS = {
     "tvl1": Parameters(),
-    "tvl1_fast": Parameters(lambda_=0.13, scales=4, step=0.5, warps=3, last_median=True),
+    "tvl1_fast": Parameters(theta=0.2, scales=4, step=0.5, warps=3, last_median=True),
     "tvl1_aligned": Parameters(scales=1, warps=3, inner=40, outer=1, last_median=True),
 }
 

@@ -40,13 +40,13 @@ def images_of(reference, moved):
         y = min(max(row - 2, 0), height - 1)
         above, below = max(y - 1, 0), min(y + 1, height - 1)
         start = row * 4 * wide + 2 + LANES
-        for x in range(width):
-            out[start + x] = moved[y, x]
-            out[start + 2 * wide + x] = half * (moved[below, x] - moved[above, x])
-            out[start + 3 * wide + x] = reference[y, x]
+        planes = out[start : start + 4 * wide].reshape(4, wide)
+        planes[0, :width] = moved[y]
+        planes[2, :width] = half * (moved[below] - moved[above])
+        planes[3, :width] = reference[y]
         _replicate(out, start, width)
-        for x in range(width):
-            out[start + wide + x] = half * (out[start + x + 1] - out[start + x - 1])
+        planes[1, 0] = half * (moved[y, 1] - moved[y, 0])
+        planes[1, 1:width] = half * (planes[0, 2 : width + 1] - planes[0, : width - 1])
         _replicate(out, start + wide, width)
         _replicate(out, start + 2 * wide, width)
     return out
