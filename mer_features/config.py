@@ -106,7 +106,7 @@ class Flow(Section):
         "tvl1_fast",
         description="Flow estimator. `tvl1`: TV-L1 with OpenCV's default parameters, own implementation; `tvl1_fast`: "
         "the same with settings that are more exact, faster and follow larger shifts (docs/performance.md); "
-        "`tvl1_aligned`: full resolution only, for registered faces; a clip whose face still moves by more than 1 px gets "
+        "`tvl1_aligned`: full resolution only, for registered faces; a clip whose face still moves by over 1 px gets "
         "`tvl1_fast` and a warning; `opencv_tvl1`: OpenCV's own.",
     )
     light: Literal["matched", "as_recorded"] = Field(
