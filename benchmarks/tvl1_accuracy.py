@@ -30,6 +30,8 @@ OWN = ("tvl1", "tvl1_fast", "tvl1_aligned")
 METHODS = ("opencv_tvl1", *OWN)
 ALL, MOVING = 1.0, 0.8
 SHIFTS, SHIFT_LIMIT = (0, 0.5, 1, 2, 4, 8), 0.06
+#: First seed: the presets were chosen on pairs with smaller ones, and are judged on others.
+FRESH = 100
 PEAKS = (0.2, 0.4, 0.8, 1.5, 3.0)
 
 
@@ -77,7 +79,7 @@ def by_face(count, missed):
     for noise in (0.0, 1.0, 2.0):
         print(f" noise {noise:g}")
         tables = [
-            measure([tvl1_pairs.pair(face, 1000 * number + n, noise=noise) for n in range(count)])
+            measure([tvl1_pairs.pair(face, FRESH + 1000 * number + n, noise=noise) for n in range(count)])
             for number, face in enumerate(faces)
         ]
         for face, found in zip(faces, tables, strict=True):

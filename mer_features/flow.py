@@ -37,11 +37,11 @@ def estimate(reference: np.ndarray, moved: np.ndarray, method: FlowMethod = "tvl
         uint8, or floating point in [0, 1]; colour (RGB) is reduced to luma. Sides of at least 16 pixels.
     method
         ``tvl1``: TV-L1 (Zach, Pock and Bischof 2007) with OpenCV's defaults, see :mod:`mer_features.tvl1`.
-        ``tvl1_fast``: the same with a pyramid of 4 halved levels and 3 warps; as exact, twice as fast, and it follows
-        larger shifts. ``tvl1_aligned``: full resolution only, for faces that were registered. ``opencv_tvl1``: OpenCV's
-        own TV-L1 with its defaults, the reference. ``skimage_tvl1``: scikit-image's with its defaults.
-        ``farneback``: polynomial expansion, window 15 px. ``dis``: dense inverse search down to full resolution,
-        patches of 8 px every 2 px, 20 variational refinements.
+        ``tvl1_fast``: the same with settings that are more exact on faces, faster, and follow larger shifts.
+        ``tvl1_aligned``: full resolution only, for faces that were registered. ``opencv_tvl1``: OpenCV's own TV-L1 with
+        its defaults, the reference. ``skimage_tvl1``: scikit-image's with its defaults. ``farneback``: polynomial
+        expansion, window 15 px. ``dis``: dense inverse search down to full resolution, patches of 8 px every 2 px,
+        20 variational refinements.
 
     Returns
     -------
