@@ -1,7 +1,7 @@
 """The TV-L1 of :mod:`mer_features.tvl1` in PyTorch, for batches on a GPU.
 
-It does the same iterations and stops each pair by the same rule, so it agrees with the numba kernels but for rounding,
-to about 1e-4 px. On a CPU it is many times slower than they are. No stage uses it: the pipeline's features must not
+It does the same iterations and stops each pair by the same rule, so it agrees with the numba kernels but for rounding:
+1e-5 px on average. On a CPU it is many times slower than they are. No stage uses it: the pipeline's features must not
 depend on whether there is a GPU, and need no PyTorch.
 """
 
