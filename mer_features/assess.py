@@ -26,7 +26,7 @@ from mer_features.shards import ClipRecord, ClipView, ShardReader
 
 #: True displacement, crop pixels, above which a pixel counts as moving.
 MOVING_PX = 0.1
-#: Clips whose flow is estimated anew by every method, which takes 3-4 s a clip.
+#: Clips whose flow is estimated anew by every method, which takes 3-4 s a clip: OpenCV's and scikit-image's TV-L1.
 FLOW_CLIPS = 8
 #: Spacing of the face pixels at which registration is compared; its error is affine in the position.
 _GRID_PX = 8
@@ -276,10 +276,18 @@ def _flow(view: ClipView, numbers: np.ndarray, truth: Truth, run_method: FlowMet
     transform, size = view["transform"][()], onset.shape[0]
     expected, _ = truth_flow_in_crop(truth.flow, transform, size)
     mask = mask_in_crop(truth.face_mask, transform, size)  # False outside the source, too
-    fields: dict[str, np.ndarray] = {name: flow.estimate(onset, apex, name) for name in get_args(FlowMethod)}
-    fields[f"{run_method}+light"] = flow.estimate(onset, light.match(onset, apex), run_method)
+    fields = {name: _estimate(onset, apex, name) for name in get_args(FlowMethod)}
+    fields[f"{run_method}+light"] = _estimate(onset, light.match(onset, apex), run_method)
     fields["zero"] = np.zeros_like(expected)
     return {name: flow_errors(found, expected, mask) for name, found in fields.items()}
+
+
+def _estimate(onset: np.ndarray, apex: np.ndarray, method: FlowMethod) -> np.ndarray:
+    """The flow, or NaN where the crops are not as still as the method needs."""
+    try:
+        return flow.estimate(onset, apex, method)
+    except flow.NotAlignedError:
+        return np.full((2, *onset.shape[:2]), np.nan, np.float32)
 
 
 def _apex_summary(measured: Sequence[_Measured]) -> dict[str, Any]:

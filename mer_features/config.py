@@ -19,7 +19,7 @@ from mer_features.protocols import labels, presets
 from mer_features.systems import recipes
 
 Spotter = Literal["interframe_diff", "lbp_roi", "roi_diff", "midpoint"]
-FlowMethod = Literal["tvl1", "skimage_tvl1", "farneback", "dis"]
+FlowMethod = Literal["tvl1", "tvl1_fast", "tvl1_aligned", "opencv_tvl1", "skimage_tvl1", "farneback", "dis"]
 FlowPair = Literal["onset_apex", "offset_apex"]
 Stage = Literal["faces", "apex", "flow"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -102,7 +102,13 @@ class Apex(Section):
 class Flow(Section):
     """Optical flow and strain between key frames of the crop."""
 
-    method: FlowMethod = Field("tvl1", description="Flow estimator.")
+    method: FlowMethod = Field(
+        "tvl1_fast",
+        description="Flow estimator. `tvl1`: TV-L1 with OpenCV's default parameters, own implementation; `tvl1_fast`: "
+        "the same with settings that are more exact, faster and follow larger shifts (docs/performance.md); "
+        "`tvl1_aligned`: full resolution only, for registered faces; a clip whose face still moves by over 1 px gets "
+        "`tvl1_fast` and a warning; `opencv_tvl1`: OpenCV's own.",
+    )
     light: Literal["matched", "as_recorded"] = Field(
         "matched",
         description="`matched`: a change of the lamp between the two frames (gain, fall-off, black level) is removed "

@@ -32,6 +32,7 @@ _LIBRARIES = {
     "cv2": "opencv-contrib-python",
     "dlib": "dlib-bin",
     "lightning": "lightning",
+    "numba": "numba",
     "numpy": "numpy",
     "scipy": "scipy",
     "skimage": "scikit-image",

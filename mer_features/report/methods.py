@@ -148,7 +148,10 @@ def _apex(options: Mapping[str, Any], cite: _Citations) -> str:
 
 
 _FLOWS = {
-    "tvl1": "TV-L1 (OpenCV, its default parameters)",
+    "tvl1": "TV-L1 (own implementation, OpenCV's default parameters)",
+    "tvl1_fast": "TV-L1 (own implementation, four levels of half size, three warps)",
+    "tvl1_aligned": "TV-L1 (own implementation, full resolution only)",
+    "opencv_tvl1": "TV-L1 (OpenCV, its default parameters)",
     "skimage_tvl1": "TV-L1 (scikit-image, its default parameters)",
     "farneback": "polynomial expansion",
     "dis": "dense inverse search at full resolution",
@@ -158,10 +161,11 @@ _FLOWS = {
 def _flow(options: Mapping[str, Any], cite: _Citations) -> str:
     pairs = " and ".join(pair.replace("_", " to ") for pair in options["pairs"])
     method = options["method"]
+    source = "tvl1" if "tvl1" in method else method
     matched = options["light"] == "matched"
     light = ", after a change of the lamp between the two frames was removed by a robust fit" if matched else ""
     return (
-        f"Optical flow from {pairs} was computed with {_FLOWS[method]} {cite(method.removeprefix('skimage_'))}{light}, "
+        f"Optical flow from {pairs} was computed with {_FLOWS[method]} {cite(source)}{light}, "
         f"and its strain magnitude {cite('strain')} by central differences; both are stored unscaled, in crop pixels."
     )
 
