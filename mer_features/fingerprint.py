@@ -19,7 +19,19 @@ _NAME = _PACKAGE.name
 
 #: Plumbing that cannot change a stage's numbers; its formats carry versions of their own.
 _INFRASTRUCTURE = {
-    f"{_NAME}{module}" for module in ("", ".config", ".clips", ".quality", ".shards", ".systems", ".systems.recipes")
+    f"{_NAME}{module}"
+    for module in (
+        "",
+        ".config",
+        ".section",
+        ".protocol_options",
+        ".style_options",
+        ".clips",
+        ".quality",
+        ".shards",
+        ".systems",
+        ".systems.recipes",
+    )
 }
 
 #: Libraries whose release may change the numbers of a module that imports them.

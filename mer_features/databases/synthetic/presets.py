@@ -47,6 +47,7 @@ class Style:
     contrast: float = 1.0  # slope around mid-grey
     warmth: float = 0.0  # -1 blue .. 1 red
     brightness: float = 1.0
+    gamma: float = 1.0  # exponent of the tone curve: above 1 darker mid-tones
     blur_px: float = 0.5  # standard deviation of the lens blur
     pores: float = 2.5  # rms of the fine skin texture, grey levels
     oversample: int = 4  # texture samples per frame pixel
@@ -165,11 +166,24 @@ _SAMM = Preset(
     style=Style(colour=False, contrast=1.1, blur_px=1.0, oversample=2),
 )
 
+_SMALL = Preset(
+    name="small",
+    clips=(4,) * 12,
+    emotions={"disgust": 8, "sadness": 4, "anger": 4, "happiness": 16, "surprise": 16},
+    fps=30.0,
+    size=(240, 240),
+    face_px=128.0,
+    frames=(9, 12),
+    intensity_px=(0.8, 2.0),
+    nuisance=Nuisance(drift_px=(0.5, 1.5), read_noise=0.7),
+)
+
 #: The named settings. ``macro`` is ``demo`` with movements eight times as large.
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         _TINY,
+        _SMALL,
         _DEMO,
         _SMIC,
         _CASME2,
