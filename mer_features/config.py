@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from mer_features.protocol_options import Protocol
 from mer_features.section import Section
-from mer_features.style_options import Style, StyleMethod, TrainStyle
+from mer_features.style_options import Style, TrainStyle
 from mer_features.systems import recipes
 
 Spotter = Literal["interframe_diff", "lbp_roi", "roi_diff", "midpoint"]

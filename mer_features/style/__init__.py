@@ -14,11 +14,11 @@ import numpy as np
 
 from mer_features import config
 from mer_features.clips import Clip
-from mer_features.config import StyleMethod
 from mer_features.shards import ClipRecord, ClipView
 from mer_features.style import fitted as fits
 from mer_features.style import peers, statistical
 from mer_features.style.fitted import Fitted
+from mer_features.style_options import StyleMethod
 
 __all__ = ["aggregate", "aggregate_pair", "process"]
 
