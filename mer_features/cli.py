@@ -74,7 +74,7 @@ def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_synth(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("synth", help="render the embedded database with its truth")
     command.add_argument("folder", type=Path, help="where to render; must be empty or an earlier rendering")
-    command.add_argument("--preset", default="demo", help="tiny, demo, macro, cde-smic, cde-casme2 or cde-samm")
+    command.add_argument("--preset", default="demo", help="tiny, small, demo, macro, cde-smic, cde-casme2 or cde-samm")
     command.add_argument("--seed", type=int, default=0, help="source of every random choice")
     command.add_argument("-j", "--threads", type=int, default=1, help="clips rendered at once")
     command.set_defaults(run=_synth)

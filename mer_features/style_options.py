@@ -51,10 +51,12 @@ class Style(Section):
     def _knows_what_to_fit_on(self) -> Style:
         if not self.fits:
             return self
-        if self.fit_on == "external" and not self.databases and self.model is None:
+        # Given generators still need faces to be tried on, and reference styles should they bend them.
+        without = self.model is None or self.method == "cyclegan"
+        if self.fit_on == "external" and not self.databases and without:
             raise ValueError(
-                "databases: `fit_on: external` wants the macro-expression databases to fit on; or give `model`, or "
-                "choose `fit_on: all`, which sees the held-out subjects"
+                "databases: `fit_on: external` wants the macro-expression databases to fit on; or give reference "
+                "styles as `model`, or choose `fit_on: all`, which sees the held-out subjects"
             )
         if self.fit_on != "external" and self.databases:
             raise ValueError(f"databases: goes with `fit_on: external`, found `fit_on: {self.fit_on}`")

@@ -18,14 +18,13 @@ from mer_features.shards import ClipRecord, ClipView
 from mer_features.style import fitted as fits
 from mer_features.style import peers, statistical
 from mer_features.style.fitted import Fitted
-from mer_features.style_options import StyleMethod
 
 __all__ = ["aggregate", "aggregate_pair", "process"]
 
 _Change = Callable[[np.ndarray], np.ndarray]
 
 
-def aggregate(image: np.ndarray, method: StyleMethod = "statistical", fitted: Fitted | None = None) -> np.ndarray:
+def aggregate(image: np.ndarray, method: str = "statistical", fitted: Fitted | None = None) -> np.ndarray:
     """A face in the aggregated style.
 
     Parameters
@@ -52,7 +51,7 @@ def aggregate(image: np.ndarray, method: StyleMethod = "statistical", fitted: Fi
 
 
 def aggregate_pair(
-    onset: np.ndarray, apex: np.ndarray, method: StyleMethod = "statistical", fitted: Fitted | None = None
+    onset: np.ndarray, apex: np.ndarray, method: str = "statistical", fitted: Fitted | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Onset and apex of a clip under the same change of style, found on the onset; as :func:`aggregate`."""
     for name, image in (("onset", onset), ("apex", apex)):
@@ -62,7 +61,7 @@ def aggregate_pair(
     return change(onset), change(apex)
 
 
-def _change(onset: np.ndarray, method: StyleMethod, fitted: Fitted | None) -> _Change:
+def _change(onset: np.ndarray, method: str, fitted: Fitted | None) -> _Change:
     """What is done to every frame of the clip."""
     if method == "none":
         return np.copy

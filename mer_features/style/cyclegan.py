@@ -107,7 +107,7 @@ class CycleGAN:
         weights = self.weights()
         total = torch.stack([weights[name] * value for name, value in terms.items() if weights[name]]).sum()
         self._descend("generators", total)
-        return {name: float(value) for name, value in terms.items()}, fakes
+        return {name: value.item() for name, value in terms.items()}, fakes
 
     def generator_losses(self, a: Tensor, b: Tensor) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
         """Every loss of the generators on a batch, unweighted, and the fakes of A and of B."""
@@ -140,7 +140,7 @@ class CycleGAN:
             judge = self.networks[name].requires_grad_(True)
             found[name] = losses.real_or_fake(judge(real), judge(fake.detach()))
         self._descend("judges", torch.stack(list(found.values())).sum())
-        return {name: float(value) for name, value in found.items()}
+        return {name: value.item() for name, value in found.items()}
 
     def _descend(self, name: str, loss: Tensor) -> None:
         self._optimisers[name].zero_grad(set_to_none=True)

@@ -21,14 +21,14 @@ wildcard_constraints:
 def stage_files(stage):
     """Input function: a stage's files for all shards of a database."""
 
-    def files(wildcards):
-        table = checkpoints.ingest.get(database=wildcards.database).output.table
-        shards = plan.shard_names(table, wildcards.database)
-        return expand(
-            f"results/{stage}/{wildcards.database}/{{shard}}.h5", shard=shards
-        )
+    return lambda wildcards: database_stage_files(stage, wildcards.database)
 
-    return files
+
+def database_stage_files(stage, database):
+    """A stage's files for all shards of one database, known once the database is split."""
+    table = checkpoints.ingest.get(database=database).output.table
+    shards = plan.shard_names(table, database)
+    return expand(f"results/{stage}/{database}/{{shard}}.h5", shard=shards)
 
 
 def protocol_files(pattern):

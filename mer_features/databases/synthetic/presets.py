@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 #: Emotion words by class of the MEGC 2019 map; "others" belongs to none.
 CLASSES: dict[str, tuple[str, ...]] = {
@@ -204,3 +204,9 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def with_look(name: str, look: Mapping[str, Any]) -> Preset:
+    """The settings of that name with keys of its :class:`Style` changed; raises ``ValueError`` for an unknown name."""
+    found = preset(name)
+    return replace(found, style=replace(found.style, **look)) if look else found
