@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mer_features import cache, fingerprint, stages
 from mer_features.clips import Clip
-from mer_features.config import Config
+from mer_features.config import Config, ConfigError, read_tree
 from mer_features.databases.table import safe_name
 from mer_features.quality import Issue, Status, status
 from mer_features.shards import ShardReader
@@ -44,10 +44,16 @@ def config_for_extraction(tree: Mapping[str, object] | None = None) -> Config:
     """
     kept = {key: value for key, value in (tree or {}).items() if key not in {"databases", "protocols", "systems"}}
     database = {DATABASE: {"adapter": "table", "root": ".", "table": "unused.tsv"}}
-    config = Config.model_validate({**kept, "databases": database})
-    if config.style.method == "cyclegan" and config.style.model is None:
-        raise ValueError("style.model: extraction trains no generators; give a model of `mer-features train-style`")
-    return config
+    return Config.model_validate({**kept, "databases": database})
+
+
+def stage_sections(path: Path | None) -> Config:
+    """:func:`config_for_extraction` of a YAML file, or the defaults; raises ``ConfigError`` naming the file."""
+    tree = read_tree(path) if path else {}
+    try:
+        return config_for_extraction(tree)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def extract(
@@ -113,6 +119,8 @@ def extract(
 def _style_fit(config: Config, faces: Path, target: Path) -> dict[str, str]:
     """The stage option that names what the style stage reads: the configured fit, or one to the clips themselves."""
     style = config.style
+    if style.method == "cyclegan" and style.model is None:
+        raise ConfigError("style.model: extraction trains no generators; give a model of `mer-features train-style`")
     if not style.fits or (style.model is not None and style.method != "cyclegan"):
         return {}
     from mer_features.style import fitted, fitting  # noqa: PLC0415  # scikit-learn, only here

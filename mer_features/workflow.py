@@ -18,6 +18,7 @@ _CODE = {
     "synth": ("mer_features.databases.synthetic",),
     "ingest": ("mer_features.databases",),
     "style_fit": ("mer_features.style.fitting", "mer_features.style.generators"),
+    "style_measure": ("mer_features.style.measure",),
     "train_style": ("mer_features.style.training",),
     "cache": ("mer_features.cache.writer",),
     "protocol": ("mer_features.protocols",),

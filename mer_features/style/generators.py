@@ -56,7 +56,7 @@ def load(path: Path, sha256: str = "") -> Model:
         If the file is none of :func:`save`, or not the one with this SHA-256.
     """
     if sha256 and digest(path) != sha256:
-        raise ValueError(f"{path}: the generators are not those that were accepted; run style_fit again")
+        raise ValueError(f"{path}: the generators are not those that were accepted; fit again")
     try:
         tree = torch.load(path, map_location="cpu", weights_only=True)
         facts = json.loads(tree["facts"])

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,22 +69,25 @@ class Place:
 
 
 def train(
+    output: Path,
     crops: np.ndarray,
     recipe: TrainStyle,
     *,
     clusters: int,
     seed: int,
-    folder: Path,
     device: str = "cpu",
     threads: int = 1,
-) -> Path:
-    """Train generators between hidden styles of the crops.
+) -> None:
+    """Train generators between hidden styles of the crops and write them, atomically.
 
-    A training that was killed goes on from its last checkpoint in ``folder`` if recipe, seed and crops are the same,
-    and ends at the same bits as one that was not, on the same device and number of threads.
+    A training that was killed goes on from its last checkpoint beside ``output`` if recipe, seed and crops are the
+    same, and ends at the same bits as one that was not, on the same device and number of threads.
 
     Parameters
     ----------
+    output
+        The model, for :func:`mer_features.style.generators.load`. Checkpoints (``*.pt``), losses (``*.csv``) and sample
+        sheets (``samples/*.png``) go to the folder of the same name with the ending ``.training``.
     crops : ndarray, shape (N, H, W, 3), uint8
         Face crops; their order does not matter.
     recipe
@@ -93,21 +96,15 @@ def train(
         Hidden styles, k.
     seed
         Source of every random choice.
-    folder
-        Where checkpoints (``*.pt``), losses (``*.csv``) and sample sheets (``samples/*.png``) go.
     device, threads
         ``cpu``, ``gpu`` or ``auto``; CPU threads.
-
-    Returns
-    -------
-    Path
-        ``folder/model.pt``, for :func:`mer_features.style.generators.load`.
 
     Raises
     ------
     ValueError
         If the crops make fewer than two styles.
     """
+    folder = output.with_suffix(".training")
     # A digest decides the order, so that shards and file names do not.
     crops = crops[np.argsort([hashlib.sha256(crop.tobytes()).hexdigest() for crop in crops])]
     identity = _identity(crops, recipe, clusters, seed)
@@ -117,18 +114,25 @@ def train(
         run(classifier, Place(folder, "features", recipe.checkpoint_steps, identity))
         styles = features.clusters(classifier.features(), clusters, seed)
         log.info("hidden styles of %s crops", ", ".join(str(len(members)) for members in styles))
-        small = torch.from_numpy(np.stack([_resized(crop, recipe.size) for crop in crops]))
-        made: list[Any] = []
-        for first, second in generators.pairs_of(len(styles), recipe.generators):
-            gan = CycleGAN(small[styles[first]], small[styles[second]], recipe, seed=seed, device=place)
-            run(gan, Place(folder, f"generators-{first}-{second}", recipe.checkpoint_steps, identity))
-            made += [gan.networks["ab"], gan.networks["ba"]]
+        made = _generators(crops, styles, recipe, seed, place, Place(folder, "", recipe.checkpoint_steps, identity))
     facts = {
         "width": recipe.width, "blocks": recipe.blocks, "recipe": recipe.model_dump(mode="json"), "seed": seed,
         "clusters": [len(members) for members in styles], "crops": len(crops), "identity": identity,
     }  # fmt: skip
-    generators.save(folder / "model.pt", made, facts)
-    return folder / "model.pt"
+    generators.save(output, made, facts)
+
+
+def _generators(
+    crops: np.ndarray, styles: list[np.ndarray], recipe: TrainStyle, seed: int, device: str, place: Place
+) -> list[Any]:
+    """Both generators of every pair of styles."""
+    small = torch.from_numpy(np.stack([_resized(crop, recipe.size) for crop in crops]))
+    made: list[Any] = []
+    for first, second in generators.pairs_of(len(styles), recipe.generators):
+        gan = CycleGAN(small[styles[first]], small[styles[second]], recipe, seed=seed, device=device)
+        run(gan, replace(place, name=f"generators-{first}-{second}"))
+        made += [gan.networks["ab"], gan.networks["ba"]]
+    return made
 
 
 def run(loop: Loop, place: Place) -> None:

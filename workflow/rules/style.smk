@@ -59,7 +59,7 @@ rule style:
 
 
 # Generators of the learned method. Asked for by name, or by `style: {method: cyclegan}` without a `model`. Checkpoints
-# and sample sheets in results/style/training are no outputs, so that a killed training goes on where it was.
+# and sample sheets in results/style/model.training are no outputs, so that a killed training goes on where it was.
 rule train_style:
     input:
         faces=style_faces,

@@ -18,4 +18,5 @@ with job_log(snakemake.log[0]):
             for run, folder in folders.items()
         },
         config=snakemake.params.config,
+        style_measured=next((Path(path) for path in snakemake.input.style), None),
     )
