@@ -71,7 +71,7 @@ class Style(Section):
 class TrainStyle(Section):
     """Training of the generators of `style: {method: cyclegan}`; defaults are SAN's."""
 
-    size: int = Field(128, ge=16, le=1024, multiple_of=4, description="Side of the training pictures, pixels.")
+    size: int = Field(128, ge=24, le=1024, multiple_of=4, description="Side of the training pictures, pixels.")
     width: int = Field(64, ge=4, le=256, description="Channels of the first layer of every network.")
     blocks: int = Field(6, ge=0, le=16, description="Residual blocks of a generator.")
     batch_size: int = Field(32, ge=1, description="Pictures of each style per step.")

@@ -178,8 +178,8 @@ def _flow(options: Mapping[str, Any], cite: _Citations) -> str:
 
 
 _STYLES = {
-    "statistical": "means, contrasts and lowest amplitudes in CIELAB, and the form of the spectrum, brought to the mean "
-    "of {clusters} reference styles found by k-means",
+    "statistical": "means, contrasts and lowest amplitudes in CIELAB, and the form of the spectrum, brought to the "
+    "mean of {clusters} reference styles found by k-means",
     "cyclegan": "the mean of generators trained between hidden styles found by k-means",
     "clahe": "contrast-limited adaptive histogram equalisation of lightness",
     "histogram": "matching to the pooled histogram",
