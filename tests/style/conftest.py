@@ -45,8 +45,8 @@ def people() -> Callable[[int, int], np.ndarray]:
             tint = random.uniform(0.93, 1.07, 3)
             face = np.clip(warped(portrait, *bend) * light[..., None] * tint, 0, 255)
             small = cv2.resize(face, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            focused = cv2.GaussianBlur(small, (0, 0), random.uniform(0.2, 0.6))
-            noisy = 0.8 * focused + 20 + random.normal(scale=random.uniform(0.6, 1.8), size=small.shape)
+            focused = cv2.GaussianBlur(small, (0, 0), random.uniform(0.3, 0.8))
+            noisy = 0.8 * focused + 20 + random.normal(scale=random.uniform(0.6, 2.4), size=small.shape)
             faces.append(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
         return np.stack(faces)
 

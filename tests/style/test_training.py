@@ -14,13 +14,14 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from torch import nn  # noqa: E402
 
+from mer_features import style  # noqa: E402
 from mer_features.config import Style, TrainStyle  # noqa: E402
 from mer_features.style import features, fitting, generators, networks, training  # noqa: E402
 from mer_features.style.cyclegan import CycleGAN  # noqa: E402
 from mer_features.style.fitted import Source, fit  # noqa: E402
 from mer_features.style.renderings import NAMES, renderings  # noqa: E402
 
-from .conftest import restyled
+from .conftest import restyled  # noqa: E402
 
 RECIPE = TrainStyle(
     size=24, width=4, blocks=1, batch_size=2, epochs=2, decay_epochs=1, pool=3,
@@ -133,15 +134,14 @@ def test_bending_generators_are_refused(people, monkeypatch: pytest.MonkeyPatch,
     statistical = fit(faces, method="statistical", clusters=1, seed=0, source=Source("all"))
     (tmp_path / "w.pt").write_bytes(b"weights")
     for modules, method in (((nn.Identity(),), "cyclegan"), ((Shift(),), "statistical")):
-        monkeypatch.setattr(generators, "load", lambda *_, made=_model(*modules): made)
+        made = _model(*modules)
+        monkeypatch.setattr(generators, "load", lambda *_, made=made: made)
         found = fitting.with_generators(statistical, faces, tmp_path / "w.pt")
         assert found.method == method
         assert found.weights_sha256 == generators.digest(tmp_path / "w.pt")
     assert found.displacement_px == pytest.approx(1, abs=0.2)
     assert "bend faces" in found.refused
     # What was asked for as `cyclegan` is then made by the statistical method.
-    from mer_features import style
-
     made = style.aggregate(faces[0], "cyclegan", found)
     np.testing.assert_array_equal(made, style.aggregate(faces[0], "statistical", statistical))
 
@@ -212,5 +212,5 @@ def test_crops_to_train_on_come_from_folders_too(crops: np.ndarray, tmp_path: Pa
 
 
 def test_generators_need_to_be_given():
-    with pytest.raises(ValueError, match="no crops|one size"):
+    with pytest.raises(ValueError, match="expected one size"):
         fitting.fit_shards([], Style(method="cyclegan", fit_on="all"), seed=0)
