@@ -112,22 +112,27 @@ def _medians(values: Sequence[Mapping[str, float]]) -> dict[str, float | int]:
 
 
 def _gap(caches: Mapping[str, Path]) -> dict[str, Any] | None:
-    databases: list[str] = []
-    subjects: list[str] = []
-    signatures: dict[str, list[np.ndarray]] = {"faces": [], "style": []}
-    for name, path in caches.items():
-        rows = _spread(path, COLOUR_CLIPS)
-        with open_features(path) as features:
-            databases += [name] * len(rows)
-            subjects += [features.clips[row].subject for row in rows]
-            for group, found in signatures.items():
-                found += [gap.signature(features[f"{group}/onset"][row]) for row in rows]
-    people = {(name, subject) for name, subject in zip(databases, subjects, strict=True)}
-    if len(caches) < 2 or min(sum(name == one for name, _ in people) for one in caches) < 2:
+    people = [_subjects(path) for path in caches.values()]
+    if len(caches) < 2 or min(len(set(subjects)) for subjects in people) < 2:
         return None
-    before, after = (np.stack(found) for found in signatures.values())
+    databases = [name for name, subjects in zip(caches, people, strict=True) for _ in subjects]
+    subjects = [subject for found in people for subject in found]
+    before, after = (
+        np.concatenate([_signatures(path, group) for path in caches.values()]) for group in ("faces", "style")
+    )
     return {
         "accuracy": [gap.accuracy(item, databases, subjects) for item in (before, after)],
         "colour": [gap.colour_distance(item, databases) for item in (before, after)],
         "clips": len(databases),
     }
+
+
+def _subjects(path: Path) -> list[str]:
+    """Subjects of the clips of a database whose colours are compared."""
+    with open_features(path) as features:
+        return [features.clips[row].subject for row in _spread(path, COLOUR_CLIPS)]
+
+
+def _signatures(path: Path, group: str) -> np.ndarray:
+    with open_features(path) as features:
+        return np.stack([gap.signature(features[f"{group}/onset"][row]) for row in _spread(path, COLOUR_CLIPS)])

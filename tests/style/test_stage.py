@@ -292,3 +292,21 @@ def _write(path: Path, image: np.ndarray) -> None:
     import cv2
 
     assert cv2.imwrite(str(path), image[..., ::-1])
+
+
+def test_what_it_did_is_measured(shards: dict[str, Path], made: Path, tmp_path: Path):
+    from mer_features.style import measure
+
+    path = _build(shards | {"style": made}, tmp_path / "d.h5")
+    alone = measure.measure({"d": path}, {})
+    assert alone["gap"] is None
+    found = alone["databases"]["d"]
+    assert found["clips"] == 4
+    assert 0 < found["displacement_px"] < 0.15
+    assert 0 < found["motion_px"] < 0.1
+    assert "landmarks_px" not in found  # the sample has none
+    # The same file twice: two databases that nothing tells apart.
+    twice = measure.measure({"d": path, "e": path}, {}, threads=2)
+    assert twice["databases"]["e"] == found
+    assert twice["gap"]["colour"] == [0, 0]
+    assert twice["gap"]["clips"] == 8
