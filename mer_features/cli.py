@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_file_commands(commands)
     _add_explain(commands)
+    _add_train_style(commands)
     for command in commands.choices.values():
         command.add_argument("-v", "--verbose", action="store_true", help="say more, with tracebacks")
     return parser
@@ -70,7 +71,7 @@ def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_synth(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("synth", help="render the embedded database with its truth")
     command.add_argument("folder", type=Path, help="where to render; must be empty or an earlier rendering")
-    command.add_argument("--preset", default="demo", help="tiny, demo, macro, cde-smic, cde-casme2 or cde-samm")
+    command.add_argument("--preset", default="demo", help="tiny, small, demo, macro, cde-smic, cde-casme2 or cde-samm")
     command.add_argument("--seed", type=int, default=0, help="source of every random choice")
     command.add_argument("-j", "--threads", type=int, default=1, help="clips rendered at once")
     command.set_defaults(run_command=_synth)
@@ -105,15 +106,40 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.set_defaults(run_command=_explain)
 
 
+def _add_train_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("train-style", help="train the generators of learned style aggregation")
+    command.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="a feature file, or a folder of face crops"
+    )
+    command.add_argument("-o", "--output", type=Path, required=True, help="the model to write (.pt)")
+    command.add_argument("--config", type=Path, metavar="YAML", help="sections style, train_style, resources, seed")
+    command.set_defaults(run_command=_train_style)
+
+
+def _train_style(arguments: argparse.Namespace) -> int:
+    from mer_features import extract
+    from mer_features.style import fitting, training
+
+    options = extract.stage_sections(arguments.config)
+    training.train(
+        arguments.output,
+        fitting.training_crops(arguments.paths),
+        options.train_style,
+        clusters=options.style.clusters,
+        seed=options.seed,
+        device=options.resources.device,
+        threads=options.resources.train_threads,
+    )
+    folder = arguments.output.with_suffix(".training")
+    out.print(f"wrote {arguments.output}; losses and sample sheets are in {folder}", highlight=False, soft_wrap=True)
+    return 0
+
+
 def _extract(arguments: argparse.Namespace) -> int:
-    from mer_features import config, extract
+    from mer_features import extract
     from mer_features.quality import Status
 
-    tree = config.read_tree(arguments.config) if arguments.config else {}
-    try:
-        options = extract.config_for_extraction(tree)
-    except ValueError as error:
-        raise config.ConfigError(f"{arguments.config}: {error}") from None
+    options = extract.stage_sections(arguments.config)
     outcome = extract.extract(
         arguments.paths,
         arguments.output,

@@ -13,22 +13,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mer_features.protocols import labels, presets
+from mer_features.protocol_options import Protocol
+from mer_features.section import Section
+from mer_features.style_options import Style, TrainStyle
 from mer_features.systems import recipes
 
 Spotter = Literal["interframe_diff", "lbp_roi", "roi_diff", "midpoint"]
 FlowMethod = Literal["tvl1", "tvl1_fast", "tvl1_aligned", "opencv_tvl1", "skimage_tvl1", "farneback", "dis"]
 FlowPair = Literal["onset_apex", "offset_apex"]
-Stage = Literal["faces", "apex", "flow"]
+Stage = Literal["faces", "apex", "flow", "style"]
+#: All stages in the order of the flow; :attr:`Config.stages` are those a configuration runs.
 STAGES: tuple[Stage, ...] = get_args(Stage)
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Faces(Section):
@@ -152,14 +149,26 @@ class _Database(Section):
     overrides: Overrides = Field(Overrides(), description="Stage keys that differ for this database.")
 
 
+class Look(Section):
+    """Style knobs of the embedded database; what is not written is as the preset has it."""
+
+    colour: bool | None = Field(None, description="Colour or grey frames.")
+    brightness: float | None = Field(None, gt=0, le=2, description="Gain.")
+    contrast: float | None = Field(None, gt=0, le=2, description="Slope around mid-grey.")
+    gamma: float | None = Field(None, gt=0, le=4, description="Exponent of the tone curve; above 1 darker mid-tones.")
+    warmth: float | None = Field(None, ge=-1, le=1, description="Colour cast, -1 blue to 1 red.")
+    blur_px: float | None = Field(None, ge=0, le=4, description="Standard deviation of the lens blur, frame pixels.")
+
+
 class SyntheticDatabase(_Database):
     """The embedded database with known truth, rendered into `root` when missing."""
 
     adapter: Literal["synthetic"]
     root: Path | None = Field(None, description="Folder to render into; default `results/data/<name>`.")
-    preset: Literal["demo", "cde-smic", "cde-casme2", "cde-samm", "macro", "tiny"] = Field(
+    preset: Literal["demo", "cde-smic", "cde-casme2", "cde-samm", "macro", "small", "tiny"] = Field(
         "demo", description="Size, rate and nuisance of the rendered clips."
     )
+    look: Look = Field(Look(), description="What this database's camera does differently from the preset's.")
     seed: int | None = Field(None, ge=0, description="Default: the global seed.")
 
 
@@ -203,66 +212,6 @@ class OwnerDatabase(_Database):
 
 
 Database = Annotated[SyntheticDatabase | TableDatabase | OwnerDatabase, Field(discriminator="adapter")]
-
-
-class Protocol(Section):
-    """A classification task: which clips, which classes, which folds."""
-
-    preset: str | None = Field(
-        None,
-        description="A published protocol by name (docs/protocols.md): it brings label maps, folds and the number of "
-        "clips it must hold, and wants to know which database plays which part: `databases: {part: database}`.",
-    )
-    databases: tuple[str, ...] = Field(description="Databases taken together.", min_length=1)
-    roles: tuple[str, ...] = Field(
-        (), description="Parts that `databases` play in the preset, in their order; filled in from `{part: database}`."
-    )
-    labels: str | dict[str, tuple[str, ...]] = Field(
-        "megc2019",
-        description="A named label map, or class -> the owners' emotion words; clips with other words are left out.",
-    )
-    folds: Literal["loso", "transfer"] | Annotated[int, Field(ge=2)] = Field(
-        "loso",
-        description="`loso`: leave one subject out; a number: that many folds of whole subjects; `transfer`: train on "
-        "whole databases and test on the whole of those in `test`.",
-    )
-    test: tuple[str, ...] = Field((), description="With `folds: transfer`, the databases that are tested.")
-    accept_counts: bool = Field(False, description="Go on, with a warning, though a preset's counts are not met.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_preset(cls, tree: Any) -> Any:
-        """Fill in what a preset fixes; a dumped protocol is filled in already and stays as it is."""
-        if not isinstance(tree, Mapping):
-            return tree
-        if tree.get("preset") is None:
-            if isinstance(tree.get("databases"), Mapping) or tree.get("roles"):
-                raise ValueError("databases: parts go with `preset`; without one, give a list of databases")
-            return tree
-        preset = presets.find(tree["preset"])
-        names = presets.by_role(tree["preset"], tree.get("databases"), tree.get("roles"))
-        fixed = {"labels": tree["preset"], "folds": preset.folds, "test": [names[role] for role in preset.test]}
-        for key, value in fixed.items():
-            given = tree.get(key, value)
-            if (list(given) if isinstance(given, tuple) else given) != value:
-                raise ValueError(f"{key}: preset {tree['preset']!r} fixes it; leave it out, or leave out the preset")
-        return {**tree, **fixed, "databases": [names[role] for role in preset.roles], "roles": preset.roles}
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Protocol:
-        if len(set(self.databases)) < len(self.databases):
-            raise ValueError(f"databases: listed twice in {', '.join(self.databases)}")
-        if self.accept_counts and not self.preset:
-            raise ValueError("accept_counts: goes with `preset`; a protocol of your own has no published counts")
-        if (self.folds == "transfer") != bool(self.test):
-            raise ValueError("test: names the databases to test with `folds: transfer`, and goes with nothing else")
-        if self.test and not set(self.test) < set(self.databases):
-            raise ValueError(
-                f"test: found {', '.join(self.test)}; expected some of {', '.join(self.databases)}, not all"
-            )
-        if not self.preset:
-            labels.configured(self.labels)
-        return self
 
 
 class System(Section):
@@ -355,6 +304,8 @@ class Config(Section):
     faces: Faces = Field(Faces(), description="Face stage.")
     apex: Apex = Field(Apex(), description="Apex stage.")
     flow: Flow = Field(Flow(), description="Flow stage.")
+    style: Style = Field(Style(), description="Style stage.")
+    train_style: TrainStyle = Field(TrainStyle(), description="Training for `style: {method: cyclegan}`.")
     cache: Cache = Field(Cache(), description="Published feature file.")
     protocols: dict[str, Protocol] = Field(default_factory=dict, description="Protocols by name.")
     pretraining: dict[str, Pretraining] = Field(
@@ -382,6 +333,7 @@ class Config(Section):
             _require(f"pretraining.{name}.databases", task.databases, self.databases)
             _require(f"pretraining.{name}.protocol", (task.protocol,) if task.protocol else (), self.protocols)
             self._require_task(f"pretraining.{name}.pretrained", task.pretrained, task.full_recipe.pretraining)
+        _require("style.databases", self.style.databases, self.databases)
         for name in self.databases:
             for stage in STAGES:
                 self.stage_options(stage, name)
@@ -395,10 +347,25 @@ class Config(Section):
         if self.pretraining[name].task != task:
             raise ValueError(f"{where}: {name!r} is of task {self.pretraining[name].task!r}, expected {task!r}")
 
+    @model_validator(mode="after")
+    def _external_is_external(self) -> Config:
+        tested = {name for item in self.protocols.values() for name in item.test or item.databases}
+        if shared := tested & set(self.style.databases):
+            raise ValueError(
+                f"style.databases: {', '.join(sorted(shared))} would be fitted on and is tested by a protocol; "
+                "external databases are not, or say `fit_on: all`"
+            )
+        return self
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that run, in the order of the flow."""
+        return tuple(stage for stage in STAGES if stage != "style" or self.style.stored)
+
     def stage_options(self, stage: Stage, database: str) -> dict[str, Any]:
         """Options of one stage for one database, overrides applied, as plain JSON values."""
         section: Section = getattr(self, stage)
-        override = getattr(self.databases[database].overrides, stage)
+        override = getattr(self.databases[database].overrides, stage, {})  # one style for all databases
         merged = section.model_dump(mode="json", by_alias=True) | override
         return type(section).model_validate(merged).model_dump(mode="json", by_alias=True)
 

@@ -22,6 +22,11 @@ View = Literal["fixed", "minmax"]
 FIXED_RANGE = {"u": (-4.0, 4.0), "v": (-4.0, 4.0), "strain": (0.0, 0.5)}
 
 
+#: Variables that are pictures already, and their file names.
+_PICTURES = {f"faces/{name}": name for name in ("onset", "apex", "offset")}
+_PICTURES |= {f"style/{name}": f"{name}_style" for name in ("onset", "apex")}
+
+
 def to_csv(path: Path | str, out: Path | str) -> None:
     """Write one line a clip: its row of the root, its action units and its descriptors.
 
@@ -96,7 +101,8 @@ def _plain(value: Any) -> np.ndarray:
 def to_png(path: Path | str, out_dir: Path | str, view: View = "fixed") -> tuple[Path, ...]:
     """Write each clip's faces and flow as pictures under ``<out_dir>/<clip_id>/`` and say which.
 
-    Faces are ``onset.png``, ``apex.png``, ``offset.png`` as stored. Fields are ``<variable>_<pair>.<view>.png``, grey,
+    Faces are ``onset.png``, ``apex.png``, ``offset.png`` as stored, and ``onset_style.png``, ``apex_style.png`` where
+    the file has the group ``style``. Fields are ``<variable>_<pair>.<view>.png``, grey,
     with 0..255 standing for the range low..high of the view: ``fixed`` takes :data:`FIXED_RANGE` and clips beyond it,
     so that clips compare (zero flow is 128); ``minmax`` takes the field's own range. ``<out_dir>/views.json`` holds
     low and high of every picture: value = low + grey / 255 x (high - low).
@@ -112,9 +118,10 @@ def to_png(path: Path | str, out_dir: Path | str, view: View = "fixed") -> tuple
     written = []
     with open_features(path) as features:
         for row, clip in enumerate(features.clips):
-            for name in ("onset", "apex", "offset"):
-                target = _inside(out_dir, f"{clip.clip_id}/{name}.png")
-                written.append(write_png(target, features[f"faces/{name}"][row]))
+            for variable, name in _PICTURES.items():
+                if variable in features.variables():
+                    target = _inside(out_dir, f"{clip.clip_id}/{name}.png")
+                    written.append(write_png(target, features[variable][row]))
             for name, variable, field in _fields(features, row):
                 low, high = FIXED_RANGE[variable] if view == "fixed" else (float(field.min()), float(field.max()))
                 relative = f"{clip.clip_id}/{name}.{view}.png"

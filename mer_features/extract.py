@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mer_features import cache, fingerprint, stages
 from mer_features.clips import Clip
-from mer_features.config import STAGES, Config
+from mer_features.config import Config, ConfigError, read_tree
 from mer_features.databases.table import safe_name
 from mer_features.quality import Issue, Status, status
 from mer_features.shards import ShardReader
@@ -34,10 +34,26 @@ def clips_of(paths: Iterable[Path]) -> tuple[Clip, ...]:
 
 
 def config_for_extraction(tree: Mapping[str, object] | None = None) -> Config:
-    """A configuration of the stage sections alone; its databases, protocols and systems are not used."""
+    """A configuration of the stage sections alone; its databases, protocols and systems are not used.
+
+    Raises
+    ------
+    ValueError
+        For a wrong key, or a style to fit on databases, which are not there: an earlier fit must be given as
+        ``style: {model: ...}``, or ``fit_on: all`` takes the extracted clips themselves.
+    """
     kept = {key: value for key, value in (tree or {}).items() if key not in {"databases", "protocols", "systems"}}
     database = {DATABASE: {"adapter": "table", "root": ".", "table": "unused.tsv"}}
     return Config.model_validate({**kept, "databases": database})
+
+
+def stage_sections(path: Path | None) -> Config:
+    """:func:`config_for_extraction` of a YAML file, or the defaults; raises ``ConfigError`` naming the file."""
+    tree = read_tree(path) if path else {}
+    try:
+        return config_for_extraction(tree)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def extract(
@@ -73,10 +89,15 @@ def extract(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
         files: dict[str, Path] = {}
-        for stage in STAGES:
+        for stage in config.stages:
             target = Path(folder) / f"{stage}.h5"
             inputs = {name: files[name] for name in stages.SPECS[stage].inputs}
-            stages.run(stage, clips, inputs, target, config.stage_options(stage, DATABASE), threads=threads)
+            options = config.stage_options(stage, DATABASE)
+            if stage == "style":
+                if not any(_outcome(clips, files)[state] for state in (Status.OK, Status.WARNED)):
+                    break
+                options |= _style_fit(config, files["faces"], Path(folder) / "fitted.json")
+            stages.run(stage, clips, inputs, target, options, threads=threads)
             files[stage] = target
         outcome = _outcome(clips, files)
         if not outcome[Status.OK] + outcome[Status.WARNED]:
@@ -95,11 +116,25 @@ def extract(
     return outcome
 
 
+def _style_fit(config: Config, faces: Path, target: Path) -> dict[str, str]:
+    """The stage option that names what the style stage reads: the configured fit, or one to the clips themselves."""
+    style = config.style
+    if style.method == "cyclegan" and style.model is None:
+        raise ConfigError("style.model: extraction trains no generators; give a model of `mer-features train-style`")
+    if not style.fits or (style.model is not None and style.method != "cyclegan"):
+        return {}
+    from mer_features.style import fitted, fitting  # noqa: PLC0415  # scikit-learn, only here
+
+    found = fitting.fit_shards([faces], style, seed=config.seed, databases=[DATABASE], weights=style.model)
+    fitted.write(target, found)
+    return {"model": str(target)}
+
+
 def _provenance(config: Config) -> cache.Provenance:
-    tree = {stage: config.stage_options(stage, DATABASE) for stage in STAGES}
+    tree = {stage: config.stage_options(stage, DATABASE) for stage in config.stages}
     return {
         "config": json.dumps(tree, sort_keys=True),
-        "fingerprints": {stage: stages.code_fingerprint(stage) for stage in STAGES},
+        "fingerprints": {stage: stages.code_fingerprint(stage) for stage in config.stages},
         "versions": fingerprint.versions(),
         "seed": config.seed,
     }

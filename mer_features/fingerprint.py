@@ -21,8 +21,8 @@ _NAME = _PACKAGE.name
 _INFRASTRUCTURE = {
     f"{_NAME}{module}"
     for module in (
-        *("", ".config", ".clips", ".quality", ".shards", ".progress"),
-        *(".systems", ".systems.recipes", ".systems.contract"),
+        *("", ".config", ".section", ".protocol_options", ".style_options", ".clips", ".quality", ".shards"),
+        *(".progress", ".systems", ".systems.recipes", ".systems.contract"),
     )
 }
 

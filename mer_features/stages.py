@@ -36,6 +36,7 @@ SPECS: dict[str, StageSpec] = {
     "faces": StageSpec("mer_features.faces", (), config.Faces),
     "apex": StageSpec("mer_features.apex", ("faces",), config.Apex),
     "flow": StageSpec("mer_features.flow", ("faces", "apex"), config.Flow),
+    "style": StageSpec("mer_features.style", ("faces", "apex"), config.Style),
 }
 
 

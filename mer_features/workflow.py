@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from mer_features.config import Config, Stage, SyntheticDatabase
 _CODE = {
     "synth": ("mer_features.databases.synthetic",),
     "ingest": ("mer_features.databases",),
+    "style_fit": ("mer_features.style.fitting", "mer_features.style.generators"),
+    "style_measure": ("mer_features.style.measure",),
+    "train_style": ("mer_features.style.training",),
     "cache": ("mer_features.cache.writer",),
     "protocol": ("mer_features.protocols",),
     "evaluate": ("mer_features.metrics", "mer_features.training", "mer_features.explain"),
@@ -29,6 +32,11 @@ def let_jobs_import_it() -> None:
     """Let jobs that run in an environment of their own import this very package."""
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
+
+
+def databases_of(stage_files: Iterable[str]) -> tuple[str, ...]:
+    """Names of the databases of stage files (``results/<stage>/<database>/<shard>.h5``), each once."""
+    return tuple(dict.fromkeys(Path(path).parent.name for path in stage_files))
 
 
 class Plan:
@@ -69,6 +77,50 @@ class Plan:
         return [(protocol, name) for protocol, name in self.runs if self.config.systems[name].embedding]
 
     @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that run."""
+        return self.config.stages
+
+    @property
+    def style_files(self) -> list[str]:
+        """What the style stage reads besides crops: the fit, and the generators where they are used."""
+        style = self.config.style
+        if not style.fits:
+            return []
+        return [self._style_fit, *self.style_weights]
+
+    @property
+    def style_weights(self) -> list[str]:
+        """The generators: the user's, or those that the workflow trains."""
+        style = self.config.style
+        return [str(style.model or "results/style/model.pt")] if style.method == "cyclegan" else []
+
+    @property
+    def _style_fit(self) -> str:
+        given = self.config.style.model is not None and self.config.style.method != "cyclegan"
+        return str(self.config.style.model) if given else "results/style/fitted.json"
+
+    @property
+    def style_databases(self) -> list[str]:
+        """Databases whose faces reference styles and generators are fitted on."""
+        return list(self.config.style.databases) or self.databases
+
+    def style_fit(self) -> dict[str, Any]:
+        """What a fit depends on besides its faces and generators."""
+        keys = {"method", "fit_on", "clusters", "databases"}
+        return {"options": self.config.style.model_dump(mode="json", include=keys), "seed": self.config.seed}
+
+    @property
+    def style_environment(self) -> str:
+        """Conda environment of the style rules, as seen from their file: with torch only for generators."""
+        return f"../../envs/{'train' if self.config.style.method == 'cyclegan' else 'features'}.yaml"
+
+    def train_style(self) -> dict[str, Any]:
+        """What a training of generators depends on besides its faces."""
+        recipe = self.config.train_style.model_dump(mode="json")
+        return {"recipe": recipe, "clusters": self.config.style.clusters, "seed": self.config.seed}
+
+    @property
     def execution(self) -> dict[str, Any]:
         """How training runs; reaches the jobs, but none of the parameters that decide what runs again."""
         names = {"device", "devices", "precision", "checkpoint_s", "keep_weights"}
@@ -91,14 +143,15 @@ class Plan:
 
     def stage(self, stage: Stage, database: str) -> dict[str, Any]:
         """Options of a stage for one database."""
-        return self.config.stage_options(stage, database)
+        options = self.config.stage_options(stage, database)
+        return options | {"model": self._style_fit} if stage == "style" and self.config.style.fits else options
 
     def provenance(self, database: str) -> dict[str, Any]:
         """Where a feature file comes from, for its attributes: nothing that its arrays do not depend on."""
-        tree = {stage: self.stage(stage, database) for stage in configuration.STAGES}
+        tree = {stage: self.stage(stage, database) for stage in self.config.stages}
         return {
             "config": json.dumps(tree | {"cache": self.config.cache.model_dump(mode="json")}, sort_keys=True),
-            "fingerprints": {stage: self.code(stage) for stage in configuration.STAGES},
+            "fingerprints": {stage: self.code(stage) for stage in self.config.stages},
             "versions": fingerprint.versions(),
             "seed": self.config.seed,
         }
@@ -108,7 +161,8 @@ class Plan:
         item = self.config.databases[database]
         assert isinstance(item, SyntheticDatabase)
         root = str(self.config.database_root(database))
-        return {"root": root, "preset": item.preset, "seed": self.config.synthetic_seed(database)}
+        look = item.look.model_dump(exclude_none=True)
+        return {"root": root, "preset": item.preset, "seed": self.config.synthetic_seed(database), "look": look}
 
     def system(self, name: str, protocol: str) -> dict[str, Any]:
         """What a training run depends on besides its inputs; the recipe with all its defaults filled in."""

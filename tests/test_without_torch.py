@@ -29,7 +29,21 @@ def test_importing_the_package_loads_nothing_heavy():
     assert done.stdout.strip() == "[]", done.stderr
 
 
-MODULES = ("workflow", "stages", "cache", "faces", "apex", "flow", "report", "protocols", "assess", "cli")
+MODULES = (
+    "workflow",
+    "stages",
+    "style",
+    "style.fitting",
+    "style.measure",
+    "cache",
+    "faces",
+    "apex",
+    "flow",
+    "report",
+    "protocols",
+    "assess",
+    "cli",
+)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import h5netcdf
@@ -12,6 +13,7 @@ import numpy as np
 
 from mer_features.cache.schema import ONE_PER_CHUNK, UNLIMITED, Group, Variable
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 _TEXT = h5py.string_dtype()
 #: Chunk length along dimensions of variables that may be empty.
 _UNLIMITED_CHUNK = 64
@@ -25,7 +27,7 @@ class Target:
     attributes: Mapping[str, Mapping[str, Any]]
     gzip_level: int
 
-    def create(self, group: Group, sizes: Mapping[str, int]) -> h5netcdf.Group:
+    def create(self, group: Group, sizes: Mapping[str, int], own: Mapping[str, Any] = _NONE) -> h5netcdf.Group:
         """Create one group (the root for the empty name) with its attributes, dimensions and variables.
 
         Parameters
@@ -34,10 +36,12 @@ class Target:
             What to create.
         sizes
             Lengths of the dimensions this group adds to those of the root.
+        own
+            Further attributes.
         """
         out = self.file.create_group(group.name) if group.name else self.file
         header = {"schema": group.schema, "schema_version": np.int32(group.version), "title": group.title}
-        for name, value in (header | dict(self.attributes.get(group.name, {}))).items():
+        for name, value in (header | dict(self.attributes.get(group.name, {})) | dict(own)).items():
             out.attrs[name] = value
         for name, size in sizes.items():
             out.dimensions[name] = None if name in UNLIMITED else size

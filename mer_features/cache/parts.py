@@ -6,6 +6,7 @@ grow with the database. A stage that comes later adds its part to :func:`all_par
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import h5py
@@ -14,7 +15,7 @@ import numpy as np
 from mer_features import config
 from mer_features.cache import packing
 from mer_features.cache.layout import text
-from mer_features.cache.schema import FACES, FLOW, SPOTTING, CacheError, Group
+from mer_features.cache.schema import FACES, FLOW, SPOTTING, STAGE_ATTRIBUTES, STYLE, CacheError, Group
 from mer_features.cache.sources import Views
 from mer_features.quality import Issue
 from mer_features.shards import ClipView
@@ -34,13 +35,17 @@ class Part(Protocol):
     def labels(self) -> dict[str, np.ndarray]:
         """Coordinate variables of the group."""
 
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the group that its clips brought, known after the scan."""
+
     def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
         """Write one clip and say what was wrong with it."""
 
 
-def all_parts(options: config.Cache) -> list[Part]:
-    """Parts of a cache in the order of their groups."""
-    return [FacesPart(options.keyframes), SpottingPart(), FlowPart()]
+def all_parts(options: config.Cache, stages: Collection[str]) -> list[Part]:
+    """Parts of a cache that was made by these stages, in the order of their groups."""
+    optional: list[Part] = [StylePart()] if "style" in stages else []
+    return [FacesPart(options.keyframes), SpottingPart(), FlowPart(), *optional]
 
 
 def _same(known: Any, found: Any, what: str) -> Any:
@@ -71,6 +76,10 @@ class FacesPart:
         sizes = {"y": self._size[0], "x": self._size[1], "channel": self._channels, "keyframe": self._keyframes}
         return sizes | {"landmark": 68, "xy": 2, "row": 2, "column": 3}
 
+    def attributes(self) -> dict[str, Any]:
+        """None of its own."""
+        return {}
+
     def labels(self) -> dict[str, np.ndarray]:
         """No coordinates."""
         return {}
@@ -81,17 +90,18 @@ class FacesPart:
         crops, numbers = faces["crops"], faces["numbers"][()]
         places = {"onset": int(faces.attrs["onset"]), "apex": apex, "offset": int(faces.attrs["offset"])}
         for name, position in places.items():
-            out[name][row] = self._image(crops, position)
+            out[name][row] = _channels(crops[position], self._channels)
         window = window_around(apex, len(numbers), self._keyframes)
-        out["keyframes"][row] = np.stack([self._image(crops, position) for position in window])
+        out["keyframes"][row] = np.stack([_channels(crops[position], self._channels) for position in window])
         out["keyframe_number"][row] = numbers[window]
         out["landmarks"][row] = faces["landmarks"][()]
         out["transform"][row] = faces["transform"][()]
         return []
 
-    def _image(self, crops: Any, position: int) -> np.ndarray:
-        image = crops[position]
-        return image if image.shape[-1] == self._channels else np.repeat(image, self._channels, axis=-1)
+
+def _channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """An image (H, W, C) with so many channels; a grey one is repeated."""
+    return image if image.shape[-1] == channels else np.repeat(image, channels, axis=-1)
 
 
 def window_around(centre: int, length: int, width: int) -> list[int]:
@@ -123,6 +133,10 @@ class SpottingPart:
     def sizes(self) -> dict[str, int]:
         """Dimensions of the group."""
         return {"spotter": len(self._spotters or ()), "frame": self._frames}
+
+    def attributes(self) -> dict[str, Any]:
+        """None of its own."""
+        return {}
 
     def labels(self) -> dict[str, np.ndarray]:
         """Names of the spotters."""
@@ -162,6 +176,10 @@ class FlowPart:
         assert self._size is not None
         return {"pair": len(self._pairs or ()), "y": self._size[0], "x": self._size[1]}
 
+    def attributes(self) -> dict[str, Any]:
+        """None of its own."""
+        return {}
+
     def labels(self) -> dict[str, np.ndarray]:
         """Names of the pairs."""
         return {"pair": text(self._pairs or ())}
@@ -185,3 +203,41 @@ def _fields(flow: ClipView, index: int) -> dict[str, np.ndarray]:
     """Horizontal and vertical flow and strain of one pair."""
     u, v = flow["flow"][index]
     return {"u": u, "v": v, "strain": flow["strain"][index]}
+
+
+class StylePart:
+    """Style-aggregated crops of onset and apex."""
+
+    group = STYLE
+    _OWN = tuple(name for name in STYLE.attributes if name not in STAGE_ATTRIBUTES)
+
+    def __init__(self) -> None:
+        self._size: tuple[int, int] | None = None
+        self._channels = 1
+        self._made: dict[str, Any] | None = None
+
+    def scan(self, views: Views) -> None:
+        """Crop size, colour, and how it was made: the same for all clips."""
+        height, width, channels = views["style"]["onset"].shape
+        self._size = _same(self._size, (height, width), "style crops are")
+        self._channels = max(self._channels, channels)
+        self._made = _same(self._made, {name: str(views["style"].attrs[name]) for name in self._OWN}, "style is")
+
+    def sizes(self) -> dict[str, int]:
+        """Dimensions of the group."""
+        assert self._size is not None
+        return {"y": self._size[0], "x": self._size[1], "channel": self._channels}
+
+    def attributes(self) -> dict[str, Any]:
+        """The method that made it, its digest and the faces it was fitted on."""
+        return dict(self._made or {})
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """No coordinates."""
+        return {}
+
+    def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
+        """Write one clip."""
+        for name in ("onset", "apex"):
+            out[name][row] = _channels(views["style"][name][()], self._channels)
+        return []

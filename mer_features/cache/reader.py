@@ -160,6 +160,11 @@ class Features:
         """Attributes of the file."""
         return {name: value for name, value in self._file.attrs.items() if not name.startswith("_")}
 
+    def group_attrs(self, name: str) -> dict[str, Any]:
+        """Attributes of a group, e.g. ``style``: its method and options; raises ``KeyError`` if it is not there."""
+        group = open_object(self._file, name)
+        return {key: value for key, value in group.attrs.items() if not key.startswith("_")}
+
     def variables(self) -> tuple[str, ...]:
         """Names of all variables with one row a clip, e.g. ``flow/u``."""
         return tuple(name for name, dataset in self._datasets() if dimension_names(dataset)[:1] == ("clip",))

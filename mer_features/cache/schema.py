@@ -212,6 +212,16 @@ FLOW = Group(
     ),
 )  # fmt: skip
 
+STYLE = Group(
+    "style",
+    "Face crops of the key frames in the aggregated style",
+    (
+        Variable("onset", _IMAGE, "uint8", "style-aggregated crop of the onset frame", "style stage", comment=_GREY),
+        Variable("apex", _IMAGE, "uint8", "style-aggregated crop of the apex frame", "style stage", comment=_GREY),
+    ),
+    attributes=(*STAGE_ATTRIBUTES, "style_method", "fit_on", "fit_databases", "model_sha256", "refused"),
+)
+
 REJECTED = Group(
     "rejected",
     "Clips that could not be used, and why",
@@ -225,5 +235,7 @@ REJECTED = Group(
     attributes=("schema", "schema_version", "title"),
 )
 
-#: Groups of a cache by name; all are required. Further groups may follow and are ignored by readers.
-GROUPS: dict[str, Group] = {group.name: group for group in (ROOT, FACES, SPOTTING, FLOW, REJECTED)}
+#: Groups of a cache by name. Further groups may follow and are ignored by readers.
+GROUPS: dict[str, Group] = {group.name: group for group in (ROOT, FACES, SPOTTING, FLOW, STYLE, REJECTED)}
+#: Those of stages that can be switched off; all others are required.
+OPTIONAL = ("style",)

@@ -26,9 +26,10 @@ from mer_features.progress import track
 from mer_features.quality import Issue, Status
 
 #: Stage -> group it fills.
-_GROUP_OF = {"faces": "faces", "apex": "spotting", "flow": "flow"}
+_GROUP_OF = {"faces": "faces", "apex": "spotting", "flow": "flow", "style": "style"}
 #: Option keys of a stage that name its method, for the group's ``method`` attribute.
 _METHOD_KEYS = {"faces": ("mode", "detector", "register"), "apex": ("policy", "fallback"), "flow": ("method",)}
+_METHOD_KEYS |= {"style": ("method", "fit_on")}
 
 
 class Provenance(TypedDict):
@@ -80,7 +81,7 @@ def build(
     clips
         The full clip table, labels included, in the order of the rows.
     shard_files
-        Stage files of every shard, for the stages ``faces``, ``apex`` and ``flow``.
+        Stage files of every shard, for the stages ``faces``, ``apex`` and ``flow``, and for ``style`` if it ran.
     options
         Number of keyframes and compression.
     provenance
@@ -97,9 +98,9 @@ def build(
         If a stage knows nothing of a clip, clips do not fit together (crop size, flow pairs, spotters), an
         identifier is given twice, or no clip at all can be used.
     """
-    with StageFiles({stage: shard_files[stage] for stage in STAGES}) as stages:
+    with StageFiles({stage: shard_files[stage] for stage in STAGES if stage in shard_files}) as stages:
         used, rejected = _sort(clips, stages)
-        parts = all_parts(options)
+        parts = all_parts(options, shard_files)
         for entry in used:
             views = stages.views(entry.clip.clip_id)
             with _naming(entry.clip):
@@ -177,7 +178,7 @@ def _attributes(options: Mapping[str, Mapping[str, Any]], provenance: Provenance
             "options": _json(options[stage]),
             "fingerprint": provenance["fingerprints"].get(stage, ""),
         }
-        for stage in STAGES
+        for stage in options
     }
     return {"": root} | groups
 
@@ -190,7 +191,7 @@ def _lay_out(target: Target, parts: Sequence[Part], units: Sequence[ActionUnits]
     numbers, _ = action_units.table(units)
     target.create(ROOT, {"clip": len(units), "au": len(numbers)})
     for part in parts:
-        target.create(part.group, part.sizes())
+        target.create(part.group, part.sizes(), part.attributes())
     target.create(REJECTED, {"rejected": rejected})
 
 

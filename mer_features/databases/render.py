@@ -5,24 +5,36 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from mer_features import clips as clip_tables
 from mer_features import databases
 from mer_features.config import Config
 from mer_features.databases import DatabaseError, synthetic
+from mer_features.databases.synthetic import presets
 from mer_features.files import write_text
 
 log = logging.getLogger(__name__)
 _STAMP = ".rendered-from.json"
 
 
-def render(  # the rule's parameters, one for one
-    name: str, *, root: Path | str, preset: str, seed: int, code: str, table: Path | str, threads: int
+def render(  # noqa: PLR0913  # the rule's parameters, one for one
+    name: str,
+    *,
+    root: Path | str,
+    preset: str,
+    seed: int,
+    code: str,
+    table: Path | str,
+    threads: int,
+    look: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Render the database and write its source table.
+    """Render the database, with ``look`` (keys of ``presets.Style``) over its preset, and write its source table.
 
-    Clips already rendered from the same preset, seed and code are kept, so a killed run goes on where it was.
+    Clips already rendered from the same preset, look, seed and code are kept, so a killed run goes on where it was.
 
     Raises
     ------
@@ -30,9 +42,9 @@ def render(  # the rule's parameters, one for one
         If the folder holds something that was not rendered by this function: it is never deleted.
     """
     root = Path(root)
-    stamp = json.dumps({"preset": preset, "seed": seed, "code": code})
+    stamp = json.dumps({"preset": preset, "seed": seed, "code": code, "look": dict(look)})
     _claim(root, stamp)
-    synthetic.render_database(root, preset, seed, threads=threads)
+    synthetic.render_database(root, presets.with_look(preset, look), seed, threads=threads)
     config = Config.model_validate(
         {"databases": {name: {"adapter": "synthetic", "root": root, "preset": preset, "seed": seed}}}
     )

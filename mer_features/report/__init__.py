@@ -14,7 +14,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mer_features import protocols as fold_tables
 from mer_features.files import write_text
-from mer_features.report import about, data, explained, findings, gallery, graph, methods, paper_figures, results, truth
+from mer_features.report import (
+    about,
+    data,
+    explained,
+    findings,
+    gallery,
+    graph,
+    methods,
+    paper_figures,
+    results,
+    style,
+    truth,
+)
 
 __all__ = ["build"]
 
@@ -22,7 +34,7 @@ __all__ = ["build"]
 RunName = tuple[str, str]
 
 
-def build(
+def build(  # noqa: PLR0913  # one argument for each kind of file that the workflow makes
     output: Path,
     *,
     clips: Mapping[str, Path],
@@ -31,6 +43,7 @@ def build(
     protocols: Mapping[str, Path],
     runs: Mapping[RunName, Mapping[str, Path]],
     config: Mapping[str, Any],
+    style_measured: Path | None = None,
 ) -> None:
     """Write the report, atomically.
 
@@ -49,12 +62,15 @@ def build(
         system; may be empty.
     config
         The whole configuration with its defaults.
+    style_measured
+        What style aggregation was measured to do, if it ran.
     """
     databases = [data.read_database(name, path, caches[name], config) for name, path in clips.items()]
     tables = {name: fold_tables.read(path) for name, path in protocols.items()}
     evaluated = {key: data.read_run(*key, files["metrics"]) for key, files in runs.items()}
     files = [*clips.values(), *caches.values(), *assess.values(), *protocols.values()]
     files += [path for item in runs.values() for path in item.values()]
+    files += [style_measured] if style_measured else []
     everything = list(evaluated.values())
     context = {
         "about": about.build(config, databases, everything, files),
@@ -64,6 +80,7 @@ def build(
             item for name, table in tables.items() if (item := findings.left_out(name, table, databases)).left
         ],
         "galleries": [shown for database in databases if (shown := gallery.build(database))],
+        "style": style.build(databases, style_measured),
         "truths": [truth.read(name, path, config) for name, path in assess.items()],
         "results": [
             results.build(

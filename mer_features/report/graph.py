@@ -64,6 +64,7 @@ def _steps(config: Mapping[str, Any], databases: Sequence[Database], runs: Seque
         ("faces", f"{faces.get('mode', '')} {faces.get('size', '')} px"),
         ("apex", str(apex.get("policy", ""))),
         ("flow", str(flow.get("method", ""))),
+        *_style(config.get("style", {})),
         ("cache", f"{sum(len(database.used) for database in databases)} clips"),
     ]
     if config.get("protocols"):
@@ -72,6 +73,13 @@ def _steps(config: Mapping[str, Any], databases: Sequence[Database], runs: Seque
     if runs:
         steps += [("train", f"{len(runs)} runs"), ("evaluate", "pooled folds")]
     return [*steps, ("report", "this page")]
+
+
+def _style(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The style stage where it runs."""
+    method = str(options.get("method", "none"))
+    per_fold = options.get("fit_on") == "fold" and method != "clahe"
+    return [] if method == "none" or per_fold else [("style", method)]
 
 
 def _along(first: Node, second: Node) -> str:

@@ -24,6 +24,15 @@ _REFERENCES = {
     "and fusion method for micro-expression recognition. Pattern Recognition, 2022. doi:10.1016/j.patcog.2021.108275",
     "sa_at": "L. Zhou, Q. Mao, L. Xue. Cross-database micro-expression recognition: a style aggregated and attention "
     "transfer approach. ICME Workshops, 2019",
+    "reinhard": "E. Reinhard, M. Ashikhmin, B. Gooch, P. Shirley. Color transfer between images. IEEE Computer "
+    "Graphics and Applications, 2001. doi:10.1109/38.946629",
+    "fda": "Y. Yang, S. Soatto. FDA: Fourier domain adaptation for semantic segmentation. CVPR, 2020. "
+    "doi:10.1109/CVPR42600.2020.00414",
+    "san": "X. Dong, Y. Yan, W. Ouyang, Y. Yang. Style aggregated network for facial landmark detection. CVPR, 2018. "
+    "doi:10.1109/CVPR.2018.00047",
+    "cyclegan": "J.-Y. Zhu, T. Park, P. Isola, A. A. Efros. Unpaired image-to-image translation using cycle-consistent "
+    "adversarial networks. ICCV, 2017. doi:10.1109/ICCV.2017.244",
+    "clahe": "K. Zuiderveld. Contrast limited adaptive histogram equalization. Graphics Gems IV, 1994",
     "tvl1": "C. Zach, T. Pock, H. Bischof. A duality based approach for realtime TV-L1 optical flow. DAGM, 2007. "
     "doi:10.1007/978-3-540-74936-3_22",
     "farneback": "G. Farnebäck. Two-frame motion estimation based on polynomial expansion. SCIA, 2003. "
@@ -80,6 +89,8 @@ def build(config: Mapping[str, Any]) -> Methods:
     paragraphs.append(Paragraph("Faces", _faces(config["faces"], cite)))
     paragraphs.append(Paragraph("Apex", _apex(config["apex"], cite)))
     paragraphs.append(Paragraph("Flow", _flow(config["flow"], cite)))
+    if text := _style(config["style"], cite):
+        paragraphs.append(Paragraph("Style", text))
     if text := _overrides(config):
         paragraphs.append(Paragraph("Exceptions", text))
     if config.get("protocols"):
@@ -170,12 +181,41 @@ def _flow(options: Mapping[str, Any], cite: _Citations) -> str:
     )
 
 
+_STYLES = {
+    "statistical": "means, contrasts and lowest amplitudes in CIELAB, and the form of the spectrum, brought to the "
+    "mean of {clusters} reference styles found by k-means",
+    "cyclegan": "the mean of generators trained between hidden styles found by k-means",
+    "clahe": "contrast-limited adaptive histogram equalisation of lightness",
+    "histogram": "matching to the pooled histogram",
+}
+_STYLE_SOURCES = {"statistical": ("reinhard", "fda"), "cyclegan": ("san", "cyclegan"), "clahe": ("clahe",)}
+_FITTED_ON = {
+    "external": "fitted on {databases} only",
+    "all": "fitted on all faces, those of held-out subjects included (transductive)",
+    "fold": "fitted on the training subjects of each fold",
+}
+
+
+def _style(options: Mapping[str, Any], cite: _Citations) -> str:
+    method = options["method"]
+    if method == "none":
+        return ""
+    sources = _STYLE_SOURCES.get(method, ())
+    what = _STYLES[method].format(clusters=options["clusters"]) + (f" {cite(*sources)}" if sources else "")
+    fitted = ""
+    if method != "clahe":
+        databases = " and ".join(options["databases"])
+        now = _FITTED_ON[options["fit_on"]].format(databases=databases)
+        fitted = ", taken from an earlier fit" if options["model"] is not None else f", {now}"
+    return f"Onset and apex crops were brought to one style {cite('sa_at')} by {what}{fitted}."
+
+
 def _overrides(config: Mapping[str, Any]) -> str:
     parts = [
         f"{name}: " + ", ".join(f"{stage}.{key} = {value}" for key, value in keys.items())
         for name, item in config["databases"].items()
         for stage in STAGES
-        if (keys := item["overrides"][stage])
+        if (keys := item["overrides"].get(stage))
     ]
     return f"Some databases differ from the above: {'; '.join(parts)}." if parts else ""
 

@@ -30,6 +30,8 @@ def test_tables_are_the_schema(group: schema.Group):
 def test_attributes_are_named():
     assert [name for name in schema.ROOT_ATTRIBUTES if f"`{name}`" not in _section("Root")] == []
     assert [name for name in schema.STAGE_ATTRIBUTES if f"`{name}`" not in _section("/faces")] == []
+    own = set(schema.STYLE.attributes) - set(schema.STAGE_ATTRIBUTES)
+    assert [name for name in own if f"`{name}`" not in _section("/style")] == []
 
 
 def test_numbers_are_the_schema_s():

@@ -1,10 +1,8 @@
 # The product: one documented file per database.
 rule cache:
     input:
+        **{stage: stage_files(stage) for stage in plan.stages},
         clips="results/clips/{database}.tsv",
-        faces=stage_files("faces"),
-        apex=stage_files("apex"),
-        flow=stage_files("flow"),
     output:
         "results/features/{database}.h5",
     log:
@@ -17,6 +15,7 @@ rule cache:
         mem_mb=plan.config.resources.stage_mem_mb,
         runtime=30,
     params:
+        stages=plan.stages,
         options=plan.config.cache.model_dump(mode="json"),
         provenance=lambda wildcards: plan.provenance(wildcards.database),
         code=plan.code("cache"),

@@ -30,11 +30,35 @@ rule assess:
         "../scripts/assess.py"
 
 
+# Style left, edges moved, motion kept: before against after, on the feature files.
+rule style_measure:
+    input:
+        caches=expand("results/features/{database}.h5", database=plan.databases),
+    output:
+        "results/style/measured.json",
+    log:
+        "results/logs/style/measure.log",
+    benchmark:
+        "results/benchmarks/style/measure.tsv"
+    conda:
+        "../../envs/features.yaml"
+    threads: 2
+    resources:
+        mem_mb=plan.config.resources.stage_mem_mb,
+        runtime=60,
+    params:
+        truths={name: str(plan.config.database_root(name)) for name in plan.synthetic},
+        code=plan.code("style_measure"),
+    script:
+        "../scripts/style_measure.py"
+
+
 rule html:
     input:
         clips=expand("results/clips/{database}.tsv", database=plan.databases),
         caches=expand("results/features/{database}.h5", database=plan.databases),
         assess=expand("results/assess/{database}.json", database=plan.synthetic),
+        style=["results/style/measured.json"] * plan.config.style.stored,
         protocols=expand(
             "results/protocols/{protocol}.tsv", protocol=plan.config.protocols
         ),

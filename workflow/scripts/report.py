@@ -22,4 +22,5 @@ with job_log(snakemake.log[0]):
         **named,
         runs=runs,
         config=snakemake.params.config,
+        style_measured=next((Path(path) for path in snakemake.input.style), None),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 #: Emotion words by class of the MEGC 2019 map; "others" belongs to none.
 CLASSES: dict[str, tuple[str, ...]] = {
@@ -47,6 +47,7 @@ class Style:
     contrast: float = 1.0  # slope around mid-grey
     warmth: float = 0.0  # -1 blue .. 1 red
     brightness: float = 1.0
+    gamma: float = 1.0  # exponent of the tone curve: above 1 darker mid-tones
     blur_px: float = 0.5  # standard deviation of the lens blur
     pores: float = 2.5  # rms of the fine skin texture, grey levels
     oversample: int = 4  # texture samples per frame pixel
@@ -165,11 +166,24 @@ _SAMM = Preset(
     style=Style(colour=False, contrast=1.1, blur_px=1.0, oversample=2),
 )
 
+_SMALL = Preset(
+    name="small",
+    clips=(4,) * 12,
+    emotions={"disgust": 8, "sadness": 4, "anger": 4, "happiness": 16, "surprise": 16},
+    fps=30.0,
+    size=(240, 240),
+    face_px=128.0,
+    frames=(9, 12),
+    intensity_px=(0.8, 2.0),
+    nuisance=Nuisance(drift_px=(0.5, 1.5), read_noise=0.7),
+)
+
 #: The named settings. ``macro`` is ``demo`` with movements eight times as large.
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         _TINY,
+        _SMALL,
         _DEMO,
         _SMIC,
         _CASME2,
@@ -190,3 +204,9 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def with_look(name: str, look: Mapping[str, Any]) -> Preset:
+    """The settings of that name with keys of its :class:`Style` changed; raises ``ValueError`` for an unknown name."""
+    found = preset(name)
+    return replace(found, style=replace(found.style, **look)) if look else found

@@ -90,6 +90,8 @@ def _texture(
     picture = complexion.recolour(person)
     tint = np.array([1 + 0.12 * style.warmth, 1.0, 1 - 0.12 * style.warmth], np.float32) * style.brightness
     picture = ((picture - 0.5) * style.contrast + 0.5) * tint.astype(np.float32)
+    if style.gamma != 1:
+        picture = np.maximum(picture, 0) ** np.float32(style.gamma)
     if not style.colour:
         picture = (picture @ complexion.LUMA)[..., None]
     planes = _sample_photo(picture, x, y, max(1, round(k * scale)), k)

@@ -1,0 +1,312 @@
+"""The stage as the workflow runs it: shards, feature file, folds, extraction, and how it is switched off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mer_features import cache, config, export, extract, stages, workflow
+from mer_features.clips import Clip
+from mer_features.config import Style
+from mer_features.protocols import FoldRow
+from mer_features.quality import Issue
+from mer_features.shards import ClipRecord, ShardReader, ShardWriter
+from mer_features.style import aggregate_pair, fitted, fitting, folds
+
+from .conftest import SIDE, restyled, smile, warped
+
+SUBJECTS = ("s1", "s1", "s2", "s3")
+
+
+@pytest.fixture(scope="module")
+def crops(people) -> np.ndarray:
+    """Onset and apex of four clips, (4, 2, S, S, 3), two by each camera."""
+    onsets = people(4, 8)
+    onsets[2:] = restyled(onsets[2:])
+    return np.stack([[face, warped(face, *smile(1.0))] for face in onsets])
+
+
+@pytest.fixture(scope="module")
+def shards(crops: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Faces, apex and flow files of the four clips and of one that was rejected."""
+    folder = tmp_path_factory.mktemp("shards")
+    files = {stage: folder / f"{stage}.h5" for stage in ("faces", "apex", "flow")}
+    for stage, path in files.items():
+        options = config.validate({"databases": {"d": {"adapter": "synthetic"}}}).stage_options(stage, "d")
+        with ShardWriter(path, stage, options) as writer:
+            for number, pair in enumerate(crops):
+                writer.add(_record(stage, f"{SUBJECTS[number]}/c{number}", pair))
+            writer.add(ClipRecord("s4/c4", issues=(Issue("no_face"),)))
+    return files
+
+
+def _record(stage: str, clip_id: str, pair: np.ndarray) -> ClipRecord:
+    places = {"onset": 0, "offset": 1}
+    if stage == "faces":
+        arrays = {"crops": pair, "numbers": np.arange(2), "landmarks": np.full((68, 2), np.nan, np.float32)}
+        arrays |= {"transform": np.eye(2, 3)}
+        return ClipRecord(clip_id, arrays, places | {"fps": 30.0, "source_sha256": clip_id})
+    if stage == "apex":
+        return ClipRecord(clip_id, {"curve_midpoint": np.zeros(2)}, places | {
+            "apex": 1, "apex_source": "midpoint", "spotted_midpoint": 1,
+        })  # fmt: skip
+    arrays = {"flow": np.zeros((1, 2, SIDE, SIDE), np.float32), "strain": np.zeros((1, SIDE, SIDE), np.float32)}
+    return ClipRecord(clip_id, arrays, {"pairs": "onset_apex", "method": "tvl1"})
+
+
+CLIPS = tuple(Clip(f"{subject}/c{number}", "d", subject, "") for number, subject in enumerate((*SUBJECTS, "s4")))
+
+
+@pytest.fixture(scope="module")
+def made(shards: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The style file of the four clips, under a fit to all of them."""
+    folder = tmp_path_factory.mktemp("style")
+    found = fitting.fit_shards([shards["faces"]], Style(method="statistical", fit_on="all"), seed=0, databases=["d"])
+    fitted.write(folder / "fitted.json", found)
+    _run(shards, folder / "style.h5", method="statistical", fit_on="all", model=str(folder / "fitted.json"))
+    return folder / "style.h5"
+
+
+def _run(shards: dict[str, Path], output: Path, threads: int = 1, **options) -> None:
+    inputs = {stage: shards[stage] for stage in ("faces", "apex")}
+    stages.run("style", CLIPS, inputs, output, Style(**options).model_dump(mode="json"), threads=threads)
+
+
+def _build(shards: dict[str, Path], output: Path) -> Path:
+    provenance: cache.Provenance = {"config": "{}", "fingerprints": {"style": "f"}, "versions": {}, "seed": 0}
+    cache.build(output, CLIPS, {stage: [path] for stage, path in shards.items()}, config.Cache(), provenance)
+    return output
+
+
+def test_a_shard_holds_the_aggregated_pairs(crops: np.ndarray, made: Path):
+    fit = fitted.read(made.with_name("fitted.json"))
+    assert fit.source == fitted.Source("all", ("d",), 4)
+    with ShardReader(made) as reader:
+        for number, pair in enumerate(crops):
+            record = reader.read(f"{SUBJECTS[number]}/c{number}")
+            expected = aggregate_pair(*pair, fitted=fit)
+            np.testing.assert_array_equal(record.arrays["onset"], expected[0])
+            np.testing.assert_array_equal(record.arrays["apex"], expected[1])
+            assert record.attrs["model_sha256"] == fit.digest
+        assert [issue.code for issue in reader.read("s4/c4").issues] == ["no_face"]
+
+
+def test_processes_do_not_matter(shards: dict[str, Path], made: Path, tmp_path: Path):
+    model = str(made.with_name("fitted.json"))
+    _run(shards, tmp_path / "two.h5", threads=2, method="statistical", fit_on="all", model=model)
+    with ShardReader(made) as one, ShardReader(tmp_path / "two.h5") as two:
+        for clip_id in one.clip_ids[:4]:
+            np.testing.assert_array_equal(one.read(clip_id).arrays["apex"], two.read(clip_id).arrays["apex"])
+
+
+def test_the_feature_file_has_the_group(shards: dict[str, Path], made: Path, tmp_path: Path):
+    path = _build(shards | {"style": made}, tmp_path / "d.h5")
+    assert cache.validate(path) == []
+    with cache.open_features(path) as features:
+        assert features["style/apex"].shape == (4, SIDE, SIDE, 3)
+        found = features.group_attrs("style")
+        with ShardReader(made) as reader:
+            np.testing.assert_array_equal(features["style/onset"][2], reader.read("s2/c2").arrays["onset"])
+    assert found["style_method"] == "statistical"
+    assert found["fit_on"] == "all"
+    assert found["fit_databases"] == "d"
+    assert found["model_sha256"] == fitted.read(made.with_name("fitted.json")).digest
+    assert "method statistical" in found["method"]
+    assert "style/apex" in cache.describe(path)
+    written = export.to_png(path, tmp_path / "png")
+    assert tmp_path / "png/s1/c0/apex_style.png" in written
+
+
+def test_a_file_without_the_group_is_valid_and_one_with_half_of_it_is_not(
+    shards: dict[str, Path], made: Path, tmp_path: Path
+):
+    without = _build(shards, tmp_path / "without.h5")
+    assert cache.validate(without) == []
+    with cache.open_features(without) as features:
+        assert not [name for name in features.variables() if name.startswith("style")]
+    path = _build(shards | {"style": made}, tmp_path / "with.h5")
+    with h5py.File(path, "r+") as file:
+        del file["style/apex"]
+        del file["style"].attrs["fit_on"]
+    assert cache.validate(path) == ["/style: attribute fit_on is missing", "/style/apex: the variable is missing"]
+
+
+def test_shards_of_different_fits_make_no_file(shards: dict[str, Path], made: Path, tmp_path: Path):
+    other = fitting.fit_shards([shards["faces"]], Style(method="statistical", fit_on="all", clusters=1), seed=0)
+    fitted.write(tmp_path / "other.json", other)
+    model = str(tmp_path / "other.json")
+    inputs = {stage: shards[stage] for stage in ("faces", "apex")}
+    options = Style(method="statistical", fit_on="all", model=model).model_dump(mode="json")
+    stages.run("style", CLIPS[2:], inputs, tmp_path / "b.h5", options)
+    options = Style(method="statistical", fit_on="all", model=str(made.with_name("fitted.json"))).model_dump(
+        mode="json"
+    )
+    stages.run("style", CLIPS[:2], inputs, tmp_path / "a.h5", options)
+    files = {stage: [path] for stage, path in shards.items()} | {"style": [tmp_path / "a.h5", tmp_path / "b.h5"]}
+    provenance: cache.Provenance = {"config": "{}", "fingerprints": {}, "versions": {}, "seed": 0}
+    with pytest.raises(cache.CacheError, match=r"style"):
+        cache.build(tmp_path / "d.h5", CLIPS, files, config.Cache(), provenance)
+
+
+# ---------------------------------------------------------------- folds
+
+
+ROWS = tuple(
+    FoldRow(f"{subject}/c{number}", "d", subject, "happiness", "positive", f"d/{subject}")
+    for number, subject in enumerate(SUBJECTS)
+)
+
+
+@pytest.fixture(scope="module")
+def feature_file(shards: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _build(shards, tmp_path_factory.mktemp("features") / "d.h5")
+
+
+@pytest.mark.parametrize("fold", ["d/s1", "d/s2", "d/s3"])
+def test_a_fold_s_fit_reads_nothing_of_the_held_out(feature_file: Path, fold: str):
+    seen: list[str] = []
+
+    def spy(features: cache.Features, clip_id: str, name: str) -> np.ndarray:
+        seen.append(clip_id)
+        return folds.read_crop(features, clip_id, name)
+
+    folds.fit_fold({"d": feature_file}, ROWS, fold, Style(method="statistical", fit_on="fold"), seed=0, read=spy)
+    assert sorted(seen) == sorted(row.clip_id for row in ROWS if row.fold != fold)
+
+
+def test_held_out_pixels_change_nothing_in_a_fold_s_fit(feature_file: Path):
+    def spoiled(features: cache.Features, clip_id: str, name: str) -> np.ndarray:
+        crop = folds.read_crop(features, clip_id, name)
+        return 255 - crop if clip_id.startswith("s3/") else crop
+
+    options = Style(method="statistical", fit_on="fold")
+    arguments = ({"d": feature_file}, ROWS, "d/s3", options)
+    found = [fitted.dumps(folds.fit_fold(*arguments, seed=0, read=read)) for read in (folds.read_crop, spoiled)]
+    assert found[0] == found[1]
+
+
+def test_somebody_who_is_only_partly_held_out_is_held_out(feature_file: Path):
+    rows = (replace(ROWS[0], fold="other"), *ROWS[1:])
+    seen: list[str] = []
+
+    def spy(features: cache.Features, clip_id: str, name: str) -> np.ndarray:
+        seen.append(clip_id)
+        return folds.read_crop(features, clip_id, name)
+
+    folds.fit_fold({"d": feature_file}, rows, "d/s1", Style(method="statistical", fit_on="fold"), seed=0, read=spy)
+    assert sorted(seen) == ["s2/c2", "s3/c3"]
+
+
+def test_both_sides_of_a_fold_are_rendered_alike(feature_file: Path, crops: np.ndarray):
+    options = Style(method="statistical", fit_on="fold")
+    fit = folds.fit_fold({"d": feature_file}, ROWS, "d/s2", options, seed=0)
+    assert fit.source == fitted.Source("fold", ("d",), 3)
+    rendered = list(folds.render_rows({"d": feature_file}, ROWS, fit))
+    for pair, (onset, apex) in zip(crops, rendered, strict=True):
+        expected = aggregate_pair(*pair, fitted=fit)
+        np.testing.assert_array_equal(onset, expected[0])
+        np.testing.assert_array_equal(apex, expected[1])
+
+
+def test_generators_are_not_fitted_per_fold(feature_file: Path):
+    with pytest.raises(ValueError, match="not fitted per fold"):
+        folds.fit_fold({"d": feature_file}, ROWS, "d/s1", Style(method="clahe"), seed=0)
+
+
+# ---------------------------------------------------------------- configuration
+
+
+BASE = {"databases": {"a": {"adapter": "synthetic"}, "macro": {"adapter": "synthetic", "preset": "macro"}}}
+
+
+def test_it_is_off_unless_asked_for_and_in_a_fold():
+    assert "style" not in config.validate(BASE).stages
+    for options, runs in (
+        ({"method": "statistical", "fit_on": "all"}, True),
+        ({"method": "statistical", "databases": ["macro"]}, True),
+        ({"method": "statistical", "fit_on": "fold"}, False),
+        ({"method": "clahe"}, True),
+        ({"method": "none", "fit_on": "all"}, False),
+    ):
+        assert ("style" in config.validate(BASE | {"style": options}).stages) is runs
+
+
+@pytest.mark.parametrize(
+    ("style", "said"),
+    [
+        ({"method": "statistical"}, "wants the macro-expression databases"),
+        ({"method": "statistical", "databases": ["nobody"]}, "'nobody' is not defined"),
+        ({"method": "statistical", "fit_on": "all", "databases": ["macro"]}, "goes with `fit_on: external`"),
+        ({"method": "cyclegan", "fit_on": "fold"}, "generators are not trained per fold"),
+        ({"method": "cyclegan", "model": "m.pt"}, "wants the macro-expression databases"),
+        ({"method": "statistical", "databases": ["a"]}, "a would be fitted on and is tested"),
+        ({"method": "sepia"}, "statistical"),
+    ],
+)
+def test_styles_that_cannot_be_are_refused(style: dict, said: str):
+    with pytest.raises(config.ConfigError, match=said):
+        config.validate(BASE | {"style": style, "protocols": {"p": {"databases": ["a"]}}})
+
+
+def test_the_plan_names_what_the_stage_reads():
+    def plan(**style: object) -> workflow.Plan:
+        return workflow.Plan(BASE | {"style": style}, refresh=False)
+
+    trained = plan(method="cyclegan", fit_on="all")
+    assert trained.style_files == ["results/style/fitted.json", "results/style/model.pt"]
+    assert plan(method="cyclegan", fit_on="all", model="m.pt").style_weights == ["m.pt"]
+    given = plan(method="statistical", model="mine.json")
+    assert given.style_files == ["mine.json"]
+    assert given.stage("style", "a")["model"] == "mine.json"
+    external = plan(method="statistical", databases=["macro"])
+    assert external.style_databases == ["macro"]
+    assert trained.style_databases == ["a", "macro"]
+    assert plan(method="clahe").style_files == []
+    assert set(plan().provenance("a")["fingerprints"]) == {"faces", "apex", "flow"}
+
+
+def test_extraction_fits_on_its_own_clips_or_takes_a_fit(shards: dict[str, Path], made: Path, tmp_path: Path):
+    for number in range(2):
+        (tmp_path / f"clip{number}").mkdir()
+        with ShardReader(shards["faces"]) as reader:
+            frames = reader.read(f"{SUBJECTS[number]}/c{number}").arrays["crops"]
+        for index, frame in enumerate(frames):
+            _write(tmp_path / f"clip{number}/img{index}.png", frame)
+    paths = [tmp_path / "clip0", tmp_path / "clip1"]
+    for style in ({"fit_on": "all"}, {"model": str(made.with_name("fitted.json"))}):
+        tree = {"faces": {"mode": "precropped", "size": SIDE}, "style": {"method": "statistical", **style}}
+        options = extract.config_for_extraction(tree)
+        extract.extract(paths, tmp_path / "out.h5", options)
+        assert cache.validate(tmp_path / "out.h5") == []
+        with cache.open_features(tmp_path / "out.h5") as features:
+            fit_databases = features.group_attrs("style")["fit_databases"]
+            assert features["style/apex"].shape == (2, SIDE, SIDE, 3)
+        assert fit_databases == ("extract" if "fit_on" in style else "d")
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    import cv2
+
+    assert cv2.imwrite(str(path), image[..., ::-1])
+
+
+def test_what_it_did_is_measured(shards: dict[str, Path], made: Path, tmp_path: Path):
+    from mer_features.style import measure
+
+    path = _build(shards | {"style": made}, tmp_path / "d.h5")
+    alone = measure.measure({"d": path}, {})
+    assert alone["gap"] is None
+    found = alone["databases"]["d"]
+    assert found["clips"] == 4
+    assert 0 < found["displacement_px"] < 0.15
+    assert 0 < found["motion_px"] < 0.1
+    assert "landmarks_px" not in found  # the sample has none
+    # The same file twice: two databases that nothing tells apart.
+    twice = measure.measure({"d": path, "e": path}, {}, threads=2)
+    assert twice["databases"]["e"] == found
+    assert twice["gap"]["colour"] == [0, 0]
+    assert twice["gap"]["clips"] == 8

@@ -1,0 +1,83 @@
+# Onset and apex in one look for all databases; off with `style: {method: none}`.
+
+
+# Faces of every shard of the databases that may be fitted on.
+def style_faces(wildcards):
+    return [
+        file
+        for database in plan.style_databases
+        for file in shard_files("faces", database)
+    ]
+
+
+# Reference styles, and whether the generators may be used: one small file for all databases.
+rule style_fit:
+    input:
+        faces=style_faces,
+        weights=plan.style_weights,
+    output:
+        "results/style/fitted.json",
+    log:
+        "results/logs/style/fit.log",
+    benchmark:
+        "results/benchmarks/style/fit.tsv"
+    conda:
+        plan.style_environment
+    resources:
+        mem_mb=plan.config.resources.stage_mem_mb,
+        runtime=60,
+    params:
+        fit=plan.style_fit(),
+        code=plan.code("style_fit"),
+    script:
+        "../scripts/style_fit.py"
+
+
+rule style:
+    input:
+        clips="results/clips/{database}/{shard}.tsv",
+        faces="results/faces/{database}/{shard}.h5",
+        apex="results/apex/{database}/{shard}.h5",
+        fit=plan.style_files,
+    output:
+        "results/style/{database}/{shard}.h5",
+    log:
+        "results/logs/style/{database}/{shard}.log",
+    benchmark:
+        "results/benchmarks/style/{database}/{shard}.tsv"
+    conda:
+        plan.style_environment
+    threads: plan.config.resources.stage_threads
+    resources:
+        mem_mb=plan.config.resources.stage_mem_mb,
+        runtime=60,
+    params:
+        options=lambda wildcards: plan.stage("style", wildcards.database),
+        code=plan.code("style"),
+    script:
+        "../scripts/stage.py"
+
+
+# Generators of the learned method. Asked for by name, or by `style: {method: cyclegan}` without a `model`. Checkpoints
+# and sample sheets in results/style/model.training are no outputs, so that a killed training goes on where it was.
+rule train_style:
+    input:
+        faces=style_faces,
+    output:
+        "results/style/model.pt",
+    log:
+        "results/logs/style/train.log",
+    benchmark:
+        "results/benchmarks/style/train.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: plan.config.resources.train_threads
+    resources:
+        **plan.gpu,
+        mem_mb=plan.config.resources.train_mem_mb,
+        runtime=1440,
+    params:
+        training=plan.train_style(),
+        code=plan.code("train_style"),
+    script:
+        "../scripts/train_style.py"

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+from mer_features.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    from mer_features import config, workflow
+    from mer_features.style import fitted, fitting
+
+    options = config.Style.model_validate(snakemake.params.fit["options"])
+    found = fitting.fit_shards(
+        [Path(path) for path in snakemake.input.faces],
+        options,
+        seed=snakemake.params.fit["seed"],
+        databases=workflow.databases_of(snakemake.input.faces),
+        weights=next((Path(path) for path in snakemake.input.weights), None),
+    )
+    fitted.write(snakemake.output[0], found)
