@@ -18,13 +18,9 @@ _PACKAGE = Path(__file__).parent
 _NAME = _PACKAGE.name
 
 #: Plumbing that cannot change a stage's numbers; its formats carry versions of their own.
-_INFRASTRUCTURE = {
-    f"{_NAME}{module}"
-    for module in (
-        *("", ".config", ".section", ".protocol_options", ".style_options", ".clips", ".quality", ".shards"),
-        *(".progress", ".systems", ".systems.recipes", ".systems.contract"),
-    )
-}
+_INFRASTRUCTURE = {f"{_NAME}{module}" for module in ("", ".clips", ".quality", ".shards", ".progress", ".systems")}
+#: Packages of which the same holds; what they say of a stage reaches its rule as parameters.
+_PLUMBING = tuple(f"{_NAME}.{package}" for package in ("config", "systems.recipes", "systems.contract"))
 
 #: Libraries whose release may change the numbers of a module that imports them.
 _LIBRARIES = {
@@ -77,7 +73,7 @@ def _closure(modules: tuple[str, ...]) -> set[Path]:
     seen = set(_INFRASTRUCTURE)
     while waiting:
         module = waiting.pop()
-        if module in seen:
+        if module in seen or any(module == name or module.startswith(f"{name}.") for name in _PLUMBING):
             continue
         seen.add(module)
         for file in _files(module):

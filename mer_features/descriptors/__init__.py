@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from mer_features import sections
+from mer_features import config
 from mer_features.clips import Clip
 from mer_features.descriptors import bi_woof, lbp_top, tim
 from mer_features.grey import levels
@@ -16,7 +16,7 @@ from mer_features.shards import ClipRecord, ClipView
 TIM_FRAMES = 10
 
 
-def process(clip: Clip, inputs: Mapping[str, ClipView], options: sections.Descriptors) -> ClipRecord:
+def process(clip: Clip, inputs: Mapping[str, ClipView], options: config.Descriptors) -> ClipRecord:
     """Descriptors of one clip.
 
     Returns

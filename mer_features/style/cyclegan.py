@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mer_features.config.style import TrainStyle
 from mer_features.style import losses
 from mer_features.style.networks import Discriminator, Generator, initialise, pictures
-from mer_features.style_options import TrainStyle
 
 
 class Pool:

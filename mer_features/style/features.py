@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional as F
 
+from mer_features.config.style import TrainStyle
 from mer_features.style.networks import ResNet18, pictures
 from mer_features.style.renderings import NAMES, renderings
-from mer_features.style_options import TrainStyle
 
 _MOMENTUM, _DECAY = 0.9, 5e-4
 

@@ -21,11 +21,11 @@ try:
 except ModuleNotFoundError as error:
     raise RuntimeError("training style generators needs PyTorch: pip install 'mer-features[train]'") from error
 
+from mer_features.config.style import TrainStyle
 from mer_features.files import atomic_path, write_text
 from mer_features.progress import track
 from mer_features.style import features, generators
 from mer_features.style.cyclegan import CycleGAN
-from mer_features.style_options import TrainStyle
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mer_features.section import Section
+from mer_features.config.section import Section
 
 StyleMethod = Literal["none", "statistical", "cyclegan", "clahe", "histogram"]
 FitOn = Literal["external", "all", "fold"]

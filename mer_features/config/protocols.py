@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mer_features.config.section import Section
 from mer_features.protocols import labels, presets
-from mer_features.section import Section
 
 
 class Protocol(Section):

@@ -1,0 +1,230 @@
+"""Typed configuration: the one source of every name, default and bound.
+
+A YAML tree with the sections of :class:`Config`. Only ``databases`` has to be written; everything else has a
+default. What cannot change a result (threads, device, memory) lives in :class:`Resources` alone, so that it never
+reaches the parameters by which the workflow decides what to run again.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from mer_features.config.databases import (
+    Database,
+    DatabaseSection,
+    Look,
+    OwnerAdapter,
+    OwnerDatabase,
+    SyntheticDatabase,
+    TableDatabase,
+)
+from mer_features.config.protocols import Protocol
+from mer_features.config.section import Section
+from mer_features.config.stages import (
+    STAGES,
+    Apex,
+    Cache,
+    Descriptor,
+    Descriptors,
+    Faces,
+    Flow,
+    FlowMethod,
+    FlowPair,
+    Magnify,
+    MagnifyMethod,
+    Overrides,
+    Spotter,
+    Stage,
+)
+from mer_features.config.style import Style, TrainStyle
+from mer_features.config.systems import Pretraining, Resources, System
+from mer_features.systems import recipes
+
+__all__ = [
+    "STAGES", "Apex", "Cache", "Config", "ConfigError", "Database", "DatabaseSection", "Descriptor", "Descriptors",
+    "Faces", "Flow", "FlowMethod", "FlowPair", "Look", "Magnify", "MagnifyMethod", "Overrides", "OwnerAdapter",
+    "OwnerDatabase", "Pretraining", "Protocol", "Resources", "Section", "Spotter", "Stage", "Style",
+    "SyntheticDatabase", "System", "TableDatabase", "TrainStyle", "load", "read_tree", "recipes", "validate",
+]  # fmt: skip
+
+
+class Config(Section):
+    """The whole tree."""
+
+    seed: int = Field(0, ge=0, description="Source of every random choice.")
+    databases: dict[str, Database] = Field(description="Databases by name.", min_length=1)
+    faces: Faces = Field(Faces(), description="Face stage.")
+    apex: Apex = Field(Apex(), description="Apex stage.")
+    magnify: Magnify = Field(Magnify(), description="Magnification stage.")
+    flow: Flow = Field(Flow(), description="Flow stage.")
+    style: Style = Field(Style(), description="Style stage.")
+    train_style: TrainStyle = Field(TrainStyle(), description="Training for `style: {method: cyclegan}`.")
+    descriptors: Descriptors = Field(Descriptors(), description="Descriptor stage.")
+    cache: Cache = Field(Cache(), description="Published feature file.")
+    protocols: dict[str, Protocol] = Field(default_factory=dict, description="Protocols by name.")
+    pretraining: dict[str, Pretraining] = Field(
+        default_factory=dict, description="Pre-trainings on macro-expression databases by name."
+    )
+    systems: dict[str, System] = Field(default_factory=dict, description="Trained systems by name.")
+    resources: Resources = Field(Resources(), description="Threads, memory, device.")
+
+    @field_validator("databases", "protocols", "pretraining", "systems")
+    @classmethod
+    def _plain_names(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"{name!r}: names may hold letters, digits, - and _ only")
+        return value
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        for name, protocol in self.protocols.items():
+            _require(f"protocols.{name}.databases", protocol.databases, self.databases)
+        for name, system in self.systems.items():
+            _require(f"systems.{name}.protocols", system.protocols, self.protocols)
+            self._require_task(f"systems.{name}.pretrained", system.pretrained, system.full_recipe.pretraining)
+        for name, task in self.pretraining.items():
+            _require(f"pretraining.{name}.databases", task.databases, self.databases)
+            _require(f"pretraining.{name}.protocol", (task.protocol,) if task.protocol else (), self.protocols)
+            self._require_task(f"pretraining.{name}.pretrained", task.pretrained, task.full_recipe.pretraining)
+        _require("style.databases", self.style.databases, self.databases)
+        for name in self.databases:
+            self._check_stages(name)
+        return self
+
+    def _check_stages(self, database: str) -> None:
+        """Overrides must be valid, and no stage may need what another is told not to make."""
+        chosen = {stage: self.stage_options(stage, database) for stage in STAGES}
+        pairs = chosen["flow"]["pairs"]
+        if Flow.model_validate(chosen["flow"]).amplified and chosen["magnify"]["method"] == "none":
+            raise ValueError(
+                f"flow.pairs of {database}: found {', '.join(pairs)}; `amplified` needs a magnify.method, not `none`"
+            )
+        if "bi_woof" in chosen["descriptors"]["methods"] and "onset_apex" not in pairs:
+            raise ValueError(
+                f"descriptors.methods of {database}: `bi_woof` needs onset_apex among flow.pairs, found "
+                f"{', '.join(pairs)}"
+            )
+
+    def _require_task(self, where: str, name: str | None, task: str | None) -> None:
+        """A named pre-training must exist and be of the task that is needed."""
+        if name is None:
+            return
+        _require(where, (name,), self.pretraining)
+        if self.pretraining[name].task != task:
+            raise ValueError(f"{where}: {name!r} is of task {self.pretraining[name].task!r}, expected {task!r}")
+
+    @model_validator(mode="after")
+    def _external_is_external(self) -> Config:
+        tested = {name for item in self.protocols.values() for name in item.test or item.databases}
+        if shared := tested & set(self.style.databases):
+            raise ValueError(
+                f"style.databases: {', '.join(sorted(shared))} would be fitted on and is tested by a protocol; "
+                "external databases are not, or say `fit_on: all`"
+            )
+        return self
+
+    def stages(self, database: str) -> tuple[Stage, ...]:
+        """The stages that a database goes through, in the order of the flow."""
+        off = {
+            "magnify": self.stage_options("magnify", database)["method"] == "none",
+            "style": not self.style.stored,
+            "descriptors": not self.stage_options("descriptors", database)["methods"],
+        }
+        return tuple(stage for stage in STAGES if not off.get(stage, False))
+
+    def stage_options(self, stage: Stage, database: str) -> dict[str, Any]:
+        """Options of one stage for one database, overrides applied, as plain JSON values."""
+        section: Section = getattr(self, stage)
+        override = getattr(self.databases[database].overrides, stage, {})  # one style for all databases
+        merged = section.model_dump(mode="json", by_alias=True) | override
+        return type(section).model_validate(merged).model_dump(mode="json", by_alias=True)
+
+    def database_root(self, name: str) -> Path:
+        """Folder of one database."""
+        root = self.databases[name].root
+        return root if root is not None else Path("results/data") / name
+
+    def synthetic_seed(self, name: str) -> int:
+        """Seed of one embedded database."""
+        seed = getattr(self.databases[name], "seed", None)
+        return self.seed if seed is None else seed
+
+
+def _require(where: str, names: tuple[str, ...], known: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{where}: {name!r} is not defined; defined: {', '.join(known) or 'none'}")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names file, key, what was found and what is accepted."""
+
+
+def validate(tree: Mapping[str, Any], origin: str = "configuration") -> Config:
+    """Typed configuration from a plain tree.
+
+    Raises
+    ------
+    ConfigError
+        Listing every wrong key with its place, the value found and what is accepted.
+    """
+    try:
+        return Config.model_validate(dict(tree))
+    except ValidationError as error:
+        lines = [f"  {_explain(item)}" for item in error.errors()]
+        raise ConfigError(f"{origin}:\n" + "\n".join(lines)) from None
+
+
+def load(path: Path | str) -> Config:
+    """Typed configuration from a YAML file; raises :class:`ConfigError`."""
+    return validate(read_tree(path), str(path))
+
+
+def read_tree(path: Path | str) -> Mapping[str, Any]:
+    """The plain tree of a YAML file; raises :class:`ConfigError` if it is not one."""
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{path}: expected a tree of sections, found {type(tree).__name__}")
+    return tree
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    place = [str(part) for part in item["loc"]]
+    key = ".".join(place)
+    if item["type"] == "extra_forbidden":
+        known = _keys_at(place[:-1])
+        near = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{key}: unknown key{hint} Accepted here: {', '.join(known)}"
+    message = item["msg"].removeprefix("Value error, ")
+    found = "" if item["type"] in {"missing", "value_error"} else f"; found {item['input']!r}"
+    return f"{key or 'top level'}: {message}{found}"
+
+
+def _keys_at(place: list[str]) -> list[str]:
+    """Keys accepted at a place of the tree; map names and union tags are stepped over."""
+    model: Any = Config
+    tags = {"synthetic": SyntheticDatabase, "table": TableDatabase} | dict.fromkeys(
+        get_args(OwnerAdapter), OwnerDatabase
+    )
+    maps = {"databases": DatabaseSection, "protocols": Protocol, "pretraining": Pretraining, "systems": System}
+    for part in place:
+        if part in tags:
+            model = tags[part]
+        elif part in maps and model is Config:
+            model = maps[part]
+        elif part in model.model_fields:
+            model = model.model_fields[part].annotation
+    return [info.alias or name for name, info in model.model_fields.items()]
