@@ -13,22 +13,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mer_features.protocols import labels, presets
+from mer_features.sections import Cache, Magnify, Section
 from mer_features.systems import recipes
 
 Spotter = Literal["interframe_diff", "lbp_roi", "roi_diff", "midpoint"]
 FlowMethod = Literal["tvl1", "skimage_tvl1", "farneback", "dis"]
-FlowPair = Literal["onset_apex", "offset_apex"]
-Stage = Literal["faces", "apex", "flow"]
+FlowPair = Literal["onset_apex", "offset_apex", "onset_amplified", "offset_amplified"]
+Stage = Literal["faces", "apex", "magnify", "flow"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Faces(Section):
@@ -109,22 +104,15 @@ class Flow(Section):
         "first, because flow methods take it for motion; `as_recorded`: the papers' literal reading.",
     )
     pairs: tuple[FlowPair, ...] = Field(
-        ("onset_apex", "offset_apex"), description="Frame pairs, reference first.", min_length=1
+        ("onset_apex", "offset_apex"),
+        description="Frame pairs, reference first; `amplified` is the apex as the section `magnify` makes it.",
+        min_length=1,
     )
 
-
-class Cache(Section):
-    """The published feature file."""
-
-    keyframes: int = Field(5, ge=1, le=31, description="Frames stored around the apex; odd.")
-    gzip_level: int = Field(4, ge=1, le=9, description="Compression of the published file; higher is smaller.")
-
-    @field_validator("keyframes")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("keyframes must be odd: the apex stands in the middle")
-        return value
+    @property
+    def amplified(self) -> bool:
+        """Whether a pair needs the amplified apex."""
+        return any(pair.endswith("_amplified") for pair in self.pairs)
 
 
 class Overrides(Section):
@@ -132,6 +120,7 @@ class Overrides(Section):
 
     faces: dict[str, Any] = Field(default_factory=dict, description="Keys of `faces`.")
     apex: dict[str, Any] = Field(default_factory=dict, description="Keys of `apex`.")
+    magnify: dict[str, Any] = Field(default_factory=dict, description="Keys of `magnify`.")
     flow: dict[str, Any] = Field(default_factory=dict, description="Keys of `flow`.")
 
 
@@ -294,6 +283,7 @@ class Config(Section):
     databases: dict[str, Database] = Field(description="Databases by name.", min_length=1)
     faces: Faces = Field(Faces(), description="Face stage.")
     apex: Apex = Field(Apex(), description="Apex stage.")
+    magnify: Magnify = Field(Magnify(), description="Magnification stage.")
     flow: Flow = Field(Flow(), description="Flow stage.")
     cache: Cache = Field(Cache(), description="Published feature file.")
     protocols: dict[str, Protocol] = Field(default_factory=dict, description="Protocols by name.")
@@ -315,9 +305,16 @@ class Config(Section):
         for name, system in self.systems.items():
             _require(f"systems.{name}.protocols", system.protocols, self.protocols)
         for name in self.databases:
-            for stage in STAGES:
-                self.stage_options(stage, name)
+            chosen = {stage: self.stage_options(stage, name) for stage in STAGES}
+            if Flow.model_validate(chosen["flow"]).amplified and chosen["magnify"]["method"] == "none":
+                pairs = ", ".join(chosen["flow"]["pairs"])
+                raise ValueError(f"flow.pairs of {name}: found {pairs}; `amplified` needs a magnify.method, not `none`")
         return self
+
+    def stages(self, database: str) -> tuple[Stage, ...]:
+        """The stages that a database goes through, in the order of the flow."""
+        off = {"magnify"} if self.stage_options("magnify", database)["method"] == "none" else set()
+        return tuple(stage for stage in STAGES if stage not in off)
 
     def stage_options(self, stage: Stage, database: str) -> dict[str, Any]:
         """Options of one stage for one database, overrides applied, as plain JSON values."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mer_features import cache, fingerprint, stages
 from mer_features.clips import Clip
-from mer_features.config import STAGES, Config
+from mer_features.config import Config
 from mer_features.databases.table import safe_name
 from mer_features.quality import Issue, Status, status
 from mer_features.shards import ShardReader
@@ -73,10 +73,11 @@ def extract(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
         files: dict[str, Path] = {}
-        for stage in STAGES:
+        for stage in config.stages(DATABASE):
             target = Path(folder) / f"{stage}.h5"
-            inputs = {name: files[name] for name in stages.SPECS[stage].inputs}
-            stages.run(stage, clips, inputs, target, config.stage_options(stage, DATABASE), threads=threads)
+            options = config.stage_options(stage, DATABASE)
+            inputs = {name: files[name] for name in stages.inputs(stage, options)}
+            stages.run(stage, clips, inputs, target, options, threads=threads)
             files[stage] = target
         outcome = _outcome(clips, files)
         if not outcome[Status.OK] + outcome[Status.WARNED]:
@@ -96,10 +97,10 @@ def extract(
 
 
 def _provenance(config: Config) -> cache.Provenance:
-    tree = {stage: config.stage_options(stage, DATABASE) for stage in STAGES}
+    tree = {stage: config.stage_options(stage, DATABASE) for stage in config.stages(DATABASE)}
     return {
         "config": json.dumps(tree, sort_keys=True),
-        "fingerprints": {stage: stages.code_fingerprint(stage) for stage in STAGES},
+        "fingerprints": {stage: stages.code_fingerprint(stage, options) for stage, options in tree.items()},
         "versions": fingerprint.versions(),
         "seed": config.seed,
     }

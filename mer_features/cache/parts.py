@@ -6,6 +6,7 @@ grow with the database. A stage that comes later adds its part to :func:`all_par
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import h5py
@@ -14,7 +15,7 @@ import numpy as np
 from mer_features import config
 from mer_features.cache import packing
 from mer_features.cache.layout import text
-from mer_features.cache.schema import FACES, FLOW, SPOTTING, CacheError, Group
+from mer_features.cache.schema import FACES, FLOW, MAGNIFIED, SPOTTING, CacheError, Group
 from mer_features.cache.sources import Views
 from mer_features.quality import Issue
 from mer_features.shards import ClipView
@@ -34,13 +35,18 @@ class Part(Protocol):
     def labels(self) -> dict[str, np.ndarray]:
         """Coordinate variables of the group."""
 
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the group beyond those of every stage, known after the scan."""
+        return {}
+
     def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
         """Write one clip and say what was wrong with it."""
 
 
-def all_parts(options: config.Cache) -> list[Part]:
-    """Parts of a cache in the order of their groups."""
-    return [FacesPart(options.keyframes), SpottingPart(), FlowPart()]
+def all_parts(options: config.Cache, stages: Collection[str]) -> list[Part]:
+    """Parts of a cache in the order of their groups, for the stages that ran."""
+    optional: list[Part] = [MagnifiedPart()] if "magnify" in stages else []
+    return [FacesPart(options.keyframes), SpottingPart(), *optional, FlowPart()]
 
 
 def _same(known: Any, found: Any, what: str) -> Any:
@@ -49,7 +55,7 @@ def _same(known: Any, found: Any, what: str) -> Any:
     return found
 
 
-class FacesPart:
+class FacesPart(Part):
     """Key-frame crops, landmarks and transform."""
 
     group = FACES
@@ -90,8 +96,12 @@ class FacesPart:
         return []
 
     def _image(self, crops: Any, position: int) -> np.ndarray:
-        image = crops[position]
-        return image if image.shape[-1] == self._channels else np.repeat(image, self._channels, axis=-1)
+        return _channels(crops[position], self._channels)
+
+
+def _channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """A crop with this many channels: grey is repeated."""
+    return image if image.shape[-1] == channels else np.repeat(image, channels, axis=-1)
 
 
 def window_around(centre: int, length: int, width: int) -> list[int]:
@@ -104,7 +114,7 @@ def window_around(centre: int, length: int, width: int) -> list[int]:
     return [min(start + step, length - 1) for step in range(width)]
 
 
-class SpottingPart:
+class SpottingPart(Part):
     """Curves and decisions of every spotter."""
 
     group = SPOTTING
@@ -142,7 +152,47 @@ class SpottingPart:
         return []
 
 
-class FlowPart:
+class MagnifiedPart(Part):
+    """The amplified apex, and how much of the factor the flow finds in it."""
+
+    group = MAGNIFIED
+
+    def __init__(self) -> None:
+        self._size: tuple[int, int] | None = None
+        self._channels = 1
+        self._made: tuple[float, str] | None = None
+
+    def scan(self, views: Views) -> None:
+        """Crop size, factor and model (the same for all) and whether any clip is in colour."""
+        magnified = views["magnify"]
+        _, height, width, channels = magnified["apex"].shape
+        self._size = _same(self._size, (height, width), "amplified crops are")
+        made = (float(magnified.attrs["factor"]), str(magnified.attrs["model_digest"]))
+        self._made = _same(self._made, made, "factor and model are")
+        self._channels = max(self._channels, channels)
+
+    def sizes(self) -> dict[str, int]:
+        """Dimensions of the group."""
+        assert self._size is not None
+        return {"y": self._size[0], "x": self._size[1], "channel": self._channels}
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """No coordinates."""
+        return {}
+
+    def attributes(self) -> dict[str, Any]:
+        """Factor and digest of the network's weights (empty for methods without)."""
+        assert self._made is not None
+        return {"factor": np.float64(self._made[0]), "model_digest": self._made[1]}
+
+    def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
+        """Write one clip."""
+        out["apex"][row] = _channels(views["magnify"]["apex"][0], self._channels)
+        out["flow_ratio"][row] = views["flow"].attrs.get("magnified_by", np.nan)
+        return []
+
+
+class FlowPart(Part):
     """Flow and strain, packed."""
 
     group = FLOW

@@ -212,6 +212,20 @@ FLOW = Group(
     ),
 )  # fmt: skip
 
+MAGNIFIED = Group(
+    "magnified",
+    "The apex with its movement since the onset made larger",
+    (
+        Variable("apex", _IMAGE, "uint8", "amplified apex crop", "magnify stage", comment=_GREY),
+        Variable(
+            "flow_ratio", ("clip",), "float32", "mean flow from onset to amplified apex over that to the apex",
+            "flow stage", comment="Compare with the attribute factor. NaN: one of the two pairs is not in the file, or "
+            "the apex does not move.", fill=np.nan,
+        ),
+    ),
+    attributes=(*STAGE_ATTRIBUTES, "factor", "model_digest"),
+)  # fmt: skip
+
 REJECTED = Group(
     "rejected",
     "Clips that could not be used, and why",
@@ -227,3 +241,5 @@ REJECTED = Group(
 
 #: Groups of a cache by name; all are required. Further groups may follow and are ignored by readers.
 GROUPS: dict[str, Group] = {group.name: group for group in (ROOT, FACES, SPOTTING, FLOW, REJECTED)}
+#: Groups of stages that can be switched off: a cache holds them or not.
+OPTIONAL_GROUPS: dict[str, Group] = {group.name: group for group in (MAGNIFIED,)}

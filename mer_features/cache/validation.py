@@ -12,7 +12,7 @@ import numpy as np
 
 from mer_features.cache.links import check_link, check_storage, open_object
 from mer_features.cache.reader import dimension_names, is_bare_dimension, open_file
-from mer_features.cache.schema import GROUPS, VARIABLE_ATTRIBUTES, CacheError, Group, Variable
+from mer_features.cache.schema import GROUPS, OPTIONAL_GROUPS, VARIABLE_ATTRIBUTES, CacheError, Group, Variable
 
 
 def validate(path: Path | str) -> list[str]:
@@ -41,7 +41,8 @@ def _violations(file: h5py.File) -> list[str]:
     # Links first: nothing is opened by name before it is known to lie in this file.
     if outside := list(_walk(file, "", set())):
         return outside
-    found = [text for group in GROUPS.values() for text in _check_group(file, group)]
+    groups = [*GROUPS.values(), *(group for name, group in OPTIONAL_GROUPS.items() if name in file)]
+    found = [text for group in groups for text in _check_group(file, group)]
     return found or list(_check_values(file))
 
 

@@ -26,9 +26,18 @@ from mer_features.progress import track
 from mer_features.quality import Issue, Status
 
 #: Stage -> group it fills.
-_GROUP_OF = {"faces": "faces", "apex": "spotting", "flow": "flow"}
+_GROUP_OF = {"faces": "faces", "apex": "spotting", "magnify": "magnified", "flow": "flow"}
 #: Option keys of a stage that name its method, for the group's ``method`` attribute.
-_METHOD_KEYS = {"faces": ("mode", "detector", "register"), "apex": ("policy", "fallback"), "flow": ("method",)}
+_METHOD_KEYS = {
+    "faces": ("mode", "detector", "register"),
+    "apex": ("policy", "fallback"),
+    "magnify": ("method", "factor"),
+    "flow": ("method",),
+}
+
+
+#: Stages that can be switched off; a cache lacks their group then.
+_OPTIONAL = {"magnify"}
 
 
 class Provenance(TypedDict):
@@ -80,7 +89,7 @@ def build(
     clips
         The full clip table, labels included, in the order of the rows.
     shard_files
-        Stage files of every shard, for the stages ``faces``, ``apex`` and ``flow``.
+        Stage files of every shard, for the stages ``faces``, ``apex`` and ``flow``, and ``magnify`` where it ran.
     options
         Number of keyframes and compression.
     provenance
@@ -97,9 +106,10 @@ def build(
         If a stage knows nothing of a clip, clips do not fit together (crop size, flow pairs, spotters), an
         identifier is given twice, or no clip at all can be used.
     """
-    with StageFiles({stage: shard_files[stage] for stage in STAGES}) as stages:
+    ran = [stage for stage in STAGES if stage not in _OPTIONAL or shard_files.get(stage)]
+    with StageFiles({stage: shard_files[stage] for stage in ran}) as stages:
         used, rejected = _sort(clips, stages)
-        parts = all_parts(options)
+        parts = all_parts(options, ran)
         for entry in used:
             views = stages.views(entry.clip.clip_id)
             with _naming(entry.clip):
@@ -108,7 +118,7 @@ def build(
         with atomic_path(output) as temporary:
             # h5netcdf lays the file out, h5py fills it: the same file, with far less work a row.
             with h5netcdf.File(temporary, "w") as file:
-                target = Target(file, _attributes(stages.options, provenance), options.gzip_level)
+                target = Target(file, _attributes(stages.options, parts, provenance), options.gzip_level)
                 units = [action_units.parse(entry.clip.action_units) for entry in used]
                 _lay_out(target, parts, units, len(rejected))
             with h5py.File(temporary, "r+") as file:
@@ -161,8 +171,11 @@ def _naming(clip: Clip) -> Iterator[None]:
         raise CacheError(f"clip {clip.clip_id}: {error}") from error
 
 
-def _attributes(options: Mapping[str, Mapping[str, Any]], provenance: Provenance) -> dict[str, dict[str, Any]]:
+def _attributes(
+    options: Mapping[str, Mapping[str, Any]], parts: Sequence[Part], provenance: Provenance
+) -> dict[str, dict[str, Any]]:
     """Attributes of the root and of every stage's group."""
+    own = {part.group.name: part.attributes() for part in parts}
     root = {
         "Conventions": "CF-1.11",
         "source": f"mer-features {__version__}",
@@ -177,7 +190,8 @@ def _attributes(options: Mapping[str, Mapping[str, Any]], provenance: Provenance
             "options": _json(options[stage]),
             "fingerprint": provenance["fingerprints"].get(stage, ""),
         }
-        for stage in STAGES
+        | own[_GROUP_OF[stage]]
+        for stage in options
     }
     return {"": root} | groups
 

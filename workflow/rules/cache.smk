@@ -4,6 +4,7 @@ rule cache:
         clips="results/clips/{database}.tsv",
         faces=stage_files("faces"),
         apex=stage_files("apex"),
+        magnify=stage_files("magnify"),
         flow=stage_files("flow"),
     output:
         "results/features/{database}.h5",

@@ -18,10 +18,24 @@ wildcard_constraints:
     batch=r"b\d+",
 
 
-def stage_files(stage):
-    """Input function: a stage's files for all shards of a database."""
+def stage_inputs(stage):
+    """Input function: the stage files that a stage reads for a shard, by name."""
 
     def files(wildcards):
+        names = plan.stage_inputs(stage, wildcards.database)
+        return {
+            name: path.format(shard=wildcards.shard) for name, path in names.items()
+        }
+
+    return files
+
+
+def stage_files(stage):
+    """Input function: a stage's files for all shards of a database; none where it is off."""
+
+    def files(wildcards):
+        if stage not in plan.config.stages(wildcards.database):
+            return []
         table = checkpoints.ingest.get(database=wildcards.database).output.table
         shards = plan.shard_names(table, wildcards.database)
         return expand(

@@ -8,7 +8,7 @@ with job_log(snakemake.log[0]):
     stages.run(
         snakemake.rule,
         clips.read(snakemake.input.clips),
-        {stage: Path(path) for stage, path in snakemake.input.items() if stage != "clips"},
+        {stage: Path(path) for stage, path in snakemake.input.items() if stage not in {"clips", "weights"}},
         Path(snakemake.output[0]),
         snakemake.params.options,
         threads=snakemake.threads,
