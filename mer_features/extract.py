@@ -89,10 +89,10 @@ def extract(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
         files: dict[str, Path] = {}
-        for stage in config.stages:
+        for stage in config.stages(DATABASE):
             target = Path(folder) / f"{stage}.h5"
-            inputs = {name: files[name] for name in stages.SPECS[stage].inputs}
             options = config.stage_options(stage, DATABASE)
+            inputs = {name: files[name] for name in stages.inputs(stage, options)}
             if stage == "style":
                 if not any(_outcome(clips, files)[state] for state in (Status.OK, Status.WARNED)):
                     break
@@ -131,10 +131,10 @@ def _style_fit(config: Config, faces: Path, target: Path) -> dict[str, str]:
 
 
 def _provenance(config: Config) -> cache.Provenance:
-    tree = {stage: config.stage_options(stage, DATABASE) for stage in config.stages}
+    tree = {stage: config.stage_options(stage, DATABASE) for stage in config.stages(DATABASE)}
     return {
         "config": json.dumps(tree, sort_keys=True),
-        "fingerprints": {stage: stages.code_fingerprint(stage) for stage in config.stages},
+        "fingerprints": {stage: stages.code_fingerprint(stage, options) for stage, options in tree.items()},
         "versions": fingerprint.versions(),
         "seed": config.seed,
     }

@@ -86,10 +86,10 @@ def _closure(modules: tuple[str, ...]) -> set[Path]:
 
 
 def _files(module: str) -> list[Path]:
-    """Source files of a dotted name, a package's templates and tables included; none for an object in a module."""
+    """Source files of a dotted name, a package's templates, tables and weights included; none for an object."""
     path = _PACKAGE.joinpath(*module.split(".")[1:])
     if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.suffix in {".py", ".jinja", ".tsv"})
+        return sorted(file for file in path.rglob("*") if file.suffix in {".py", ".jinja", ".tsv", ".safetensors"})
     file = path.with_suffix(".py")
     return [file] if file.exists() else []
 

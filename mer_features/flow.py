@@ -118,14 +118,38 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: config.Flow) ->
     -------
     ClipRecord
         Arrays ``flow``, shape (P, 2, S, S), float32 pixels, and ``strain``, shape (P, S, S), float32;
-        attributes ``pairs`` (P names joined by commas) and ``method``. Issue ``head_motion`` where the faces are not
-        as still as ``tvl1_aligned`` needs; ``tvl1_fast`` has then taken its place.
+        attributes ``pairs`` (P names joined by commas), ``method`` and, where it is known, ``magnified_by``
+        (:func:`magnified_by`). Issue ``head_motion`` where the faces are not as still as ``tvl1_aligned`` needs;
+        ``tvl1_fast`` has then taken its place.
     """
     issues: list[Issue] = []
     flows = np.stack([_between(*_frames(inputs, pair), options, issues) for pair in options.pairs])
     strains = np.stack([strain.magnitude(u, v) for u, v in flows])
-    attrs = {"pairs": ",".join(options.pairs), "method": options.method}
+    attrs: dict[str, Any] = {"pairs": ",".join(options.pairs), "method": options.method}
+    gain = magnified_by(dict(zip(options.pairs, flows, strict=True)))
+    if gain is not None:
+        attrs["magnified_by"] = gain
     return ClipRecord(clip.clip_id, {"flow": flows, "strain": strains}, attrs, tuple(issues))
+
+
+def magnified_by(flows: Mapping[FlowPair, np.ndarray]) -> float | None:
+    """How much larger the motion from onset to amplified apex is than that to the apex, as the flow sees both.
+
+    Parameters
+    ----------
+    flows
+        Flow (2, H, W) by pair.
+
+    Returns
+    -------
+    float or None
+        Mean length of the one over that of the other; ``None`` unless both pairs are there and the apex moves.
+    """
+    pairs: tuple[FlowPair, ...] = ("onset_amplified", "onset_apex")
+    if not flows.keys() >= set(pairs):
+        return None
+    amplified, apex = (float(np.hypot(*flows[pair]).mean(dtype=np.float64)) for pair in pairs)
+    return amplified / apex if apex > 0 else None
 
 
 def _between(reference: np.ndarray, moved: np.ndarray, options: config.Flow, issues: list[Issue]) -> np.ndarray:
@@ -142,7 +166,8 @@ def _frames(inputs: Mapping[str, ClipView], pair: FlowPair) -> tuple[np.ndarray,
     """Crops of a pair, the reference first."""
     reference, moved = pair.split("_")
     crops, position = inputs["faces"]["crops"], inputs["apex"].attrs
-    return crops[int(position[reference])], crops[int(position[moved])]
+    target = inputs["magnify"]["apex"][0] if moved == "amplified" else crops[int(position[moved])]
+    return crops[int(position[reference])], target
 
 
 def _components(flow: np.ndarray) -> np.ndarray:

@@ -100,6 +100,10 @@ class ClipView:
         self.status = Status(self.attrs.pop("status"))
         self.issues = quality.loads(self.attrs.pop("issues"))
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is an array of this name."""
+        return name in self._group
+
     def __getitem__(self, name: str) -> Any:
         """An array-like that decodes only what is indexed (an h5py dataset)."""
         return self._group[name]

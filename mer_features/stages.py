@@ -24,25 +24,46 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage: its module (whose ``process`` does the work), the stages it reads, the type of its options."""
+    """One stage: its module (whose ``process`` does the work), the stages it reads, the type of its options.
+
+    ``code`` names the modules whose edit runs the stage again, by default ``module`` and all it builds on.
+    """
 
     module: str
     inputs: tuple[str, ...]
     options: type[config.Section]
+    code: tuple[str, ...] = ()
 
 
 #: Stages in the order of the flow.
 SPECS: dict[str, StageSpec] = {
     "faces": StageSpec("mer_features.faces", (), config.Faces),
     "apex": StageSpec("mer_features.apex", ("faces",), config.Apex),
+    # Not the whole package: how a network is trained changes no picture of a method without one.
+    "magnify": StageSpec("mer_features.magnify", ("faces", "apex"), config.Magnify, ("mer_features.magnify.__init__",)),
     "flow": StageSpec("mer_features.flow", ("faces", "apex"), config.Flow),
     "style": StageSpec("mer_features.style", ("faces", "apex"), config.Style),
+    "descriptors": StageSpec("mer_features.descriptors", ("faces",), config.Descriptors),
 }
+#: The trained network and the weights that the package ships.
+_NETWORK = ("mer_features.magnify.learned", "mer_features.magnify.weights")
 
 
-def code_fingerprint(stage: str) -> str:
-    """Fingerprint of the code of one stage."""
-    return fingerprint.of(SPECS[stage].module)
+def inputs(stage: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The stages that a stage reads under these options."""
+    more = ()
+    if stage == "flow" and config.Flow.model_validate(dict(options)).amplified:
+        more = ("magnify",)
+    elif stage == "descriptors" and "bi_woof" in options["methods"]:
+        more = ("flow",)
+    return SPECS[stage].inputs + more
+
+
+def code_fingerprint(stage: str, options: Mapping[str, Any] | None = None) -> str:
+    """Fingerprint of the code of one stage, with what only these options make it run."""
+    spec = SPECS[stage]
+    network = _NETWORK if stage == "magnify" and (options or {}).get("method") == "learned" else ()
+    return fingerprint.of(*(spec.code or (spec.module,)), *network)
 
 
 class StageFailedError(RuntimeError):
@@ -97,7 +118,7 @@ def run(
     tasks = [_Task(stage, clip, inputs, typed) for clip in clips]
     counts = dict.fromkeys(Status, 0)
     broken: list[str] = []
-    with ShardWriter(output, stage, options, code_fingerprint(stage)) as writer:
+    with ShardWriter(output, stage, options, code_fingerprint(stage, options)) as writer:
         for record in track(_parallel(_work, tasks, threads), len(tasks), f"{stage} {output.stem}"):
             writer.add(record)
             counts[record.status] += 1

@@ -78,8 +78,9 @@ class Plan:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages that run."""
-        return self.config.stages
+        """The stages that at least one database goes through."""
+        run = {stage for name in self.databases for stage in self.config.stages(name)}
+        return tuple(stage for stage in configuration.STAGES if stage in run)
 
     @property
     def style_files(self) -> list[str]:
@@ -131,6 +132,12 @@ class Plan:
         """The resource a training job asks for, only where the configuration wants a GPU."""
         return {"gpu": 1} if self.config.resources.device == "gpu" else {}
 
+    @property
+    def magnify_environment(self) -> str:
+        """Name of the environment with what the magnification of every database needs."""
+        methods = {self.stage("magnify", name)["method"] for name in self.databases}
+        return "train" if "learned" in methods else "features"
+
     def measured_on(self, protocol: str) -> str:
         """What a protocol's figures were measured on; never to be taken for a paper's benchmark if synthetic."""
         names = self.config.protocols[protocol].databases
@@ -141,6 +148,17 @@ class Plan:
         """Fingerprint of the code of a stage or of another step of the workflow."""
         return stages.code_fingerprint(step) if step in stages.SPECS else fingerprint.of(*_CODE[step])
 
+    def stage_code(self, stage: Stage, database: str) -> str:
+        """Fingerprint of the code of a stage under the options of one database."""
+        return stages.code_fingerprint(stage, self.stage(stage, database))
+
+    def stage_inputs(self, stage: Stage, database: str) -> dict[str, str]:
+        """What a stage reads besides the clips: stage files by stage, still with the wildcard ``{shard}``."""
+        options = self.stage(stage, database)
+        files = {name: f"results/{name}/{database}/{{shard}}.h5" for name in stages.inputs(stage, options)}
+        weights = options.get("weights") if options.get("method") == "learned" else None
+        return files | ({"weights": weights} if weights else {})
+
     def stage(self, stage: Stage, database: str) -> dict[str, Any]:
         """Options of a stage for one database."""
         options = self.config.stage_options(stage, database)
@@ -148,10 +166,11 @@ class Plan:
 
     def provenance(self, database: str) -> dict[str, Any]:
         """Where a feature file comes from, for its attributes: nothing that its arrays do not depend on."""
-        tree = {stage: self.stage(stage, database) for stage in self.config.stages}
+        names = self.config.stages(database)
+        tree = {stage: self.stage(stage, database) for stage in names}
         return {
             "config": json.dumps(tree | {"cache": self.config.cache.model_dump(mode="json")}, sort_keys=True),
-            "fingerprints": {stage: self.code(stage) for stage in self.config.stages},
+            "fingerprints": {stage: self.stage_code(stage, database) for stage in names},
             "versions": fingerprint.versions(),
             "seed": self.config.seed,
         }

@@ -35,7 +35,8 @@ class Target:
         group
             What to create.
         sizes
-            Lengths of the dimensions this group adds to those of the root.
+            Lengths of the dimensions this group adds to those of the root; an optional variable whose dimensions are
+            not among them is left out.
         own
             Further attributes.
         """
@@ -46,7 +47,8 @@ class Target:
         for name, size in sizes.items():
             out.dimensions[name] = None if name in UNLIMITED else size
         for variable in group.variables:
-            self._create_variable(out, variable)
+            if not variable.optional or set(variable.dims[1:]) <= set(sizes):
+                self._create_variable(out, variable)
         for name in set(sizes) & set(UNLIMITED):
             out.resize_dimension(name, sizes[name])
         return out

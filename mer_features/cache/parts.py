@@ -15,7 +15,17 @@ import numpy as np
 from mer_features import config
 from mer_features.cache import packing
 from mer_features.cache.layout import text
-from mer_features.cache.schema import FACES, FLOW, SPOTTING, STAGE_ATTRIBUTES, STYLE, CacheError, Group
+from mer_features.cache.schema import (
+    DESCRIPTORS,
+    FACES,
+    FLOW,
+    MAGNIFIED,
+    SPOTTING,
+    STAGE_ATTRIBUTES,
+    STYLE,
+    CacheError,
+    Group,
+)
 from mer_features.cache.sources import Views
 from mer_features.quality import Issue
 from mer_features.shards import ClipView
@@ -36,16 +46,24 @@ class Part(Protocol):
         """Coordinate variables of the group."""
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes of the group that its clips brought, known after the scan."""
+        """Attributes of the group beyond those of every stage, known after the scan."""
+        return {}
 
     def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
         """Write one clip and say what was wrong with it."""
 
 
 def all_parts(options: config.Cache, stages: Collection[str]) -> list[Part]:
-    """Parts of a cache that was made by these stages, in the order of their groups."""
-    optional: list[Part] = [StylePart()] if "style" in stages else []
-    return [FacesPart(options.keyframes), SpottingPart(), FlowPart(), *optional]
+    """Parts of a cache in the order of their groups, for the stages that ran."""
+    parts: dict[str, Part] = {
+        "faces": FacesPart(options.keyframes),
+        "apex": SpottingPart(),
+        "magnify": MagnifiedPart(),
+        "flow": FlowPart(),
+        "style": StylePart(),
+        "descriptors": DescriptorsPart(),
+    }
+    return [part for stage, part in parts.items() if stage in stages]
 
 
 def _same(known: Any, found: Any, what: str) -> Any:
@@ -54,7 +72,7 @@ def _same(known: Any, found: Any, what: str) -> Any:
     return found
 
 
-class FacesPart:
+class FacesPart(Part):
     """Key-frame crops, landmarks and transform."""
 
     group = FACES
@@ -76,10 +94,6 @@ class FacesPart:
         sizes = {"y": self._size[0], "x": self._size[1], "channel": self._channels, "keyframe": self._keyframes}
         return sizes | {"landmark": 68, "xy": 2, "row": 2, "column": 3}
 
-    def attributes(self) -> dict[str, Any]:
-        """None of its own."""
-        return {}
-
     def labels(self) -> dict[str, np.ndarray]:
         """No coordinates."""
         return {}
@@ -98,9 +112,12 @@ class FacesPart:
         out["transform"][row] = faces["transform"][()]
         return []
 
+    def _image(self, crops: Any, position: int) -> np.ndarray:
+        return _channels(crops[position], self._channels)
+
 
 def _channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """An image (H, W, C) with so many channels; a grey one is repeated."""
+    """A crop with this many channels: grey is repeated."""
     return image if image.shape[-1] == channels else np.repeat(image, channels, axis=-1)
 
 
@@ -114,7 +131,7 @@ def window_around(centre: int, length: int, width: int) -> list[int]:
     return [min(start + step, length - 1) for step in range(width)]
 
 
-class SpottingPart:
+class SpottingPart(Part):
     """Curves and decisions of every spotter."""
 
     group = SPOTTING
@@ -134,10 +151,6 @@ class SpottingPart:
         """Dimensions of the group."""
         return {"spotter": len(self._spotters or ()), "frame": self._frames}
 
-    def attributes(self) -> dict[str, Any]:
-        """None of its own."""
-        return {}
-
     def labels(self) -> dict[str, np.ndarray]:
         """Names of the spotters."""
         return {"spotter": text(self._spotters or ())}
@@ -156,7 +169,47 @@ class SpottingPart:
         return []
 
 
-class FlowPart:
+class MagnifiedPart(Part):
+    """The amplified apex, and how much of the factor the flow finds in it."""
+
+    group = MAGNIFIED
+
+    def __init__(self) -> None:
+        self._size: tuple[int, int] | None = None
+        self._channels = 1
+        self._made: tuple[float, str] | None = None
+
+    def scan(self, views: Views) -> None:
+        """Crop size, factor and model (the same for all) and whether any clip is in colour."""
+        magnified = views["magnify"]
+        _, height, width, channels = magnified["apex"].shape
+        self._size = _same(self._size, (height, width), "amplified crops are")
+        made = (float(magnified.attrs["factor"]), str(magnified.attrs["model_digest"]))
+        self._made = _same(self._made, made, "factor and model are")
+        self._channels = max(self._channels, channels)
+
+    def sizes(self) -> dict[str, int]:
+        """Dimensions of the group."""
+        assert self._size is not None
+        return {"y": self._size[0], "x": self._size[1], "channel": self._channels}
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """No coordinates."""
+        return {}
+
+    def attributes(self) -> dict[str, Any]:
+        """Factor and digest of the network's weights (empty for methods without)."""
+        assert self._made is not None
+        return {"factor": np.float64(self._made[0]), "model_digest": self._made[1]}
+
+    def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
+        """Write one clip."""
+        out["apex"][row] = _channels(views["magnify"]["apex"][0], self._channels)
+        out["flow_ratio"][row] = views["flow"].attrs.get("magnified_by", np.nan)
+        return []
+
+
+class FlowPart(Part):
     """Flow and strain, packed."""
 
     group = FLOW
@@ -175,10 +228,6 @@ class FlowPart:
         """Dimensions of the group."""
         assert self._size is not None
         return {"pair": len(self._pairs or ()), "y": self._size[0], "x": self._size[1]}
-
-    def attributes(self) -> dict[str, Any]:
-        """None of its own."""
-        return {}
 
     def labels(self) -> dict[str, np.ndarray]:
         """Names of the pairs."""
@@ -205,7 +254,7 @@ def _fields(flow: ClipView, index: int) -> dict[str, np.ndarray]:
     return {"u": u, "v": v, "strain": flow["strain"][index]}
 
 
-class StylePart:
+class StylePart(Part):
     """Style-aggregated crops of onset and apex."""
 
     group = STYLE
@@ -240,4 +289,33 @@ class StylePart:
         """Write one clip."""
         for name in ("onset", "apex"):
             out[name][row] = _channels(views["style"][name][()], self._channels)
+        return []
+
+
+class DescriptorsPart(Part):
+    """Handcrafted descriptors, those that were computed."""
+
+    group = DESCRIPTORS
+
+    def __init__(self) -> None:
+        self._lengths: dict[str, int] | None = None
+
+    def scan(self, views: Views) -> None:
+        """Which descriptors there are and their lengths, the same for all."""
+        view = views["descriptors"]
+        lengths = {item.name: view[item.name].shape[0] for item in DESCRIPTORS.variables if item.name in view}
+        self._lengths = _same(self._lengths, lengths, "descriptors are")
+
+    def sizes(self) -> dict[str, int]:
+        """Dimensions of the group."""
+        return {f"{name}_value": length for name, length in (self._lengths or {}).items()}
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """No coordinates."""
+        return {}
+
+    def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
+        """Write one clip."""
+        for name in self._lengths or ():
+            out[name][row] = views["descriptors"][name][()]
         return []

@@ -50,6 +50,7 @@ class Variable:
     scale: float | None = None  # packed: value = scale x stored integer
     limit: float | None = None  # packed: values beyond ±limit are clipped and the clip is flagged
     fill: float | None = None
+    optional: bool = False  # a file may lack it
 
     @property
     def compressed(self) -> bool:
@@ -212,6 +213,20 @@ FLOW = Group(
     ),
 )  # fmt: skip
 
+MAGNIFIED = Group(
+    "magnified",
+    "The apex with its movement since the onset made larger",
+    (
+        Variable("apex", _IMAGE, "uint8", "amplified apex crop", "magnify stage", comment=_GREY),
+        Variable(
+            "flow_ratio", ("clip",), "float32", "mean flow from onset to amplified apex over that to the apex",
+            "flow stage", comment="Compare with the attribute factor. NaN: one of the two pairs is not in the file, or "
+            "the apex does not move.", fill=np.nan,
+        ),
+    ),
+    attributes=(*STAGE_ATTRIBUTES, "factor", "model_digest"),
+)  # fmt: skip
+
 STYLE = Group(
     "style",
     "Face crops of the key frames in the aggregated style",
@@ -221,6 +236,23 @@ STYLE = Group(
     ),
     attributes=(*STAGE_ATTRIBUTES, "style_method", "fit_on", "fit_databases", "model_sha256", "refused"),
 )
+
+DESCRIPTORS = Group(
+    "descriptors",
+    "Handcrafted descriptors of the clips",
+    (
+        Variable(
+            "lbp_top", ("clip", "lbp_top_value"), "float32", "LBP-TOP of the frames from onset to offset",
+            "descriptors stage", comment="5 x 5 blocks row by row, planes XY, XT, YT, 15 uniform patterns; each "
+            "histogram sums to 1.", optional=True,
+        ),
+        Variable(
+            "bi_woof", ("clip", "bi_woof_value"), "float32", "Bi-WOOF of the flow from onset to apex",
+            "descriptors stage", comment="5 x 5 blocks row by row, 8 orientations from -180 degrees; unit length, or "
+            "zeros where nothing moves.", optional=True,
+        ),
+    ),
+)  # fmt: skip
 
 REJECTED = Group(
     "rejected",
@@ -236,6 +268,8 @@ REJECTED = Group(
 )
 
 #: Groups of a cache by name. Further groups may follow and are ignored by readers.
-GROUPS: dict[str, Group] = {group.name: group for group in (ROOT, FACES, SPOTTING, FLOW, STYLE, REJECTED)}
+GROUPS: dict[str, Group] = {
+    group.name: group for group in (ROOT, FACES, SPOTTING, MAGNIFIED, FLOW, STYLE, DESCRIPTORS, REJECTED)
+}
 #: Those of stages that can be switched off; all others are required.
-OPTIONAL = ("style",)
+OPTIONAL = ("magnified", "style", "descriptors")

@@ -104,7 +104,8 @@ def _check_variable(file: h5py.File, where: str, variable: Variable) -> Iterator
     try:
         dataset = open_object(file, where)
     except KeyError:
-        yield f"{where}: the variable is missing"
+        if not variable.optional:
+            yield f"{where}: the variable is missing"
         return
     if not isinstance(dataset, h5py.Dataset):
         yield f"{where}: not a variable"

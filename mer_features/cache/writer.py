@@ -26,10 +26,19 @@ from mer_features.progress import track
 from mer_features.quality import Issue, Status
 
 #: Stage -> group it fills.
-_GROUP_OF = {"faces": "faces", "apex": "spotting", "flow": "flow", "style": "style"}
+_GROUP_OF = {
+    "faces": "faces", "apex": "spotting", "magnify": "magnified", "flow": "flow", "style": "style",
+    "descriptors": "descriptors",
+}  # fmt: skip
 #: Option keys of a stage that name its method, for the group's ``method`` attribute.
-_METHOD_KEYS = {"faces": ("mode", "detector", "register"), "apex": ("policy", "fallback"), "flow": ("method",)}
-_METHOD_KEYS |= {"style": ("method", "fit_on")}
+_METHOD_KEYS = {
+    "faces": ("mode", "detector", "register"),
+    "apex": ("policy", "fallback"),
+    "magnify": ("method", "factor"),
+    "flow": ("method",),
+    "style": ("method", "fit_on"),
+    "descriptors": ("methods",),
+}
 
 
 class Provenance(TypedDict):
@@ -81,7 +90,7 @@ def build(
     clips
         The full clip table, labels included, in the order of the rows.
     shard_files
-        Stage files of every shard, for the stages ``faces``, ``apex`` and ``flow``, and for ``style`` if it ran.
+        Stage files of every shard, for the stages ``faces``, ``apex`` and ``flow``, and for the others that ran.
     options
         Number of keyframes and compression.
     provenance

@@ -19,6 +19,18 @@ wildcard_constraints:
     batch=r"b\d+",
 
 
+def stage_inputs(stage):
+    """Input function: the stage files that a stage reads for a shard, by name."""
+
+    def files(wildcards):
+        names = plan.stage_inputs(stage, wildcards.database)
+        return {
+            name: path.format(shard=wildcards.shard) for name, path in names.items()
+        }
+
+    return files
+
+
 def shard_files(stage, database):
     """A stage's files for all shards of a database, known once it is ingested."""
     table = checkpoints.ingest.get(database=database).output.table
@@ -27,8 +39,13 @@ def shard_files(stage, database):
 
 
 def stage_files(stage):
-    """Input function: a stage's files for all shards of a database."""
-    return lambda wildcards: shard_files(stage, wildcards.database)
+    """Input function: a stage's files for all shards of a database; none where it is off."""
+
+    def files(wildcards):
+        runs = stage in plan.config.stages(wildcards.database)
+        return shard_files(stage, wildcards.database) if runs else []
+
+    return files
 
 
 def protocol_files(pattern):

@@ -1,9 +1,8 @@
 # Optical flow and strain of the configured frame pairs.
 rule flow:
     input:
+        unpack(stage_inputs("flow")),
         clips="results/clips/{database}/{shard}.tsv",
-        faces="results/faces/{database}/{shard}.h5",
-        apex="results/apex/{database}/{shard}.h5",
     output:
         "results/flow/{database}/{shard}.h5",
     log:

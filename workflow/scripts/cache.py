@@ -8,7 +8,11 @@ with job_log(snakemake.log[0]):
     cache.build(
         Path(snakemake.output[0]),
         clips.read(snakemake.input.clips),
-        {stage: [Path(path) for path in snakemake.input[stage]] for stage in snakemake.params.stages},
+        {
+            stage: [Path(path) for path in snakemake.input[stage]]
+            for stage in snakemake.params.stages
+            if snakemake.input[stage]
+        },
         config.Cache.model_validate(snakemake.params.options),
         snakemake.params.provenance,
     )

@@ -1,0 +1,57 @@
+"""Images as the magnification methods take and give them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Smallest side in pixels of which a pyramid can be made.
+SMALLEST = 16
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def check(image: np.ndarray, name: str) -> None:
+    """Refuse what is no 8-bit image of at least :data:`SMALLEST` pixels a side.
+
+    Raises
+    ------
+    ValueError
+        With what was found and what is accepted.
+    """
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        raise ValueError(f"{name}: found shape {image.shape}, expected (H, W), (H, W, 1) or (H, W, 3)")
+    if image.dtype != np.uint8:
+        raise ValueError(f"{name}: found dtype {image.dtype}, expected uint8")
+    if min(image.shape[:2]) < SMALLEST:
+        raise ValueError(f"{name}: found {image.shape[0]} x {image.shape[1]} px, expected sides >= {SMALLEST}")
+
+
+def check_pair(reference: np.ndarray, moved: np.ndarray) -> None:
+    """Refuse two images that are no pair; raises ``ValueError``."""
+    check(reference, "reference")
+    check(moved, "moved")
+    if reference.shape != moved.shape:
+        raise ValueError(f"found {reference.shape} and {moved.shape}, expected equal shapes")
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """Luma of ITU-R BT.601, 0..255, not rounded.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W), (H, W, 1) or (H, W, 3)
+        Three channels are R, G, B.
+
+    Returns
+    -------
+    ndarray, shape (H, W), float32
+    """
+    values = image.astype(np.float32)
+    if values.ndim == 2:
+        return values
+    return values[..., 0] if values.shape[2] == 1 else values @ _LUMA
+
+
+def to_uint8(values: np.ndarray) -> np.ndarray:
+    """Grey levels rounded to the nearest whole one in 0..255."""
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

@@ -1,0 +1,22 @@
+# Handcrafted descriptors; off with `descriptors: {methods: []}`.
+rule descriptors:
+    input:
+        unpack(stage_inputs("descriptors")),
+        clips="results/clips/{database}/{shard}.tsv",
+    output:
+        "results/descriptors/{database}/{shard}.h5",
+    log:
+        "results/logs/descriptors/{database}/{shard}.log",
+    benchmark:
+        "results/benchmarks/descriptors/{database}/{shard}.tsv"
+    conda:
+        "../../envs/features.yaml"
+    threads: plan.config.resources.stage_threads
+    resources:
+        mem_mb=plan.config.resources.stage_mem_mb,
+        runtime=30,
+    params:
+        options=lambda wildcards: plan.stage("descriptors", wildcards.database),
+        code=plan.code("descriptors"),
+    script:
+        "../scripts/stage.py"
