@@ -51,7 +51,7 @@ _NETWORK = ("mer_features.magnify.learned", "mer_features.magnify.weights")
 
 def inputs(stage: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The stages that a stage reads under these options."""
-    more = ()
+    more: tuple[str, ...] = ()
     if stage == "flow" and config.Flow.model_validate(dict(options)).amplified:
         more = ("magnify",)
     elif stage == "descriptors" and "bi_woof" in options["methods"]:

@@ -97,6 +97,8 @@ def _check_group(file: h5py.File, group: Group) -> Iterator[str]:
     if (version := np.ravel(node.attrs.get("schema_version", 0))[0]) != group.version:
         yield f"{where}: attribute schema_version is {version}, expected {group.version}"
     for variable in group.variables:
+        if variable.optional and variable.name not in node:
+            continue
         yield from _check_variable(file, f"{where.rstrip('/')}/{variable.name}", variable)
 
 
@@ -104,8 +106,7 @@ def _check_variable(file: h5py.File, where: str, variable: Variable) -> Iterator
     try:
         dataset = open_object(file, where)
     except KeyError:
-        if not variable.optional:
-            yield f"{where}: the variable is missing"
+        yield f"{where}: the variable is missing"
         return
     if not isinstance(dataset, h5py.Dataset):
         yield f"{where}: not a variable"

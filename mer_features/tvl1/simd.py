@@ -194,7 +194,7 @@ def network(wires: int, comparators: tuple[tuple[int, int], ...], outputs: tuple
 
     @intrinsic
     def run(typing: Any, array: Any, places: Any) -> Any:
-        result = types.UniTuple(_vector, len(outputs))
+        result = types.UniTuple(_vector, len(outputs))  # type: ignore[attr-defined]  # made by numba at import
 
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             where = [builder.extract_value(args[1], wire) for wire in range(wires)]

@@ -11,7 +11,7 @@ with job_log(snakemake.log[0]):
         {
             stage: [Path(path) for path in snakemake.input[stage]]
             for stage in snakemake.params.stages
-            if snakemake.input[stage]
+            if snakemake.input[stage]  # a stage may be off for this database
         },
         config.Cache.model_validate(snakemake.params.options),
         snakemake.params.provenance,
