@@ -1,0 +1,1 @@
+"""Motion magnification of a pair of frames."""
