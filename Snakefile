@@ -18,6 +18,7 @@ include: "workflow/rules/flow.smk"
 include: "workflow/rules/cache.smk"
 include: "workflow/rules/protocols.smk"
 include: "workflow/rules/training.smk"
+include: "workflow/rules/train_magnifier.smk"
 include: "workflow/rules/report.smk"
 
 

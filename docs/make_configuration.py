@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from mer_features import config
+from mer_features.magnifier_options import MagnifierTraining
 from mer_features.systems.recipes import RECIPES
 
 TARGET = Path(__file__).with_name("configuration.md")
@@ -25,6 +26,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("cache", config.Cache),
     ("protocols.&lt;name&gt;", config.Protocol),
     ("systems.&lt;name&gt;", config.System),
+    ("train_magnifier", MagnifierTraining),
     ("resources", config.Resources),
     *((f"systems.&lt;name&gt;.recipe (system: {name})", recipe) for name, recipe in RECIPES.items()),
 ]

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mer_features.magnifier_options import MagnifierTraining
 from mer_features.protocols import labels, presets
 from mer_features.systems import recipes
 
@@ -298,6 +299,7 @@ class Config(Section):
     cache: Cache = Field(Cache(), description="Published feature file.")
     protocols: dict[str, Protocol] = Field(default_factory=dict, description="Protocols by name.")
     systems: dict[str, System] = Field(default_factory=dict, description="Trained systems by name.")
+    train_magnifier: MagnifierTraining = Field(MagnifierTraining(), description="Training of the learned magnifier.")
     resources: Resources = Field(Resources(), description="Threads, memory, device.")
 
     @field_validator("databases", "protocols", "systems")

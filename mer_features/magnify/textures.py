@@ -100,10 +100,8 @@ def noise(side: int, random: np.random.Generator) -> np.ndarray:
     """Smooth random texture: two octaves of blurred noise around a random colour; (3, side, side) float32."""
     sigma = float(np.exp(random.uniform(np.log(0.7), np.log(6.0))))
     weights = random.uniform(0.3, 1.0, 3) * random.choice([-1.0, 1.0], 3, p=[0.2, 0.8])
-    field = sum(
-        strength * _unit(cv2.GaussianBlur(random.standard_normal((side, side)).astype(np.float32), (0, 0), scale))
-        for strength, scale in ((1.0, sigma), (random.uniform(0, 0.7), 2.5 * sigma))
-    )
+    coarse = random.uniform(0, 0.7)
+    field = _blurred_noise(side, sigma, random) + coarse * _blurred_noise(side, 2.5 * sigma, random)
     return _coloured(field, weights * random.uniform(8, 45), random)
 
 
@@ -115,7 +113,8 @@ def grating(side: int, random: np.random.Generator) -> np.ndarray:
     return _coloured(field, random.uniform(0.3, 1.0, 3) * random.uniform(8, 60), random)
 
 
-def _unit(field: np.ndarray) -> np.ndarray:
+def _blurred_noise(side: int, sigma: float, random: np.random.Generator) -> np.ndarray:
+    field = cv2.GaussianBlur(random.standard_normal((side, side)).astype(np.float32), (0, 0), sigma)
     return field / (field.std() + 1e-6)
 
 
@@ -174,8 +173,8 @@ def _moved_along(patch: np.ndarray, distance: float, margin: int, axis: int) -> 
         raise ValueError(f"a shift of {distance} px needs a margin of more than {margin} px")
     weights = taps(margin - distance - start)[1:].astype(np.float32)  # of the samples -1..2 around the position
     index: list[slice] = [slice(None)] * patch.ndim
-    out = np.float32(0)
+    parts = []
     for first, weight in enumerate(weights, start - 1):
         index[axis] = slice(first, first + patch.shape[axis] - 2 * margin)
-        out = out + weight * patch[tuple(index)]
-    return out
+        parts.append(weight * patch[tuple(index)])
+    return parts[0] + parts[1] + parts[2] + parts[3]

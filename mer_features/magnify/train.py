@@ -1,8 +1,10 @@
 """Training of the learned magnifier.
 
-Losses and optimiser of Oh et al. 2018, section 3.4; what differs is said in :class:`Options`. The loop is written out:
-one network, one optimiser and no epochs, and its interruptions must be exact to the bit, so that a trainer's
-machinery would be longer than the loop.
+Losses and optimiser of Oh et al. 2018, section 3.4. The paper trains on some million samples with a constant rate of
+1e-4; a run of some thousand steps needs larger steps and an end (:func:`rate_at`).
+
+The loop is written out: one network, one optimiser, no epochs and no validation, and its interruptions must be exact
+to the bit. What a trainer would do for it is less than what it would have to be kept from doing.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import safetensors.torch
 import torch
@@ -25,35 +27,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from mer_features.files import atomic_path
+from mer_features.magnifier_options import MagnifierTraining
 from mer_features.magnify import pairs
 from mer_features.magnify.network import MagnificationNet
 from mer_features.progress import track
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What decides the weights.
-
-    The paper trains for millions of samples with a constant rate of 1e-4. A run of some thousand steps needs larger
-    steps and an end: the rate rises over ``warmup`` steps to ``rate``, stays, and falls linearly to zero over the last
-    ``decay`` of the run.
-    """
-
-    steps: int = 20_000
-    batch: int = 4
-    rate: float = 1e-4
-    warmup: int = 100  # steps
-    decay: float = 0.3  # share of the steps
-    code_weight: float = 0.1  # λ
-    kernel: int = 3  # of g: 3 or 7
-    recipe: pairs.Recipe = field(default_factory=pairs.Recipe)
-
-    def rate_at(self, step: int) -> float:
-        """Learning rate of a step, the first being 0."""
-        left = (self.steps - step) / max(1.0, self.decay * self.steps)
-        return self.rate * min(1.0, (step + 1) / max(1, self.warmup), left)
 
 
 @dataclass(frozen=True)
@@ -103,7 +82,7 @@ def losses(net: MagnificationNet, batch: Batch) -> Losses:
     )
 
 
-class Samples(Dataset):  # type: ignore[misc]  # torch publishes no types
+class Samples(Dataset):
     """Samples of a recipe by number."""
 
     def __init__(self, recipe: pairs.Recipe, count: int) -> None:
@@ -115,7 +94,23 @@ class Samples(Dataset):  # type: ignore[misc]  # torch publishes no types
     def __getitem__(self, index: int) -> Batch:
         pair = pairs.make(self.recipe, index)
         frames = (pair.first, pair.second, pair.second_plain, pair.target)
-        return Batch(*(torch.from_numpy(frame / 127.5 - 1) for frame in frames), torch.tensor(pair.factor))
+        return Batch._make([*(torch.from_numpy(frame / 127.5 - 1) for frame in frames), torch.tensor(pair.factor)])
+
+
+def recipe(options: MagnifierTraining) -> pairs.Recipe:
+    """The samples that these options ask for."""
+    return pairs.Recipe(options.size_px, _seed(options), options.folder, face=options.face_share)
+
+
+def _seed(options: MagnifierTraining) -> int:
+    return options.seed or 0
+
+
+def rate_at(options: MagnifierTraining, step: int) -> float:
+    """Learning rate of a step, the first being 0: it rises, stays, and falls linearly to zero."""
+    rise = (step + 1) / max(1, options.warmup_steps)
+    fall = (options.steps - step) / max(1.0, options.decay_share * options.steps)
+    return options.rate * min(1.0, rise, fall)
 
 
 def initialise(net: MagnificationNet, seed: int) -> None:
@@ -125,12 +120,12 @@ def initialise(net: MagnificationNet, seed: int) -> None:
         torch.nn.init.trunc_normal_(weight, std=0.02, a=-0.04, b=0.04, generator=source)
 
 
-def train(options: Options, output: Path, execution: Execution = Execution()) -> None:  # noqa: B008  # frozen
+def train(options: MagnifierTraining, output: Path, execution: Execution = Execution()) -> None:
     """Train, or go on with training, and write weights and curve.
 
-    Beside ``output`` stand, as long as training lasts, ``<output>.checkpoint`` and from then on ``<output>.csv``,
-    the mean losses between checkpoints. A run that was killed goes on at its last checkpoint and ends with the same
-    bits as one that was not. More or fewer steps may be asked for as long as the rate has not begun to fall.
+    Beside ``output`` stands ``<output>.csv``, the mean losses between checkpoints, and as long as training lasts
+    ``<output>.checkpoint``. A run that was killed goes on at its last checkpoint and ends with the same bits as one
+    that was not. More or fewer steps may be asked for as long as the rate has not begun to fall.
 
     Raises
     ------
@@ -142,11 +137,11 @@ def train(options: Options, output: Path, execution: Execution = Execution()) ->
 
 
 class _Run:
-    def __init__(self, options: Options, output: Path, execution: Execution) -> None:
+    def __init__(self, options: MagnifierTraining, output: Path, execution: Execution) -> None:
         self.options, self.output, self.execution = options, output, execution
         self.device = _device(execution.device)
-        self.net = MagnificationNet(options.kernel)
-        initialise(self.net, options.recipe.seed)
+        self.net = MagnificationNet(options.g_kernel)
+        initialise(self.net, _seed(options))
         self.net.to(self.device)
         self.adam = torch.optim.Adam(self.net.parameters(), lr=options.rate, betas=(0.9, 0.999))
         self.checkpoint = output.with_name(f"{output.name}.checkpoint")
@@ -172,26 +167,26 @@ class _Run:
     def _learn(self, batch: Batch, pool: Executor) -> None:
         """One step. On a CPU each sample has a gradient of its own, so that threads cannot change a bit."""
         alone = self.device.type == "cpu"
-        parts = [Batch(*part) for part in zip(*(t.split(1) for t in batch), strict=True)] if alone else [batch]
+        parts = [Batch._make(part) for part in zip(*(t.split(1) for t in batch), strict=True)] if alone else [batch]
         found = list(pool.map(self._gradients, parts))
         for weight, *gradients in zip(self.net.parameters(), *(each for each, _ in found), strict=True):
             weight.grad = torch.stack(gradients).mean(dim=0)
         for group in self.adam.param_groups:
-            group["lr"] = self.options.rate_at(self.step)
+            group["lr"] = rate_at(self.options, self.step)
         self.adam.step()
         self.sums += torch.stack([values for _, values in found]).mean(dim=0).double().cpu()
 
     def _gradients(self, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
         """Gradients of the objective by every weight, and the losses (4,)."""
-        terms = losses(self.net, Batch(*(part.to(self.device) for part in batch)))
+        terms = losses(self.net, Batch._make(part.to(self.device) for part in batch))
         total = terms.total(self.options.code_weight)
         return torch.autograd.grad(total, list(self.net.parameters())), torch.stack(terms).detach()
 
-    def _batches(self) -> Iterator[Any]:
+    def _batches(self) -> Iterator[Batch]:
         size = self.options.batch
         workers = self.execution.workers
         loader = DataLoader(
-            Samples(self.options.recipe, self.options.steps * size),
+            Samples(recipe(self.options), self.options.steps * size),
             batch_size=size,
             sampler=range(self.step * size, self.options.steps * size),
             num_workers=workers,
@@ -215,7 +210,7 @@ class _Run:
         state = {
             "step": self.step,
             "curve": self.curve,
-            "options": _plain(self.options),
+            "options": self.options.model_dump(mode="json"),
             "net": self.net.state_dict(),
             "adam": self.adam.state_dict(),
         }
@@ -224,21 +219,14 @@ class _Run:
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        earlier = replace(self.options, steps=state["options"]["steps"])
-        same_past = all(earlier.rate_at(n) == self.options.rate_at(n) for n in range(state["step"]))
-        if _plain(earlier) != state["options"] or not same_past:
+        earlier = MagnifierTraining.model_validate(state["options"])
+        same_past = all(rate_at(earlier, n) == rate_at(self.options, n) for n in range(state["step"]))
+        if not same_past or earlier != self.options.model_copy(update={"steps": earlier.steps}):
             raise ValueError(f"{self.checkpoint} belongs to a run with other options; remove it to start anew")
         self.net.load_state_dict(state["net"])
         self.adam.load_state_dict(state["adam"])
         self.step, self.curve = state["step"], state["curve"]
         log.info("going on after step %d", self.step)
-
-
-def _plain(options: Options) -> dict[str, Any]:
-    """Options as numbers and strings, which a checkpoint may hold."""
-    plain = asdict(options)
-    folder = plain["recipe"]["folder"]
-    return {**plain, "recipe": {**plain["recipe"], "folder": folder and str(folder)}}
 
 
 def _device(name: str) -> torch.device:
