@@ -41,7 +41,7 @@ class Recipe:
     folder: Path | None = None  # photographs to cut from; None: those of scikit-image
     motion_px: tuple[float, float] = (0.05, 3.0)  # input motion
     factor: tuple[float, float] = (1.0, 20.0)
-    reach_px: float = 8.0  # largest magnified motion
+    reach_px: float = 7.0  # largest magnified motion
     objects: tuple[int, int] = (7, 15)
     face: float = 0.5
     low_contrast: float = 0.1
@@ -49,8 +49,8 @@ class Recipe:
     static: float = 0.05
     static_background: float = 0.15
     grey: float = 0.2
-    recoloured: float = 0.7  # share whose moved frame has other colours and light than the first
-    noise: tuple[float, float] = (0.0, 0.3)  # standard deviation over the root of the grey level
+    recoloured: float = 0.3  # share whose moved frame has other colours and light than the first
+    noise: tuple[float, float] = (0.0, 0.2)  # standard deviation over the root of the grey level
     quantised: bool = True
 
 
@@ -63,6 +63,8 @@ class Pair:
     first, second, second_plain, target
         A, B, C and Y of the paper: the reference; the moved frame in other colours; the moved frame in the
         reference's; the magnified frame in B's colours, free of noise.
+    still
+        Y for a factor of 1: B, free of noise.
     factor
         m, the magnified motion over the motion.
     motion : ndarray, shape (2, H, W), float32
@@ -73,6 +75,7 @@ class Pair:
     second: np.ndarray
     second_plain: np.ndarray
     target: np.ndarray
+    still: np.ndarray
     factor: float
     motion: np.ndarray
 
@@ -93,11 +96,12 @@ def make(recipe: Recipe, index: int) -> Pair:
     scene = draw_scene(recipe, factor, random)
     if random.uniform() < recipe.grey:
         scene = _Scene([_grey(frame) for frame in scene.frames], scene.motion)
-    first, plain, target = scene.frames
+    first, plain, magnified = scene.frames
     recolour = _Recolouring.draw(random) if random.uniform() < recipe.recoloured else _Recolouring()
     strength = random.uniform(*recipe.noise)
-    first, second, plain = (_recorded(frame, strength, recipe, random) for frame in (first, recolour(plain), plain))
-    return Pair(first, second, plain, np.clip(recolour(target), 0, 255), factor, scene.motion)
+    target, still = (np.clip(recolour(frame), 0, 255) for frame in (magnified, plain))
+    first, second, plain = (_recorded(frame, strength, recipe, random) for frame in (first, still, plain))
+    return Pair(first, second, plain, target, still, factor, scene.motion)
 
 
 def _factor(recipe: Recipe, random: np.random.Generator) -> float:

@@ -69,6 +69,7 @@ def test_magnified_by_one_is_the_moved_frame():
     for index in range(6):
         pair = pairs.make(recipe, index)
         np.testing.assert_allclose(pair.target, pair.second, atol=1e-3)
+        np.testing.assert_allclose(pair.target, pair.still, atol=1e-3)
 
 
 def test_motions_are_in_their_bounds():
