@@ -55,7 +55,7 @@ class Magnifier:
             R G B or grey.
         factor
             m, the total motion over the given one, at least 1: 1 gives ``moved``. The shipped weights were trained
-            on 1 to 20 and on magnified motions of up to 8 px (12 px with the head's).
+            on 1 to 20 and on magnified motions of up to 7 px.
 
         Returns
         -------
@@ -82,7 +82,9 @@ class Magnifier:
 
         with torch.inference_mode():
             reference, moved = (torch.from_numpy(planes).float() / 127.5 - 1).split(1)
-            magnified, plain = (self._net(reference, moved, torch.tensor([m]))[0] for m in (factor, 1.0))
+            codes, origin = self._net.encoder(moved), self._net.encoder(reference)
+            shape = self._net.manipulator(origin.shape, codes.shape, torch.tensor([factor]))
+            magnified, plain = (self._net.decoder(codes.texture, each)[0] for each in (shape, codes.shape))
             return 127.5 * (magnified - plain).permute(1, 2, 0).numpy()
 
 

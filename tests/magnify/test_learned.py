@@ -13,9 +13,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 safetensors = pytest.importorskip("safetensors.torch", reason="the train extra is not installed")
 
-from mer_features.magnify import learned  # noqa: E402
+from mer_features.magnify import learned, pairs  # noqa: E402
 from mer_features.magnify.learned import WeightsError  # noqa: E402
 from mer_features.magnify.network import MagnificationNet  # noqa: E402
+from mer_features.magnify.pairs import Recipe  # noqa: E402
 
 
 def _save(path: Path, kernel: int = 3) -> Path:
@@ -149,3 +150,50 @@ except RuntimeError as error:
         [sys.executable, "-c", code, _save(tmp_path / "w.safetensors")], capture_output=True, text=True, check=False
     )
     assert "needs torch: pip install 'mer-features[train]'" in done.stdout, done.stderr
+
+
+# ---------------------------------------------------------------- the shipped weights
+
+
+@pytest.fixture(scope="module")
+def shipped() -> learned.Magnifier:
+    return learned.load()
+
+
+def test_the_shipped_file_is_small_and_its_card_names_its_checksum(shipped: learned.Magnifier):
+    assert learned.SHIPPED.stat().st_size < 8 * 2**20
+    assert hashlib.sha256(learned.SHIPPED.read_bytes()).hexdigest() == shipped.digest
+    assert shipped.digest in learned.SHIPPED.with_suffix(".md").read_text()
+
+
+def test_a_damaged_shipped_file_is_refused(tmp_path: Path, monkeypatch):
+    damaged = tmp_path / learned.SHIPPED.name
+    content = bytearray(learned.SHIPPED.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    monkeypatch.setattr(learned, "SHIPPED", damaged)
+    with pytest.raises(WeightsError, match="magnifier-v1") as caught:
+        learned.load()
+    assert hashlib.sha256(content).hexdigest() in str(caught.value)
+    assert learned._expected() in str(caught.value)
+
+
+def test_the_shipped_weights_magnify_faces(shipped: learned.Magnifier):
+    """Faces and expressions that training did not draw: nearer to the truth than neither and than linear."""
+    recipe = Recipe(seed=991, face=1.0, static=0.0, recoloured=0.0, noise=(0.1, 0.1), factor=(6.0, 12.0))
+    errors: dict[str, list[float]] = {"learned": [], "linear": [], "none": []}
+    gains = []
+    for index in range(8):
+        pair = pairs.make(recipe, index)
+        first, second = (np.moveaxis(frame, 0, -1) for frame in (pair.first, pair.second))
+        target, still = (np.moveaxis(frame, 0, -1) for frame in (pair.target, pair.still))
+        out = shipped(first.astype(np.uint8), second.astype(np.uint8), pair.factor)
+        linear = np.clip(first + pair.factor * (second - first), 0, 255)
+        for name, answer in (("learned", out), ("linear", linear), ("none", second)):
+            errors[name].append(np.mean((answer - target) ** 2))
+        wanted = target - still
+        gains.append(((out - second) * wanted).sum() / (wanted**2).sum())
+    means = {name: np.mean(values) for name, values in errors.items()}
+    assert means["learned"] < 0.5 * means["none"]
+    assert means["learned"] < 0.5 * means["linear"]
+    assert 0.5 < np.median(gains) < 1.1
