@@ -21,6 +21,7 @@ include: "workflow/rules/descriptors.smk"
 include: "workflow/rules/cache.smk"
 include: "workflow/rules/protocols.smk"
 include: "workflow/rules/training.smk"
+include: "workflow/rules/train_magnifier.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -29,6 +29,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("protocols.&lt;name&gt;", config.Protocol),
     ("pretraining.&lt;name&gt;", config.Pretraining),
     ("systems.&lt;name&gt;", config.System),
+    ("train_magnifier", config.MagnifierTraining),
     ("resources", config.Resources),
     *((f"systems.&lt;name&gt;.recipe (system: {name})", recipe) for name, recipe in RECIPES.items()),
     *((f"pretraining.&lt;name&gt;.recipe (task: {name})", recipe) for name, recipe in PRETRAINING.items()),

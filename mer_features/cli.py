@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_extract(commands)
     _add_synth(commands)
     _add_check(commands)
+    _add_train_magnifier(commands)
     _add_file_commands(commands)
     _add_explain(commands)
     _add_train_style(commands)
@@ -82,6 +83,19 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument("config", type=Path, nargs="?", default=Path("config/config.yaml"), help="YAML file")
     command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     command.set_defaults(run_command=_check)
+
+
+def _add_train_magnifier(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("train-magnifier", help="train the learned magnifier; goes on where it was stopped")
+    command.add_argument("folder", type=Path, nargs="?", help="photographs; default: those of scikit-image")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the weights to write (.safetensors)")
+    for name, kind in (("steps", int), ("size", int), ("batch", int), ("rate", float), ("seed", int)):
+        command.add_argument(f"--{name}", type=kind, help=f"`train_magnifier.{name}` of the configuration")
+    command.add_argument("--config", type=Path, metavar="YAML", help="file with a `train_magnifier` section")
+    command.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto", help="default: a GPU if any")
+    command.add_argument("-j", "--threads", type=int, default=1, help="samples trained on at once on a CPU")
+    command.add_argument("--workers", type=int, default=0, help="processes that make samples (default: none extra)")
+    command.set_defaults(run=_train_magnifier)
 
 
 def _add_file_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -172,6 +186,25 @@ def _synth(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
     )
     out.print(f"rendered {arguments.preset} into {arguments.folder}", highlight=False)
+    return 0
+
+
+def _train_magnifier(arguments: argparse.Namespace) -> int:
+    from mer_features import config
+    from mer_features.config.magnifier import MagnifierTraining
+
+    tree = config.read_tree(arguments.config) if arguments.config else {}
+    given = {"folder": "folder", "steps": "steps", "size": "size_px", "batch": "batch", "rate": "rate", "seed": "seed"}
+    chosen = {key: value for name, key in given.items() if (value := getattr(arguments, name)) is not None}
+    options = MagnifierTraining.model_validate({**tree.get("train_magnifier", {}), **chosen})
+    try:
+        from mer_features.magnify import train
+    except ModuleNotFoundError as error:
+        raise RuntimeError(f"training needs {error.name}: pip install 'mer-features[train]'") from None
+
+    execution = train.Execution(arguments.device, arguments.threads, arguments.workers)
+    train.train(options, arguments.output, execution)
+    out.print(f"wrote {arguments.output}", highlight=False, soft_wrap=True)
     return 0
 
 

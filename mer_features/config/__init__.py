@@ -24,6 +24,7 @@ from mer_features.config.databases import (
     SyntheticDatabase,
     TableDatabase,
 )
+from mer_features.config.magnifier import MagnifierTraining
 from mer_features.config.protocols import Protocol
 from mer_features.config.section import Section
 from mer_features.config.stages import (
@@ -48,7 +49,7 @@ from mer_features.systems import recipes
 
 __all__ = [
     "STAGES", "Apex", "Cache", "Config", "ConfigError", "Database", "DatabaseSection", "Descriptor", "Descriptors",
-    "Faces", "Flow", "FlowMethod", "FlowPair", "Look", "Magnify", "MagnifyMethod", "Overrides", "OwnerAdapter",
+    "Faces", "Flow", "FlowMethod", "FlowPair", "Look", "MagnifierTraining", "Magnify", "MagnifyMethod", "Overrides", "OwnerAdapter",
     "OwnerDatabase", "Pretraining", "Protocol", "Resources", "Section", "Spotter", "Stage", "Style",
     "SyntheticDatabase", "System", "TableDatabase", "TrainStyle", "load", "read_tree", "recipes", "validate",
 ]  # fmt: skip
@@ -72,6 +73,7 @@ class Config(Section):
         default_factory=dict, description="Pre-trainings on macro-expression databases by name."
     )
     systems: dict[str, System] = Field(default_factory=dict, description="Trained systems by name.")
+    train_magnifier: MagnifierTraining = Field(MagnifierTraining(), description="Training of the learned magnifier.")
     resources: Resources = Field(Resources(), description="Threads, memory, device.")
 
     @field_validator("databases", "protocols", "pretraining", "systems")

@@ -42,11 +42,11 @@ def _enlarge_axis(image: np.ndarray, factor: int, axis: int) -> np.ndarray:
     index: list[slice] = [slice(None)] * image.ndim
     for phase in range(factor):
         index[axis] = slice(phase, None, factor)
-        out[tuple(index)] = ndimage.correlate1d(spline, _taps(phase / factor), axis=axis, mode="mirror")
+        out[tuple(index)] = ndimage.correlate1d(spline, taps(phase / factor), axis=axis, mode="mirror")
     return out
 
 
-def _taps(t: float) -> np.ndarray:
+def taps(t: float) -> np.ndarray:
     """Cubic B-spline weights of the samples -2..2 around a position t in [0, 1) right of sample 0."""
     return np.array([0, (1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6
 

@@ -1,0 +1,266 @@
+"""Training of the learned magnifier.
+
+Losses and optimiser of Oh et al. 2018, section 3.4, made to learn from thousands of samples instead of millions:
+
+- each sample is learned at two factors, m and 1, and the change of the picture between them, which is what
+  :mod:`mer_features.magnify.learned` takes from the network, has a loss of its own: an error that both pictures share
+  hides no motion;
+- weights start so that every layer keeps the size of what passes (:func:`initialise`), the paper's shrink it to
+  nothing;
+- the learning rate is larger than the paper's constant 1e-4, and falls at the end (:func:`rate_at`).
+
+The loop is written out: one network, one optimiser, no epochs and no validation, and its interruptions must be exact
+to the bit. What a trainer would do for it is less than what it would have to be kept from doing.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from mer_features.config.magnifier import MagnifierTraining
+from mer_features.files import atomic_path
+from mer_features.magnify import pairs
+from mer_features.magnify.network import MagnificationNet
+from mer_features.progress import track
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What cannot change the weights, but for the rounding of another device's arithmetic."""
+
+    device: str = "auto"
+    threads: int = 1  # samples of a batch worked on at once on a CPU
+    workers: int = 0  # processes that make samples; 0: this one
+    checkpoint_every: int = 250  # steps
+
+
+class Losses(NamedTuple):
+    """The terms of the objective, each a mean absolute difference."""
+
+    picture: Tensor  # Ŷ and Y, for m and for 1
+    change: Tensor  # of Ŷ and of Y between 1 and m
+    texture_reference: Tensor  # V of A and C
+    texture_moved: Tensor  # V of B and Y
+    shape: Tensor  # M of B and C
+
+    def total(self, code_weight: float) -> Tensor:
+        """The objective."""
+        return self.picture + self.change + code_weight * (self.texture_reference + self.texture_moved + self.shape)
+
+
+class Batch(NamedTuple):
+    """A, B, C, Y and Y for a factor of 1, (N, 3, H, W) in [-1, 1], and the factors (N,)."""
+
+    first: Tensor
+    second: Tensor
+    second_plain: Tensor
+    target: Tensor
+    still: Tensor
+    factor: Tensor
+
+
+def losses(net: MagnificationNet, batch: Batch) -> Losses:
+    """The pictures' terms, and the three of section 3.4: what shares texture or shape shares its code."""
+    images = torch.cat([batch.first, batch.second, batch.second_plain, batch.target])
+    texture, shape = (code.chunk(4) for code in net.encoder(images))
+    enlarged = net.manipulator(shape[0], shape[1], batch.factor)
+    textures, shapes = torch.cat([texture[1], texture[1]]), torch.cat([enlarged, shape[1]])
+    magnified, still = net.decoder(textures, shapes).chunk(2)
+    return Losses(
+        (F.l1_loss(magnified, batch.target) + F.l1_loss(still, batch.still)) / 2,
+        F.l1_loss(magnified - still, batch.target - batch.still),
+        F.l1_loss(texture[0], texture[2]),
+        F.l1_loss(texture[1], texture[3]),
+        F.l1_loss(shape[1], shape[2]),
+    )
+
+
+class Samples(Dataset):
+    """Samples of a recipe by number."""
+
+    def __init__(self, recipe: pairs.Recipe, count: int) -> None:
+        self.recipe, self.count = recipe, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Batch:
+        pair = pairs.make(self.recipe, index)
+        frames = (pair.first, pair.second, pair.second_plain, pair.target, pair.still)
+        return Batch._make([*(torch.from_numpy(frame / 127.5 - 1) for frame in frames), torch.tensor(pair.factor)])
+
+
+def recipe(options: MagnifierTraining) -> pairs.Recipe:
+    """The samples that these options ask for."""
+    return pairs.Recipe(options.size_px, _seed(options), options.folder, face=options.face_share)
+
+
+def _seed(options: MagnifierTraining) -> int:
+    return options.seed or 0
+
+
+def rate_at(options: MagnifierTraining, step: int) -> float:
+    """Learning rate of a step, the first being 0: it rises, stays, and falls linearly to zero."""
+    rise = (step + 1) / max(1, options.warmup_steps)
+    fall = (options.steps - step) / max(1.0, options.decay_share * options.steps)
+    return options.rate * min(1.0, rise, fall)
+
+
+def initialise(net: MagnificationNet, seed: int) -> None:
+    """Truncated normal weights, their spread by the number of inputs (He et al. 2015).
+
+    The second convolution of a residual block starts small, so that a block starts as the identity, and so does the
+    decoder's last one. The paper's spread, 0.02 for every layer, leaves so little of the picture after twenty
+    layers that a short run spends itself on growing weights.
+    """
+    source = torch.Generator().manual_seed(seed)
+    for name, weight in net.named_parameters():
+        small = 0.1 if name.endswith((".second.weight", "decoder.head.2.weight")) else 1.0
+        spread = small * math.sqrt(2 / weight[0].numel())
+        torch.nn.init.trunc_normal_(weight, std=spread, a=-2 * spread, b=2 * spread, generator=source)
+
+
+def train(options: MagnifierTraining, output: Path, execution: Execution = Execution()) -> None:
+    """Train, or go on with training, and write weights and curve.
+
+    Beside ``output`` stands ``<output>.csv``, the mean losses between checkpoints, and as long as training lasts
+    ``<output>.checkpoint``. A run that was killed goes on at its last checkpoint and ends with the same bits as one
+    that was not. More or fewer steps may be asked for as long as the rate has not begun to fall.
+
+    Raises
+    ------
+    ValueError
+        Where a checkpoint of other options lies in the way.
+    """
+    with _reproducible():
+        _Run(options, output, execution).finish()
+
+
+class _Run:
+    def __init__(self, options: MagnifierTraining, output: Path, execution: Execution) -> None:
+        self.options, self.output, self.execution = options, output, execution
+        self.device = _device(execution.device)
+        self.net = MagnificationNet(options.g_kernel)
+        initialise(self.net, _seed(options))
+        self.net.to(self.device)
+        self.adam = torch.optim.Adam(self.net.parameters(), lr=options.rate, betas=(0.9, 0.999))
+        self.checkpoint = output.with_name(f"{output.name}.checkpoint")
+        self.step, self.curve, self.sums = 0, list[list[float]](), torch.zeros(len(Losses._fields), dtype=torch.float64)
+        if self.checkpoint.exists():
+            self._resume()
+
+    def finish(self) -> None:
+        """The steps that are left, then the files."""
+        self.net.train()
+        left = self.options.steps - self.step
+        with ThreadPoolExecutor(self.execution.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for batch in track(self._batches(), left, "train-magnifier"):
+                self._learn(batch, pool)
+                self.step += 1
+                if self.step % self.execution.checkpoint_every == 0 or self.step == self.options.steps:
+                    self._keep()
+        state = {name: value.detach().cpu().contiguous() for name, value in self.net.state_dict().items()}
+        with atomic_path(self.output) as path:
+            safetensors.torch.save_file(state, path, metadata={"steps": str(self.options.steps)})
+        self.checkpoint.unlink(missing_ok=True)
+
+    def _learn(self, batch: Batch, pool: Executor) -> None:
+        """One step. On a CPU each sample has a gradient of its own, so that threads cannot change a bit."""
+        alone = self.device.type == "cpu"
+        parts = [Batch._make(part) for part in zip(*(t.split(1) for t in batch), strict=True)] if alone else [batch]
+        found = list(pool.map(self._gradients, parts))
+        for weight, *gradients in zip(self.net.parameters(), *(each for each, _ in found), strict=True):
+            weight.grad = torch.stack(gradients).mean(dim=0)
+        for group in self.adam.param_groups:
+            group["lr"] = rate_at(self.options, self.step)
+        self.adam.step()
+        self.sums += torch.stack([values for _, values in found]).mean(dim=0).double().cpu()
+
+    def _gradients(self, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Gradients of the objective by every weight, and the losses."""
+        terms = losses(self.net, Batch._make(part.to(self.device) for part in batch))
+        total = terms.total(self.options.code_weight)
+        return torch.autograd.grad(total, list(self.net.parameters())), torch.stack(terms).detach()
+
+    def _batches(self) -> Iterator[Batch]:
+        size = self.options.batch
+        workers = self.execution.workers
+        loader = DataLoader(
+            Samples(recipe(self.options), self.options.steps * size),
+            batch_size=size,
+            sampler=range(self.step * size, self.options.steps * size),
+            num_workers=workers,
+            multiprocessing_context="spawn" if workers else None,
+            prefetch_factor=8 if workers else None,
+        )
+        return iter(loader)
+
+    def _keep(self) -> None:
+        """Curve and checkpoint; the sums start anew."""
+        since = self.step - (int(self.curve[-1][0]) if self.curve else 0)
+        self.curve.append([self.step, *(self.sums / since).tolist()])
+        self.sums.zero_()
+        if not all(map(math.isfinite, self.curve[-1])):
+            raise ValueError(f"the losses before step {self.step} are not finite; try a smaller rate")
+        log.info("step %d: %s", self.step, " ".join(f"{value:.4f}" for value in self.curve[-1][1:]))
+        with atomic_path(self.output.with_name(f"{self.output.name}.csv")) as path, path.open("w") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["step", *Losses._fields])
+            rows.writerows([int(step), *(f"{value:.6f}" for value in values)] for step, *values in self.curve)
+        state = {
+            "step": self.step,
+            "curve": self.curve,
+            "options": self.options.model_dump(mode="json"),
+            "net": self.net.state_dict(),
+            "adam": self.adam.state_dict(),
+        }
+        with atomic_path(self.checkpoint) as path:
+            torch.save(state, path)
+
+    def _resume(self) -> None:
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        earlier = MagnifierTraining.model_validate(state["options"])
+        same_past = all(rate_at(earlier, n) == rate_at(self.options, n) for n in range(state["step"]))
+        if not same_past or earlier != self.options.model_copy(update={"steps": earlier.steps}):
+            raise ValueError(f"{self.checkpoint} belongs to a run with other options; remove it to start anew")
+        self.net.load_state_dict(state["net"])
+        self.adam.load_state_dict(state["adam"])
+        self.step, self.curve = state["step"], state["curve"]
+        log.info("going on after step %d", self.step)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device("cuda" if name == "gpu" else name)
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """Deterministic algorithms (where a GPU has them), one thread an operation; put back afterwards."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
