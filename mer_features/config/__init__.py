@@ -49,8 +49,8 @@ from mer_features.systems import recipes
 
 __all__ = [
     "STAGES", "Apex", "Cache", "Config", "ConfigError", "Database", "DatabaseSection", "Descriptor", "Descriptors",
-    "Faces", "Flow", "FlowMethod", "FlowPair", "Look", "MagnifierTraining", "Magnify", "MagnifyMethod", "Overrides", "OwnerAdapter",
-    "OwnerDatabase", "Pretraining", "Protocol", "Resources", "Section", "Spotter", "Stage", "Style",
+    "Faces", "Flow", "FlowMethod", "FlowPair", "Look", "MagnifierTraining", "Magnify", "MagnifyMethod", "Overrides",
+    "OwnerAdapter", "OwnerDatabase", "Pretraining", "Protocol", "Resources", "Section", "Spotter", "Stage", "Style",
     "SyntheticDatabase", "System", "TableDatabase", "TrainStyle", "load", "read_tree", "recipes", "validate",
 ]  # fmt: skip
 
