@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_extract(commands)
     _add_synth(commands)
     _add_check(commands)
+    _add_magnify(commands)
     _add_file_commands(commands)
     for command in commands.choices.values():
         command.add_argument("-v", "--verbose", action="store_true", help="say more, with tracebacks")
@@ -85,6 +86,25 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument("config", type=Path, nargs="?", default=Path("config/config.yaml"), help="YAML file")
     command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     command.set_defaults(run=_check)
+
+
+def _add_magnify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("magnify", help="a video with its small movements made larger")
+    command.add_argument("source", type=Path, help="a video, or a folder of frames (then with --fps)")
+    command.add_argument(
+        "-o", "--output", type=Path, required=True, help="video to write: .mp4 or .mov (H.264), .mkv (lossless)"
+    )
+    command.add_argument("--factor", type=float, default=6.0, help="total motion; 1 changes nothing (default 6)")
+    command.add_argument("--method", choices=["phase", "eulerian", "learned"], default="phase", help="default phase")
+    command.add_argument(
+        "--low", type=float, metavar="HZ", help="slower motion is left alone (default 0.5); 0: against the first frame"
+    )
+    command.add_argument("--high", type=float, metavar="HZ", help="faster motion is left alone (default: none is)")
+    command.add_argument("--fps", type=float, help="frames a second, for a folder of frames")
+    command.add_argument("--smoothing-px", type=float, default=6.0, help="phase: larger bears more noise (default 6)")
+    command.add_argument("--motion-px", type=float, default=1.0, help="eulerian: largest motion expected (default 1)")
+    command.add_argument("--weights", type=Path, help="learned: weights of your own")
+    command.set_defaults(run=_magnify)
 
 
 def _add_file_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -142,6 +162,27 @@ def _synth(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
     )
     out.print(f"rendered {arguments.preset} into {arguments.folder}", highlight=False)
+    return 0
+
+
+def _magnify(arguments: argparse.Namespace) -> int:
+    from mer_features import magnify_video
+    from mer_features.magnify.temporal import Band
+    from mer_features.sections import Magnify
+
+    options = Magnify(
+        method=arguments.method,
+        factor=arguments.factor,
+        phase_smoothing_px=arguments.smoothing_px,
+        eulerian_motion_px=arguments.motion_px,
+        weights=arguments.weights,
+    )
+    default_hz = 0.0 if arguments.method == "learned" else 0.5
+    band = Band(default_hz if arguments.low is None else arguments.low, arguments.high)
+    done = magnify_video.magnify_video(arguments.source, arguments.output, options, band=band, fps=arguments.fps)
+    for issue in done.issues:
+        err.print(f"{issue.code}: {issue.detail}", style="yellow", markup=False, highlight=False)
+    out.print(f"wrote {arguments.output}: {done.frames} frames", highlight=False, soft_wrap=True)
     return 0
 
 

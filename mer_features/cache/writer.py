@@ -186,7 +186,9 @@ def _attributes(
     }
     groups = {
         _GROUP_OF[stage]: {
-            "method": ", ".join(f"{key} {options[stage][key]}" for key in _METHOD_KEYS[stage] if key in options[stage]),
+            "method": ", ".join(
+                f"{key} {_shown(options[stage][key])}" for key in _METHOD_KEYS[stage] if key in options[stage]
+            ),
             "options": _json(options[stage]),
             "fingerprint": provenance["fingerprints"].get(stage, ""),
         }
@@ -194,6 +196,10 @@ def _attributes(
         for stage in options
     }
     return {"": root} | groups
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _json(tree: Mapping[str, Any]) -> str:
