@@ -26,7 +26,8 @@ def to_csv(path: Path | str, out: Path | str) -> None:
     """Write one line a clip: its row of the root, its action units and its descriptors.
 
     Columns are those of :class:`mer_features.cache.ClipRow`, ``au_<number>`` (``left``, ``right`` ..., empty: absent),
-    ``flow_ratio`` where the file has amplified frames, and ``<descriptor>_<index>``. Rejected clips follow with the status ``rejected`` and empty cells.
+    ``flow_ratio`` where the file has amplified frames, and ``<descriptor>_<index>``. Rejected clips follow with the
+    status ``rejected`` and empty cells.
     """
     with (
         open_features(path) as features,
@@ -108,7 +109,8 @@ def _plain(value: Any) -> np.ndarray:
 def to_png(path: Path | str, out_dir: Path | str, view: View = "fixed") -> tuple[Path, ...]:
     """Write each clip's faces and flow as pictures under ``<out_dir>/<clip_id>/`` and say which.
 
-    Faces are ``onset.png``, ``apex.png``, ``offset.png`` and, where the file has it, ``amplified.png``, as stored. Fields are ``<variable>_<pair>.<view>.png``, grey,
+    Faces are ``onset.png``, ``apex.png``, ``offset.png`` and, where the file has it, ``amplified.png``, as stored.
+    Fields are ``<variable>_<pair>.<view>.png``, grey,
     with 0..255 standing for the range low..high of the view: ``fixed`` takes :data:`FIXED_RANGE` and clips beyond it,
     so that clips compare (zero flow is 128); ``minmax`` takes the field's own range. ``<out_dir>/views.json`` holds
     low and high of every picture: value = low + grey / 255 x (high - low).

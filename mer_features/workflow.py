@@ -20,7 +20,7 @@ _CODE = {
     "cache": ("mer_features.cache.writer",),
     "protocol": ("mer_features.protocols",),
     "evaluate": ("mer_features.metrics", "mer_features.training", "mer_features.explain"),
-    "assess": ("mer_features.assess",),
+    "assess": ("mer_features.assess_magnify",),
     "report": ("mer_features.report",),
 }
 

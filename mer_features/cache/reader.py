@@ -160,6 +160,10 @@ class Features:
         """Attributes of the file."""
         return {name: value for name, value in self._file.attrs.items() if not name.startswith("_")}
 
+    def group_attrs(self, name: str) -> dict[str, Any]:
+        """Attributes of one group, e.g. ``magnified``; raises ``KeyError`` if there is no such group."""
+        return dict(open_object(self._file, name).attrs)
+
     def variables(self) -> tuple[str, ...]:
         """Names of all variables with one row a clip, e.g. ``flow/u``."""
         return tuple(name for name, dataset in self._datasets() if dimension_names(dataset)[:1] == ("clip",))

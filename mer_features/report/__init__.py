@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mer_features import protocols as fold_tables
 from mer_features.files import write_text
-from mer_features.report import about, data, findings, gallery, graph, methods, paper_figures, results, truth
+from mer_features.report import about, data, findings, gallery, graph, magnified, methods, paper_figures, results, truth
 
 __all__ = ["build"]
 
@@ -64,6 +64,7 @@ def build(
             item for name, table in tables.items() if (item := findings.left_out(name, table, databases)).left
         ],
         "galleries": [shown for database in databases if (shown := gallery.build(database))],
+        "magnified": [pictures for database in databases if (pictures := magnified.build(database))],
         "truths": [truth.read(name, path, config) for name, path in assess.items()],
         "results": [
             results.build(
