@@ -21,6 +21,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("databases.&lt;name&gt;.overrides", config.Overrides),
     ("faces", config.Faces),
     ("apex", config.Apex),
+    ("magnify", config.Magnify),
     ("flow", config.Flow),
     ("cache", config.Cache),
     ("protocols.&lt;name&gt;", config.Protocol),

@@ -19,11 +19,10 @@ import numpy as np
 from mer_features import flow, light
 from mer_features.assess import MOVING_PX, homes, mask_in_crop, truth_flow_in_crop
 from mer_features.clips import Clip
-from mer_features.config import FlowMethod
+from mer_features.config import FlowMethod, Magnify
 from mer_features.databases.synthetic import Truth, read_truth
 from mer_features.magnify import available_methods, magnify
 from mer_features.magnify.phase import Transport
-from mer_features.sections import Magnify
 from mer_features.shards import ClipView, ShardReader
 
 #: Total motions that are tried besides the configured one, and clips they are tried on (about 3 s a clip).

@@ -167,8 +167,8 @@ def _synth(arguments: argparse.Namespace) -> int:
 
 def _magnify(arguments: argparse.Namespace) -> int:
     from mer_features import magnify_video
+    from mer_features.config import Magnify
     from mer_features.magnify.temporal import Band
-    from mer_features.sections import Magnify
 
     options = Magnify(
         method=arguments.method,

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from mer_features import magnify, video
+from mer_features.config import Magnify
 from mer_features.frames import Frame, open_frames
 from mer_features.magnify import sequence
 from mer_features.magnify.temporal import Band
 from mer_features.progress import track
 from mer_features.quality import ClipRejectedError, Issue
-from mer_features.sections import Magnify
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mer_features import assess_magnify
+from mer_features.config import Magnify
 from mer_features.magnify import magnify
-from mer_features.sections import Magnify
 
 from .test_assess import stages  # noqa: F401  # two clips of a bump on a photograph, and a rejected one
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mer_features import cli, magnify_video, video
+from mer_features.config import Magnify
 from mer_features.frames import open_frames
 from mer_features.magnify import magnify
-from mer_features.sections import Magnify
 
 from .magnify.pictures import registered, shifted, stored, texture
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mer_features import cache, config
+from mer_features.config import Magnify
 from mer_features.report import graph, magnified, methods, truth
 from mer_features.report.data import read_database
-from mer_features.sections import Magnify
 from mer_features.shards import ClipRecord, ShardWriter
 
 from .cache.conftest import sample  # noqa: F401  # the fixture with the planted values

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from mer_features.clips import Clip
+from mer_features.config import Magnify, MagnifyMethod
 from mer_features.magnify.eulerian import Linear
 from mer_features.magnify.image import check_pair
 from mer_features.magnify.phase import Rotation, Transport
 from mer_features.magnify.sequence import Method, pair
-from mer_features.sections import Magnify, MagnifyMethod
 from mer_features.shards import ClipRecord, ClipView
 
 __all__ = ["available_methods", "classical", "learned_model", "magnify", "process"]

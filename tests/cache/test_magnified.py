@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mer_features import cache, config, export
+from mer_features.config import Magnify
 from mer_features.quality import Issue
-from mer_features.sections import Magnify
 from mer_features.shards import ClipRecord, ShardWriter
 
 SHARDS = {"s000": ["s1/happy", "s1/startled"], "s001": ["s2/dark", "s2/short"]}

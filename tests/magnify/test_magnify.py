@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mer_features import flow
+from mer_features.config import Magnify
 from mer_features.magnify import classical, magnify
 from mer_features.magnify.eulerian import Linear
 from mer_features.magnify.phase import Rotation, Transport
 from mer_features.magnify.sequence import pair
-from mer_features.sections import Magnify
 
 from .pictures import bump, face, grating, grating_shift, moved, registered, shifted, stored, texture
 

@@ -13,8 +13,8 @@ import pytest
 from mer_features import config, flow, stages
 from mer_features import magnify as package
 from mer_features.clips import Clip
+from mer_features.config import Magnify
 from mer_features.magnify import magnify, process
-from mer_features.sections import Magnify
 from mer_features.workflow import Plan
 
 from .pictures import bump, face, moved, stored
