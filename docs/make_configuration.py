@@ -22,6 +22,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("databases.&lt;name&gt;.overrides", config.Overrides),
     ("faces", config.Faces),
     ("apex", config.Apex),
+    ("magnify", config.Magnify),
     ("flow", config.Flow),
     ("style", config.Style),
     ("train_style", config.TrainStyle),

@@ -191,7 +191,7 @@ def assess(
         (``error_px``), of the error on the apex frame (``error_apex_px``) and of the head motion that was there to
         remove (``motion_px``), and the largest mean error (``worst_px``). ``None`` stands for what cannot be measured.
     """
-    faces, apexes = _homes(faces_shards), _homes(apex_shards)
+    faces, apexes = homes(faces_shards), homes(apex_shards)
     names = [clip.clip_id for clip in clips if clip.clip_id in faces and clip.clip_id in apexes]
     spaced = np.linspace(0, len(names) - 1, min(flow_clips, len(names))).round().astype(int)
     with_flow = {names[position] for position in spaced}
@@ -222,7 +222,7 @@ class _Measured:
     flow: dict[str, Errors] = field(default_factory=dict)
 
 
-def _homes(shards: Iterable[Path | str]) -> dict[str, Path]:
+def homes(shards: Iterable[Path | str]) -> dict[str, Path]:
     """The stage file of every clip that was not rejected."""
     homes: dict[str, Path] = {}
     for path in map(Path, shards):

@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_synth(commands)
     _add_check(commands)
     _add_train_magnifier(commands)
+    _add_magnify(commands)
     _add_file_commands(commands)
     _add_explain(commands)
     _add_train_style(commands)
@@ -96,6 +97,25 @@ def _add_train_magnifier(commands: argparse._SubParsersAction[argparse.ArgumentP
     command.add_argument("-j", "--threads", type=int, default=1, help="samples trained on at once on a CPU")
     command.add_argument("--workers", type=int, default=0, help="processes that make samples (default: none extra)")
     command.set_defaults(run=_train_magnifier)
+
+
+def _add_magnify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("magnify", help="a video with its small movements made larger")
+    command.add_argument("source", type=Path, help="a video, or a folder of frames (then with --fps)")
+    command.add_argument(
+        "-o", "--output", type=Path, required=True, help="video to write: .mp4 or .mov (H.264), .mkv (lossless)"
+    )
+    command.add_argument("--factor", type=float, default=6.0, help="total motion; 1 changes nothing (default 6)")
+    command.add_argument("--method", choices=["phase", "eulerian", "learned"], default="phase", help="default phase")
+    command.add_argument(
+        "--low", type=float, metavar="HZ", help="slower motion is left alone (default 0.5); 0: against the first frame"
+    )
+    command.add_argument("--high", type=float, metavar="HZ", help="faster motion is left alone (default: none is)")
+    command.add_argument("--fps", type=float, help="frames a second, for a folder of frames")
+    command.add_argument("--smoothing-px", type=float, default=6.0, help="phase: larger bears more noise (default 6)")
+    command.add_argument("--motion-px", type=float, default=1.0, help="eulerian: largest motion expected (default 1)")
+    command.add_argument("--weights", type=Path, help="learned: weights of your own")
+    command.set_defaults(run=_magnify)
 
 
 def _add_file_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -205,6 +225,27 @@ def _train_magnifier(arguments: argparse.Namespace) -> int:
     execution = train.Execution(arguments.device, arguments.threads, arguments.workers)
     train.train(options, arguments.output, execution)
     out.print(f"wrote {arguments.output}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _magnify(arguments: argparse.Namespace) -> int:
+    from mer_features import magnify_video
+    from mer_features.config import Magnify
+    from mer_features.magnify.temporal import Band
+
+    options = Magnify(
+        method=arguments.method,
+        factor=arguments.factor,
+        phase_smoothing_px=arguments.smoothing_px,
+        eulerian_motion_px=arguments.motion_px,
+        weights=arguments.weights,
+    )
+    default_hz = 0.0 if arguments.method == "learned" else 0.5
+    band = Band(default_hz if arguments.low is None else arguments.low, arguments.high)
+    done = magnify_video.magnify_video(arguments.source, arguments.output, options, band=band, fps=arguments.fps)
+    for issue in done.issues:
+        err.print(f"{issue.code}: {issue.detail}", style="yellow", markup=False, highlight=False)
+    out.print(f"wrote {arguments.output}: {done.frames} frames", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -24,14 +24,16 @@ FIXED_RANGE = {"u": (-4.0, 4.0), "v": (-4.0, 4.0), "strain": (0.0, 0.5)}
 
 #: Variables that are pictures already, and their file names.
 _PICTURES = {f"faces/{name}": name for name in ("onset", "apex", "offset")}
+_PICTURES["magnified/apex"] = "amplified"
 _PICTURES |= {f"style/{name}": f"{name}_style" for name in ("onset", "apex")}
 
 
 def to_csv(path: Path | str, out: Path | str) -> None:
     """Write one line a clip: its row of the root, its action units and its descriptors.
 
-    Columns are those of :class:`mer_features.cache.ClipRow`, ``au_<number>`` (``left``, ``right`` ..., empty: absent)
-    and ``<descriptor>_<index>``. Rejected clips follow with the status ``rejected`` and empty cells.
+    Columns are those of :class:`mer_features.cache.ClipRow`, ``au_<number>`` (``left``, ``right`` ..., empty: absent),
+    ``flow_ratio`` where the file has amplified frames, and ``<descriptor>_<index>``. Rejected clips follow with the
+    status ``rejected`` and empty cells.
     """
     with (
         open_features(path) as features,
@@ -39,11 +41,14 @@ def to_csv(path: Path | str, out: Path | str) -> None:
         temporary.open("w", newline="", encoding="utf-8") as handle,
     ):
         names = [field.name for field in fields(ClipRow)]
-        extra = [f"au_{number}" for number in features.labels("au")] + _descriptor_columns(features)
+        extra = [f"au_{number}" for number in features.labels("au")]
+        extra += [name.rpartition("/")[2] for name in _ratios(features)] + _descriptor_columns(features)
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(names + extra)
         for row, clip in enumerate(features.clips):
-            writer.writerow([*asdict(clip).values(), *_action_units(features, row), *_descriptors(features, row)])
+            ratios = [_number(features[name][row]) for name in _ratios(features)]
+            cells = [*asdict(clip).values(), *_action_units(features, row), *ratios, *_descriptors(features, row)]
+            writer.writerow(cells)
         for item in features.rejected:
             known = asdict(item) | {"status": "rejected"}
             writer.writerow([known.get(name, "") for name in names] + [""] * len(extra))
@@ -52,6 +57,15 @@ def to_csv(path: Path | str, out: Path | str) -> None:
 def _action_units(features: Features, row: int) -> list[str]:
     words = {value: word for word, value in FLAGS.items()} | {FLAGS["absent"]: ""}
     return [words[int(value)] for value in features["action_units"][row]]
+
+
+def _ratios(features: Features) -> list[str]:
+    """The variable with each clip's magnification as the flow sees it; a file may have none."""
+    return [name for name in features.variables() if name == "magnified/flow_ratio"]
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.6g}"
 
 
 def _descriptor_names(features: Features) -> list[str]:
@@ -101,8 +115,8 @@ def _plain(value: Any) -> np.ndarray:
 def to_png(path: Path | str, out_dir: Path | str, view: View = "fixed") -> tuple[Path, ...]:
     """Write each clip's faces and flow as pictures under ``<out_dir>/<clip_id>/`` and say which.
 
-    Faces are ``onset.png``, ``apex.png``, ``offset.png`` as stored, and ``onset_style.png``, ``apex_style.png`` where
-    the file has the group ``style``. Fields are ``<variable>_<pair>.<view>.png``, grey,
+    Faces are ``onset.png``, ``apex.png``, ``offset.png`` as stored, and, where the file has them, ``amplified.png``,
+    ``onset_style.png`` and ``apex_style.png``. Fields are ``<variable>_<pair>.<view>.png``, grey,
     with 0..255 standing for the range low..high of the view: ``fixed`` takes :data:`FIXED_RANGE` and clips beyond it,
     so that clips compare (zero flow is 128); ``minmax`` takes the field's own range. ``<out_dir>/views.json`` holds
     low and high of every picture: value = low + grey / 255 x (high - low).

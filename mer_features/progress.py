@@ -13,19 +13,22 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def track(items: Iterable[T], total: int, label: str) -> Iterator[T]:
-    """Yield the items, showing a progress bar on a terminal and a log line every tenth of the way elsewhere."""
+def track(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
+    """Yield the items, showing a progress bar on a terminal and a log line every tenth of the way elsewhere.
+
+    Where the total is unknown the bar only shows life, and every hundredth item is logged.
+    """
     if sys.stderr.isatty():
         yield from _bar(items, total, label)
         return
-    step = max(1, total // 10)
+    step = 100 if total is None else max(1, total // 10)
     for done, item in enumerate(items, start=1):
         yield item
         if done % step == 0 or done == total:
-            log.info("%s: %d of %d", label, done, total)
+            log.info("%s: %d of %s", label, done, "?" if total is None else total)
 
 
-def _bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+def _bar(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
     from rich.console import Console  # noqa: PLC0415  # only where there is a terminal
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

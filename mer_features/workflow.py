@@ -24,7 +24,7 @@ _CODE = {
     "protocol": ("mer_features.protocols",),
     "evaluate": ("mer_features.metrics", "mer_features.training", "mer_features.explain"),
     "train_magnifier": ("mer_features.magnify.train",),
-    "assess": ("mer_features.assess",),
+    "assess": ("mer_features.assess_magnify",),
     "report": ("mer_features.report",),
 }
 

@@ -385,9 +385,9 @@ def test_chosen_clips_spread_over_emotions_then_subjects():
         return cache.ClipRow(**empty | {"subject": subject, "emotion": emotion})
 
     rows = [row("s1", "fear")] * 3 + [row("s1", "joy"), row("s2", "joy"), row("s2", "fear")]
-    assert gallery._chosen(rows, 2) == [0, 4]
-    assert gallery._chosen(rows, 4) == [0, 3, 4, 5]
-    assert gallery._chosen(rows, 99) == list(range(6))
+    assert gallery.chosen_clips(rows, 2) == [0, 4]
+    assert gallery.chosen_clips(rows, 4) == [0, 3, 4, 5]
+    assert gallery.chosen_clips(rows, 99) == list(range(6))
 
 
 def test_drawings_are_the_same_every_time():

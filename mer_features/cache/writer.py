@@ -183,13 +183,19 @@ def _attributes(options: Mapping[str, Mapping[str, Any]], provenance: Provenance
     }
     groups = {
         _GROUP_OF[stage]: {
-            "method": ", ".join(f"{key} {options[stage][key]}" for key in _METHOD_KEYS[stage] if key in options[stage]),
+            "method": ", ".join(
+                f"{key} {_shown(options[stage][key])}" for key in _METHOD_KEYS[stage] if key in options[stage]
+            ),
             "options": _json(options[stage]),
             "fingerprint": provenance["fingerprints"].get(stage, ""),
         }
         for stage in options
     }
     return {"": root} | groups
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _json(tree: Mapping[str, Any]) -> str:

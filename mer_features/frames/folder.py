@@ -27,6 +27,7 @@ class ImageFolder(FrameSequence):
             found = f"{len(files)} images, none with a number in {first}..{last}" if files else "no numbered image"
             raise ClipRejectedError("no_frames", f"{folder}: {found}")
         self._files = files
+        self.count_hint = len(self.numbers)
         self._digest: str | None = None
         self.issues = missing_frames(gaps(self.numbers, first, last))
 

@@ -41,6 +41,7 @@ class FrameSequence(ABC):
     def __init__(self, source: Path, fps: float | None) -> None:
         self.source = source
         self.fps = fps  # frames a second; None for an image folder
+        self.count_hint: int | None = None  # how many frames to expect, where that is known beforehand
         self.numbers: list[int] = []
         self.issues: tuple[Issue, ...] = ()
 

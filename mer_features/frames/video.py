@@ -25,6 +25,8 @@ class VideoFile(FrameSequence):
             if stream.width * stream.height > MAX_PIXELS:
                 raise ClipRejectedError("unreadable_frame", f"{path.name}: {stream.width} x {stream.height} pixels")
             self.fps = float(stream.average_rate) if stream.average_rate else None
+            whole = first is None and last is None
+            self.count_hint = stream.frames if whole and stream.frames else None
 
     def nearest(self, number: int) -> Frame:
         """Decode from the start to this number, or to the end of a shorter video."""

@@ -28,7 +28,7 @@ from mer_features.magnify.phase import Rotation, Transport
 from mer_features.magnify.sequence import Method, pair
 from mer_features.shards import ClipRecord, ClipView
 
-__all__ = ["classical", "learned_model", "magnify", "process"]
+__all__ = ["available_methods", "classical", "learned_model", "magnify", "process"]
 
 
 def magnify(
@@ -83,6 +83,15 @@ def classical(method: MagnifyMethod, options: Magnify | None = None) -> Method:
     if method == "eulerian":
         return Linear(options.eulerian_motion_px)
     raise ValueError(f"found method {method!r}, expected phase, eulerian or learned")
+
+
+def available_methods(options: Magnify | None = None) -> tuple[MagnifyMethod, ...]:
+    """Methods that can run here: the trained network only with torch and weights."""
+    try:
+        learned_model((options or Magnify()).weights)
+    except (ImportError, OSError, ValueError):
+        return ("phase", "eulerian")
+    return ("phase", "eulerian", "learned")
 
 
 @lru_cache(maxsize=1)

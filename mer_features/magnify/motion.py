@@ -120,7 +120,7 @@ def _window_sums(
 
 
 def _solve(matrix: np.ndarray, right: np.ndarray, noise: np.float32) -> np.ndarray:
-    """D of ``matrix d = -right``, drawn to 0 where the matrix is no larger than noise; (2, H, W)."""
+    """Solution d of ``matrix d = -right``, drawn to 0 where the matrix is no larger than noise; (2, H, W)."""
     xx, xy, yy = matrix[0] + noise, matrix[1], matrix[2] + noise
     return np.stack([xy * right[1] - yy * right[0], xy * right[0] - xx * right[1]]) / (xx * yy - xy**2)
 

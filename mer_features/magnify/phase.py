@@ -27,8 +27,10 @@ from mer_features.magnify.motion import Scales, analyse, displacement
 from mer_features.magnify.pyramid import collapse, laplacian
 from mer_features.magnify.riesz import amplitude, phase_difference, transform
 
-#: Steps of the inversion of a displacement at most, how far each goes, and the change in pixels that ends it.
-_STEPS, _STEP, _SETTLED_PX = 60, 0.5, 0.002
+#: Steps of the inversion of a displacement at most, and the change in pixels that ends it.
+_STEPS, _SETTLED_PX = 60, 0.002
+#: A field that changes by more than `_STEEP` from one pixel to the next is inverted by steps of `_DAMPED` only.
+_STEEP, _DAMPED = 0.5, 0.5
 
 
 class Transport:
@@ -54,37 +56,41 @@ class Transport:
 
     def render(self, moved: np.ndarray, changes: Sequence[np.ndarray], factor: float) -> np.ndarray:
         """The moved frame with its displacement times ``factor``; shape and dtype as ``moved``."""
-        field = np.float32(factor - 1) * changes[0]
+        field = np.float32(factor - 1) * changes[0].astype(np.float32, copy=False)
         if not field.any():
             return moved.copy()
-        return to_uint8(_sample(moved, *_origin(field)))
+        return to_uint8(_sample(moved, _origin(field)))
 
 
-def _origin(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where what arrives at each pixel comes from: z (x and y) with ``z + field(z)`` the pixel.
+def _origin(field: np.ndarray) -> np.ndarray:
+    """Where what arrives at each pixel comes from: z with ``z + field(z)`` the pixel; (H, W, 2), x then y.
 
-    Damped fixed-point iteration: it converges wherever the picture does not fold (compression of the field below
-    1, stretch below 3); where it does, one of the sheets is shown.
+    Fixed-point iteration, damped where the field is steep: it then converges wherever the picture does not fold
+    (compression below 1, stretch below 3); where it does, one of the sheets is shown.
     """
     height, width = field.shape[1:]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
+    pixel = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
     planes = cv2.merge(list(field))
-    shift = np.zeros((height, width, 2), np.float32)
+    step = np.float32(1.0 if _steepest(field) < _STEEP else _DAMPED)
+    shift = np.zeros_like(pixel)
     for _ in range(_STEPS):
-        found = cv2.remap(
-            planes, x - shift[..., 0], y - shift[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        change = np.float32(_STEP) * (found - shift)
-        shift += change
+        change = cv2.remap(planes, pixel - shift, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) - shift
+        shift += step * change
         if np.abs(change).max() < _SETTLED_PX:
             break
-    return x - shift[..., 0], y - shift[..., 1]
+    return pixel - shift
 
 
-def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _steepest(field: np.ndarray) -> float:
+    """Largest change of the displacement from a pixel to the next."""
+    return max(float(np.abs(np.diff(field, axis=axis)).max()) for axis in (1, 2))
+
+
+def _sample(image: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Interpolating cubic B-spline: moves nothing at any sub-pixel position and is exact on pixel centres."""
     planes = np.moveaxis(image.reshape(*image.shape[:2], -1), 2, 0)
-    sampled = [ndimage.map_coordinates(plane, (y, x), np.float32, 3, mode="mirror") for plane in planes]
+    at = where[..., 1], where[..., 0]
+    sampled = [ndimage.map_coordinates(plane, at, np.float32, 3, mode="mirror") for plane in planes]
     return np.stack(sampled, axis=-1).reshape(image.shape)
 
 

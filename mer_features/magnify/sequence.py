@@ -31,7 +31,7 @@ def pair(reference: np.ndarray, moved: np.ndarray, factor: float, method: Method
 
 def magnify(
     frames: Iterable[tuple[np.ndarray, float]], factor: float, method: Method, band: Band | None = None
-) -> Iterator[np.ndarray]:
+) -> Iterator[tuple[np.ndarray, float]]:
     """Magnify what changes in a sequence.
 
     Without a lower corner changes are measured against the first frame, which suits a short registered clip: the
@@ -52,8 +52,8 @@ def magnify(
 
     Yields
     ------
-    ndarray
-        As the frame; the first one unchanged.
+    image, time : ndarray, float
+        As the frame, whose time it has; the first one unchanged.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def magnify(
         if known is None:
             shape, known = image.shape, found
             total = tuple(np.zeros_like(item) for item in method.changes(found, found))
-            yield image
+            yield image, time_s
         else:
             if image.shape != shape or not time_s > last_s:
                 raise ValueError(f"found {image.shape} at {time_s:g} s after {shape} at {last_s:g} s")
@@ -78,5 +78,5 @@ def magnify(
                 assert total is not None
                 new = total = tuple(old + step for old, step in zip(total, new, strict=True))
                 known = found
-            yield method.render(image, band.step(new, time_s - last_s), factor)
+            yield method.render(image, band.step(new, time_s - last_s), factor), time_s
         last_s = time_s

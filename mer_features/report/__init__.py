@@ -21,6 +21,7 @@ from mer_features.report import (
     findings,
     gallery,
     graph,
+    magnified,
     methods,
     paper_figures,
     results,
@@ -80,6 +81,7 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
             item for name, table in tables.items() if (item := findings.left_out(name, table, databases)).left
         ],
         "galleries": [shown for database in databases if (shown := gallery.build(database))],
+        "magnified": [pictures for database in databases if (pictures := magnified.build(database))],
         "style": style.build(databases, style_measured),
         "truths": [truth.read(name, path, config) for name, path in assess.items()],
         "results": [

@@ -56,7 +56,7 @@ def build(database: Database) -> Gallery | None:
         return None
     emotions, subjects = _crosstab(database.used)
     with cache.open_features(database.cache) as features:
-        chosen = _chosen(database.used, ROWS)
+        chosen = chosen_clips(database.used, ROWS)
         max_px, max_strain = contact.scales(features, chosen)
         mosaic_rows = contact.spread(len(database.used), MOSAIC)
         return Gallery(
@@ -104,7 +104,7 @@ def _facts(clips: Sequence[ClipRow], features: Features) -> list[tuple[str, str]
     ]
 
 
-def _chosen(clips: Sequence[ClipRow], wanted: int) -> list[int]:
+def chosen_clips(clips: Sequence[ClipRow], wanted: int) -> list[int]:
     """Rows of clips spread over emotions and subjects: each time the least shown emotion, then subject."""
     shown: Counter[str | tuple[str, str]] = Counter()
     chosen: list[int] = []
@@ -148,7 +148,8 @@ def _curves(database: Database, features: Features) -> Picture | None:
     """Curves of a few clips; ``None`` if the file has none."""
     annotated = {clip.clip_id: clip.apex for clip in database.listed}
     clips = [
-        _clip_curves(features, row, annotated.get(database.used[row].clip_id)) for row in _chosen(database.used, CURVES)
+        _clip_curves(features, row, annotated.get(database.used[row].clip_id))
+        for row in chosen_clips(database.used, CURVES)
     ]
     if not any(clip.curves for clip in clips):
         return None

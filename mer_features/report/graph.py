@@ -47,8 +47,7 @@ def build(config: Mapping[str, Any], databases: Sequence[Database], runs: Sequen
     if "train" in place:
         arrows.append(_over(place["cache"], place["train"], 24))
     if synthetic:
-        middle = (place["apex"].x + place["flow"].x) / 2
-        assess = place["assess"] = Node("assess", "against truth", middle, _BELOW)
+        assess = place["assess"] = Node("assess", "against truth", place["apex"].x + _STEP / 2, _BELOW)
         arrows += [_down(place["apex"], assess), _up(assess, place["report"])]
     return Graph(
         list(place.values()), arrows, len(steps) * _STEP - GAP, _BELOW + HEIGHT if synthetic else _ROW + HEIGHT
@@ -57,12 +56,13 @@ def build(config: Mapping[str, Any], databases: Sequence[Database], runs: Sequen
 
 def _steps(config: Mapping[str, Any], databases: Sequence[Database], runs: Sequence[Run]) -> list[tuple[str, str]]:
     listed = sum(len(database.listed) for database in databases)
-    faces, apex, flow = (config.get(stage, {}) for stage in ("faces", "apex", "flow"))
+    faces, apex, magnify, flow = (config.get(stage, {}) for stage in ("faces", "apex", "magnify", "flow"))
     steps = [("synth", "known truth")] if any(database.synthetic for database in databases) else []
     steps += [
         ("ingest", f"{listed} clips"),
         ("faces", f"{faces.get('mode', '')} {faces.get('size', '')} px"),
         ("apex", str(apex.get("policy", ""))),
+        *([("magnify", f"{magnify['method']} × {magnify['factor']:g}")] if magnify.get("method") != "none" else []),
         ("flow", str(flow.get("method", ""))),
         *_style(config.get("style", {})),
         ("cache", f"{sum(len(database.used) for database in databases)} clips"),

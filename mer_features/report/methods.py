@@ -33,6 +33,11 @@ _REFERENCES = {
     "cyclegan": "J.-Y. Zhu, T. Park, P. Isola, A. A. Efros. Unpaired image-to-image translation using cycle-consistent "
     "adversarial networks. ICCV, 2017. doi:10.1109/ICCV.2017.244",
     "clahe": "K. Zuiderveld. Contrast limited adaptive histogram equalization. Graphics Gems IV, 1994",
+    "riesz": "N. Wadhwa, M. Rubinstein, F. Durand, W. T. Freeman. Riesz pyramids for fast phase-based video "
+    "magnification. ICCP, 2014. doi:10.1109/ICCPHOT.2014.6831820",
+    "eulerian": "H.-Y. Wu, M. Rubinstein, E. Shih, J. Guttag, F. Durand, W. T. Freeman. Eulerian video magnification "
+    "for revealing subtle changes in the world. ACM TOG, 2012. doi:10.1145/2185520.2185561",
+    "oh2018": "T.-H. Oh et al. Learning-based video motion magnification. ECCV, 2018. doi:10.1007/978-3-030-01225-0_39",
     "tvl1": "C. Zach, T. Pock, H. Bischof. A duality based approach for realtime TV-L1 optical flow. DAGM, 2007. "
     "doi:10.1007/978-3-540-74936-3_22",
     "farneback": "G. Farnebäck. Two-frame motion estimation based on polynomial expansion. SCIA, 2003. "
@@ -88,6 +93,8 @@ def build(config: Mapping[str, Any]) -> Methods:
         paragraphs.append(Paragraph("Data", text))
     paragraphs.append(Paragraph("Faces", _faces(config["faces"], cite)))
     paragraphs.append(Paragraph("Apex", _apex(config["apex"], cite)))
+    if text := _magnify(config["magnify"], cite):
+        paragraphs.append(Paragraph("Magnification", text))
     paragraphs.append(Paragraph("Flow", _flow(config["flow"], cite)))
     if text := _style(config["style"], cite):
         paragraphs.append(Paragraph("Style", text))
@@ -156,6 +163,28 @@ def _apex(options: Mapping[str, Any], cite: _Citations) -> str:
     if policy == "annotated":
         return f"The annotated apex was used where there is one inside onset and offset, elsewhere {spotted}."
     return f"The apex was spotted as {spotted}."
+
+
+_AMPLIFIED = {
+    "phase": "its displacement since the onset was estimated from Riesz phases, coarse to fine, and the frame moved on "
+    "along it",
+    "rotation": "the phase of every band of its Riesz pyramid was turned on by that of the onset, by at most a quarter "
+    "of a wave",
+    "eulerian": "its changes of brightness since the onset were amplified in every band of a Laplacian pyramid",
+    "learned": "by a trained network",
+}
+_AMPLIFIED_SOURCE = {"phase": "riesz", "rotation": "riesz", "eulerian": "eulerian", "learned": "oh2018"}
+
+
+def _magnify(options: Mapping[str, Any], cite: _Citations) -> str:
+    if options["method"] == "none":
+        return ""
+    turned = options["method"] == "phase" and options["phase_synthesis"] == "rotation"
+    method = "rotation" if turned else options["method"]
+    return (
+        f"The motion of the apex was magnified {options['factor']:g} times in all: {_AMPLIFIED[method]} "
+        f"{cite(_AMPLIFIED_SOURCE[method])}."
+    )
 
 
 _FLOWS = {

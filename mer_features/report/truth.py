@@ -51,6 +51,29 @@ class Registration:
 
 
 @dataclass(frozen=True)
+class MagnifiedRow:
+    """One magnification method: recovered share of the wanted displacement and end-point error (px) by factor."""
+
+    name: str
+    reference: bool  # the frame in which the displacement is right
+    used: bool  # the one the features come from
+    recovered: Sequence[float]
+    epe_px: Sequence[float]
+    static_psnr_db: float | None
+
+
+@dataclass(frozen=True)
+class Magnification:
+    """Errors of all magnification methods on some clips."""
+
+    factors: Sequence[float]
+    wanted_px: Sequence[float]  # mean wanted displacement where the face moves, by factor
+    clips: int
+    used_factor: float
+    rows: Sequence[MagnifiedRow]
+
+
+@dataclass(frozen=True)
 class TruthErrors:
     """Everything measured on one database."""
 
@@ -61,6 +84,7 @@ class TruthErrors:
     flow_clips: int
     flow_chart: Picture | None
     registration: Registration
+    magnification: Magnification | None
 
 
 def read(database: str, path: Path, config: Mapping[str, Any]) -> TruthErrors:
@@ -83,6 +107,38 @@ def read(database: str, path: Path, config: Mapping[str, Any]) -> TruthErrors:
         registration=Registration(
             left["motion_px"], left["error_px"], left["error_apex_px"], left["worst_px"], left["n"]
         ),
+        magnification=_magnification(
+            tree.get("magnification"), config["magnify"] | config["databases"][database]["overrides"]["magnify"]
+        ),
+    )
+
+
+_MAGNIFIED = {"true_motion": "apex moved on by the true displacement"}
+
+
+def _magnification(tree: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Magnification | None:
+    """Rows from the best recovered; ``None`` where nothing was measured."""
+    if not tree or not tree["clips"]:
+        return None
+    keys = [f"{factor:g}" for factor in tree["factors"]]
+    rows = [
+        MagnifiedRow(
+            name=_MAGNIFIED.get(name, name),
+            reference=name in _MAGNIFIED,
+            used=name == options["method"],
+            recovered=[item[key]["recovered"] for key in keys],
+            epe_px=[item[key]["epe_px"] for key in keys],
+            static_psnr_db=tree["static_psnr_db"].get(name),
+        )
+        for name, item in tree["methods"].items()
+    ]
+    wanted = next(iter(tree["methods"].values()))
+    return Magnification(
+        factors=tree["factors"],
+        wanted_px=[wanted[key]["wanted_px"] for key in keys],
+        clips=len(tree["clips"]),
+        used_factor=options["factor"],
+        rows=sorted(rows, key=lambda row: (row.reference, -sum(row.recovered))),
     )
 
 

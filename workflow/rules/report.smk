@@ -17,7 +17,7 @@ rule assess:
     wildcard_constraints:
         database="|".join(plan.synthetic) or "(?!)",
     conda:
-        "../../envs/features.yaml"
+        f"../../envs/{plan.magnify_environment}.yaml"
     threads: 2
     resources:
         mem_mb=plan.config.resources.stage_mem_mb,
@@ -25,6 +25,7 @@ rule assess:
     params:
         root=lambda wildcards: str(plan.config.database_root(wildcards.database)),
         options=lambda wildcards: plan.stage("flow", wildcards.database),
+        magnify=lambda wildcards: plan.stage("magnify", wildcards.database),
         code=plan.code("assess"),
     script:
         "../scripts/assess.py"

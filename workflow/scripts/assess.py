@@ -3,14 +3,14 @@ import json
 from mer_features.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features import assess, clips, files
+    from mer_features import assess, assess_magnify, clips, files
 
+    root, listed = snakemake.params.root, clips.read(snakemake.input.clips)
     errors = assess.assess(
-        snakemake.params.root,
-        snakemake.input.faces,
-        snakemake.input.apex,
-        clips.read(snakemake.input.clips),
-        snakemake.params.options,
-        threads=snakemake.threads,
+        root, snakemake.input.faces, snakemake.input.apex, listed, snakemake.params.options, threads=snakemake.threads
     )
+    if snakemake.params.magnify["method"] != "none":
+        errors["magnification"] = assess_magnify.assess(
+            root, snakemake.input.faces, listed, snakemake.params.magnify, threads=snakemake.threads
+        )
     files.write_text(snakemake.output[0], json.dumps(errors, indent=1))
