@@ -155,13 +155,13 @@ def test_variables_beyond_the_schema_are_read(scratch: Path):
     import h5netcdf
 
     with h5netcdf.File(scratch, "a") as file:
-        group = file.create_group("descriptors")
+        group = file.create_group("gaze")
         group.dimensions["feature"] = 4
-        variable = group.create_variable("lbp_top", ("clip", "feature"), "f4", data=np.arange(12.0).reshape(3, 4))
-        variable.attrs.update(long_name="LBP-TOP histogram", units="1", source="descriptors stage")
+        variable = group.create_variable("angle", ("clip", "feature"), "f4", data=np.arange(12.0).reshape(3, 4))
+        variable.attrs.update(long_name="direction of gaze", units="degree", source="gaze stage")
     assert cache.validate(scratch) == []
     with cache.open_features(scratch) as features:
-        assert features["descriptors/lbp_top"][2].tolist() == [8, 9, 10, 11]
+        assert features["gaze/angle"][2].tolist() == [8, 9, 10, 11]
 
 
 def test_description_says_what_is_inside(built: Path):

@@ -83,5 +83,5 @@ def test_emotions_vary_but_keep_their_core():
 
 
 def test_unknown_presets_are_named():
-    with pytest.raises(ValueError, match="'huge'; known: tiny, demo"):
+    with pytest.raises(ValueError, match="'huge'; known: tiny, small, demo"):
         plan("huge", 0)
