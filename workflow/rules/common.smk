@@ -31,6 +31,15 @@ def database_stage_files(stage, database):
     return expand(f"results/{stage}/{database}/{{shard}}.h5", shard=shards)
 
 
+def style_faces(wildcards):
+    """Input function: faces of every shard of the databases that a style may be fitted on."""
+    return [
+        file
+        for database in plan.style_databases
+        for file in database_stage_files("faces", database)
+    ]
+
+
 def protocol_files(pattern):
     """Input function: one file for each database of a protocol."""
 
