@@ -48,6 +48,15 @@ def stage_files(stage):
     return files
 
 
+def style_faces(wildcards):
+    """Input function: faces of every shard of the databases that a style may be fitted on."""
+    return [
+        file
+        for database in plan.style_databases
+        for file in shard_files("faces", database)
+    ]
+
+
 def protocol_files(pattern):
     """Input function: one file for each database of a protocol."""
 

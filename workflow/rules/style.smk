@@ -1,15 +1,6 @@
 # Onset and apex in one look for all databases; off with `style: {method: none}`.
 
 
-# Faces of every shard of the databases that may be fitted on.
-def style_faces(wildcards):
-    return [
-        file
-        for database in plan.style_databases
-        for file in shard_files("faces", database)
-    ]
-
-
 # Reference styles, and whether the generators may be used: one small file for all databases.
 rule style_fit:
     input:
