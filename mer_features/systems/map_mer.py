@@ -10,6 +10,7 @@ Shapes: N clips, C classes, S = 224 pixels, A = 100 possible action units.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,10 +66,13 @@ def moved(u: np.ndarray, v: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def unit_numbers(text: str) -> list[int]:
-    """Numbers of the action units in an owner's text, those left open (``L12 or L14``) included: sides drop out."""
+    """Every number in an owner's text, ascending, as the authors' code reads it.
+
+    Sides and intensities drop out; what a coder left open (``L12 or L14``) or wrote oddly (``ref(7B)``) counts.
+    """
     found = action_units.parse(text)
-    units = {*found.units, *(unit for part in found.open_parts for unit in part)}
-    return sorted({unit.number for unit in units})
+    doubtful = {int(digits) for part in found.unread for digits in re.findall(r"\d+", part)}
+    return sorted(number for number in {unit.number for unit in found.units} | doubtful if 0 < number < A)
 
 
 def scaled(planes: Tensor) -> Tensor:
@@ -183,10 +187,12 @@ class Network(selection.Selecting):
             "au_cam": cams.au_cam(self.net, _input(batch)),
             "grad_cam": cams.grad_cam(self.net, _input(batch), self.combined),
         }
-        return {"planes": planes} | {
-            name: np.stack([engine.overlay(face[..., :1], heat) for face, heat in zip(planes, found, strict=True)])
-            for name, found in ((name, heats.cpu().numpy()) for name, heats in maps.items())
-        }
+        return {"planes": planes} | {name: _laid_over(planes[..., :1], heats) for name, heats in maps.items()}
+
+
+def _laid_over(faces: np.ndarray, heats: Tensor) -> np.ndarray:
+    """Heat maps (N, S, S) over grey images (N, S, S, 1), (N, S, S, 3) uint8."""
+    return np.stack([engine.overlay(face, heat) for face, heat in zip(faces, heats.cpu().numpy(), strict=True)])
 
 
 def _input(batch: engine.Batch) -> Tensor:
