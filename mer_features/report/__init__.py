@@ -52,7 +52,10 @@ def build(
     databases = [data.read_database(name, path, caches[name], config) for name, path in clips.items()]
     tables = {name: fold_tables.read(path) for name, path in protocols.items()}
     evaluated = {key: data.read_run(*key, files["metrics"]) for key, files in runs.items()}
-    embedded = {key: data.read_embedding(files["embedding"]) for key, files in runs.items() if "embedding" in files}
+    units = {(base.name, clip.clip_id): clip.action_units_text for base in databases for clip in base.used}
+    embedded = {
+        key: data.read_embedding(files["embedding"], units) for key, files in runs.items() if "embedding" in files
+    }
     files = [*clips.values(), *caches.values(), *assess.values(), *protocols.values()]
     files += [path for item in runs.values() for path in item.values()]
     everything = list(evaluated.values())

@@ -26,7 +26,7 @@ from mer_features.systems import map_mer_cams as cams
 from mer_features.systems.contract import Arrays, Examples, Setup
 from mer_features.systems.map_mer_losses import class_weights, losses
 from mer_features.systems.map_mer_network import network
-from mer_features.systems.recipes import MapMerRecipe
+from mer_features.systems.recipes.map_mer import MapMerRecipe
 
 A = 100  # FACS numbers run from 1 to 99
 
@@ -175,10 +175,8 @@ class Network(selection.Selecting):
         return self.combined(self.net(_input(batch)).logits)
 
     def layers(self, batch: engine.Batch) -> engine.Batch:
-        """``fused``: the features X_F that WSCL aligns with action units, and each half's part of them."""
-        output = self.net(_input(batch))
-        names = ("eyes", "mouth") if self.recipe.branches == 2 else ()
-        return {"fused": output.aligned, **dict(zip(names, output.regions.unbind(1), strict=False))}
+        """``fused``: X_F at unit length, eyes before mouth: what WSCL aligns with action units."""
+        return {"fused": self.net(_input(batch)).aligned}
 
     def pictures(self, batch: engine.Batch) -> dict[str, np.ndarray]:
         """``planes``: the input as red, green and blue; ``au_cam`` and ``grad_cam`` over the magnified apex."""

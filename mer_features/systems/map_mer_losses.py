@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mer_features.systems.map_mer_network import Output
-from mer_features.systems.recipes import MapMerRecipe
+from mer_features.systems.recipes.map_mer import MapMerRecipe
 
 
 def overlap(units: Tensor) -> Tensor:

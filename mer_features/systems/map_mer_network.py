@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, conv1x1
 
 from mer_features.systems import backbones
-from mer_features.systems.recipes import MapMerRecipe
+from mer_features.systems.recipes.map_mer import MapMerRecipe
 
 GROUPS = 4  # of shuffle attention
 

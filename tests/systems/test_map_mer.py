@@ -22,11 +22,14 @@ from mer_features.systems import map_mer_cams as cams  # noqa: E402
 from mer_features.systems import map_mer_losses as terms  # noqa: E402
 from mer_features.systems import map_mer_network as parts  # noqa: E402
 from mer_features.systems.contract import Examples, Execution, Setup  # noqa: E402
-from mer_features.systems.recipes import MapMerRecipe, recipe  # noqa: E402
+from mer_features.systems.recipes import recipe  # noqa: E402
+from mer_features.systems.recipes.map_mer import MapMerRecipe  # noqa: E402
 from tests.shared import shared  # noqa: E402
 
 #: A network small enough to train in seconds.
-SMALL = {"image_size": 32, "width": 32, "blocks": 1, "awm_width": 32, "batch_size": 8, "epochs": 2}
+SMALL = {"image_size": 32, "width": 16, "blocks": 1, "awm_width": 32, "batch_size": 8, "epochs": 2}
+#: Features a region of that network.
+D = 128
 #: Nothing drawn at random while training.
 STILL = {"flip": 0.0, "erasing": 0.0, "region_replacing": 0.0}
 
@@ -169,7 +172,7 @@ def test_area_weights_in_numpy(variant: str):
     made = net(small(awm=variant)).awm
     for value in made.parameters():
         nn.init.normal_(value, std=0.3)
-    x = torch.randn(4, 512)
+    x = torch.randn(4, 2 * D)
     linear = [layer for layer in made.layers if isinstance(layer, nn.Linear)]
     norms = [layer for layer in made.layers if isinstance(layer, nn.LayerNorm)]
 
@@ -195,7 +198,7 @@ class Fixed(nn.Module):
         self.value = value
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.full((len(x), 256), self.value)
+        return torch.full((len(x), D), self.value)
 
 
 def test_the_first_half_of_the_features_belongs_to_the_eyes():
@@ -210,7 +213,7 @@ def test_the_first_half_of_the_features_belongs_to_the_eyes():
 def test_gradient_through_the_area_weights_input(variant: str):
     """Detached, the slope of X_F in X is X_weight and nothing else."""
     made = net(small(awm=variant))
-    x = torch.rand(1, 512, requires_grad=True)
+    x = torch.rand(1, 2 * D, requires_grad=True)
     weight = made.awm(x)
     (slope,) = torch.autograd.grad((x * weight).sum(), x)
     assert torch.allclose(slope, weight) == (variant == "code")
@@ -701,7 +704,7 @@ def test_every_row_of_table_4_trains(name: str):
 def test_one_branch_sees_the_whole_face():
     made = net(small(branches=1, awm="none"))
     output = made(faces(2))
-    assert [tuple(part.shape) for part in output] == [(2, 1, 3), (2, 1, 256), (2, 256)]
+    assert [tuple(part.shape) for part in output] == [(2, 1, 3), (2, 1, D), (2, D)]
     x = faces(2).requires_grad_()
     made(x).logits.sum().backward()
     assert x.grad[:, :, :16].any()
@@ -726,14 +729,13 @@ def test_recipes_that_cannot_be_are_refused(keys: dict, message: str):
 
 
 def test_embeddings_are_the_networks(fitted: engine.TorchSystem):
-    found = fitted.embed(examples(5).features)
-    assert {name: values.shape for name, values in found.items()} == {
-        "fused": (5, 512),
-        "eyes": (5, 256),
-        "mouth": (5, 256),
-    }
-    joined = np.concatenate([found["eyes"], found["mouth"]], axis=1)
-    np.testing.assert_allclose(found["fused"], joined / np.linalg.norm(joined, axis=1, keepdims=True), atol=1e-5)
+    features = examples(5).features
+    found = fitted.embed(features)
+    assert set(found) == {"fused"}
+    images = backbones.normalised(torch.from_numpy(features["planes"]).float() / 255)
+    with torch.no_grad():
+        weighted = fitted.network.net(images).regions.flatten(1)  # (5, 2 D)
+    np.testing.assert_allclose(found["fused"], F.normalize(weighted, dim=1), atol=1e-5)
 
 
 def test_pictures(fitted: engine.TorchSystem):

@@ -13,16 +13,7 @@ from mer_features.systems.recipes.fr import FRRecipe
 from mer_features.systems.recipes.linear import LinearRecipe
 from mer_features.systems.recipes.map_mer import MapMerRecipe
 
-__all__ = [
-    "PRETRAINING",
-    "RECIPES",
-    "FRRecipe",
-    "LinearRecipe",
-    "MapMerRecipe",
-    "Recipe",
-    "pretraining_recipe",
-    "recipe",
-]
+__all__ = ["PRETRAINING", "RECIPES", "FRRecipe", "LinearRecipe", "Recipe", "pretraining_recipe", "recipe"]
 
 #: System name -> its recipe. The system is the module `systems/<name>.py`.
 RECIPES: dict[str, type[Recipe]] = {"fr": FRRecipe, "linear": LinearRecipe, "map_mer": MapMerRecipe}

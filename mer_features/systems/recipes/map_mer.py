@@ -44,7 +44,7 @@ class MapMerRecipe(Recipe):
     gate: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="Gate of shuffle attention: `softmax` across the groups as its code, or `sigmoid`."
     )
-    width: int = Field(64, ge=32, multiple_of=32, description="Channels of the first stage; they double at each.")
+    width: int = Field(64, ge=8, multiple_of=8, description="Channels of the first stage; they double at each.")
     blocks: int = Field(2, ge=1, description="Residual blocks a stage; 2 is ResNet-18.")
     imagenet: Path | None = Field(
         None,
