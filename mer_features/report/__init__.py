@@ -69,6 +69,7 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
     databases = [data.read_database(name, path, caches[name], config) for name, path in clips.items()]
     tables = {name: fold_tables.read(path) for name, path in protocols.items()}
     evaluated = {key: data.read_run(*key, files["metrics"]) for key, files in runs.items()}
+    units = {(base.name, clip.clip_id): clip.action_units_text for base in databases for clip in base.used}
     files = [*clips.values(), *caches.values(), *assess.values(), *protocols.values()]
     files += [path for item in runs.values() for path in item.values()]
     files += [style_measured] if style_measured else []
@@ -89,7 +90,7 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
                 name,
                 table,
                 [run for run in everything if run.protocol == name],
-                _shown({system: files for (protocol, system), files in runs.items() if protocol == name}),
+                _shown({system: files for (protocol, system), files in runs.items() if protocol == name}, units),
                 config.get("protocols", {}).get(name),
             )
             for name, table in tables.items()
@@ -101,9 +102,11 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
     write_text(output, _page(context))
 
 
-def _shown(runs: Mapping[str, Mapping[str, Path]]) -> results.Shown:
-    """What there is to see of the runs of one protocol."""
-    embedded = {run: data.read_embedding(files["embedding"]) for run, files in runs.items() if "embedding" in files}
+def _shown(runs: Mapping[str, Mapping[str, Path]], units: Mapping[tuple[str, str], str]) -> results.Shown:
+    """What there is to see of the runs of one protocol; ``units`` are the clips' action units as text."""
+    embedded = {
+        run: data.read_embedding(files["embedding"], units) for run, files in runs.items() if "embedding" in files
+    }
     pictured = {run: explained.build(run, files["pictures"]) for run, files in runs.items() if "pictures" in files}
     return results.Shown(
         {run: item for run, item in embedded.items() if item}, {run: item for run, item in pictured.items() if item}

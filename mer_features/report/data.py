@@ -108,14 +108,20 @@ class Embedding:
 
     layers: Mapping[str, np.ndarray]  # name -> (N, 2)
     labels: Sequence[str]
-    subjects: Sequence[str]
+    subjects: Sequence[str]  # database/subject
     note: str
+    units: Sequence[str] = ()  # action units as their owners wrote them; empty: not known
 
 
-def read_embedding(path: Path) -> Embedding | None:
-    """The projected features of one run; ``None`` for a system without features or too few clips to have a shape."""
+def read_embedding(path: Path, units: Mapping[tuple[str, str], str] | None = None) -> Embedding | None:
+    """The projected features of one run; ``None`` for a system without features or too few clips to have a shape.
+
+    ``units`` are the texts of the action units by database and clip.
+    """
     tree = json.loads(path.read_text(encoding="utf-8"))
     if len(tree.get("labels", ())) < 4:
         return None
     layers = {name: np.asarray(points, np.float64).reshape(-1, 2) for name, points in tree["layers"].items()}
-    return Embedding(layers, tree["labels"], tree["subjects"], tree["note"])
+    owners = (subject.partition("/")[0] for subject in tree["subjects"])
+    texts = [units.get(owned, "") for owned in zip(owners, tree["clips"], strict=True)] if units else []
+    return Embedding(layers, tree["labels"], tree["subjects"], tree["note"], texts)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mer_features.report import figures_map_mer
+
 #: What the figures of the composite protocol were measured on.
 CDE = (
     "MEGC 2019 composite (CDE): SMIC-HS, CASME II and SAMM together, 442 clips of 68 subjects, three classes, "
@@ -15,10 +17,10 @@ CDE = (
 
 @dataclass(frozen=True)
 class Printed:
-    """Unweighted F1 and unweighted average recall that a paper prints, and where."""
+    """Unweighted F1 and unweighted average recall (if any) that a paper prints, and where."""
 
     uf1: float
-    uar: float
+    uar: float | None
     where: str
 
 
@@ -67,7 +69,9 @@ _QUOTED = {"off_apexnet": "OFF-ApexNet", "ststnet": "STSTNet", "dual_inception":
 
 
 def printed(system: str, recipe: Mapping[str, Any]) -> Printed | None:
-    """What its paper prints for this variant of a system under the composite protocol, if it prints anything."""
+    """What its paper prints for this variant of a system under its own protocol, if it prints anything."""
+    if system == "map_mer":
+        return figures_map_mer.printed_map_mer(recipe)
     if system in _QUOTED or system == "svm":
         name = _QUOTED.get(system) or {"lbp_top": "LBP-TOP", "bi_woof": "Bi-WOOF"}[recipe["descriptor"]]
         uf1, uar = next(row.composite for row in CDE_TABLE if row.name == name)

@@ -157,6 +157,7 @@ class Scatter:
     kind: str
     points: np.ndarray  # (N, 2)
     groups: Sequence[str]
+    listed: int = 4  # so many groups are named in a legend, more are only counted
 
 
 def scatters(panels: Sequence[Scatter]) -> Figure:
@@ -181,7 +182,7 @@ def _draw_groups(axis: Axes, panel: Scatter) -> None:
         axis.scatter(x, y, s=size, color=colours[index], marker=marker, alpha=0.75, linewidths=0, label=name)
     axis.set(title=panel.title, xticks=[], yticks=[])
     axis.spines[["left", "bottom"]].set_color("#cccccc")
-    if len(names) <= 4:
+    if len(names) <= panel.listed:
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, handletextpad=0.1, columnspacing=0.8)
     else:
         axis.set_xlabel(f"{len(names)} {panel.kind}", fontsize=7.5)

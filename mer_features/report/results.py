@@ -12,7 +12,7 @@ import numpy as np
 from mer_features import config as configuration
 from mer_features import metrics
 from mer_features.protocols import PRESETS, FoldTable, published
-from mer_features.report import paper_figures, plots
+from mer_features.report import paper_figures, plots, unit_sets
 from mer_features.report.data import Embedding, Kind, Run, Score
 from mer_features.report.explained import Explained
 from mer_features.report.inline import Picture, svg
@@ -148,7 +148,7 @@ def build(
         confusions=[_confusion(run) for run in runs],
         parts=[part for run in runs for part in _parts(run)] if len(counted) > 1 else [],
         spread=_spread(name, runs) if runs else None,
-        projections=[_projection(run.name, shown.embeddings[run.name]) for run in runs if run.name in shown.embeddings],
+        projections=[_projection(run, shown.embeddings[run.name]) for run in runs if run.name in shown.embeddings],
         explained=[shown.explained[run.name] for run in runs if run.name in shown.explained],
     )
 
@@ -243,18 +243,19 @@ def _fold_means(run: Run) -> list[tuple[float, int]]:
 
 
 #: How the layers of systems are called in the papers.
-_LAYERS = {"z": "z (shared)", "z_refined": "z′ (refined)"}
+_LAYERS = {"z": "z (shared)", "z_refined": "z′ (refined)", "fused": "X_F (fused)"}
 
 
-def _projection(name: str, embedding: Embedding) -> Projection:
+def _projection(run: Run, embedding: Embedding) -> Projection:
+    colourings = [("class", "classes", embedding.labels, 4), ("subject", "subjects", embedding.subjects, 4)]
+    if run.recipe.get("au_alignment") and embedding.units:  # its features are meant to follow the action units
+        colourings.append(("action units", "sets of action units", unit_sets.grouped(embedding.units), 10))
     panels = [
-        plots.Scatter(f"{_LAYERS.get(layer, layer)}, by {what}", kind, points, groups)
+        plots.Scatter(f"{_LAYERS.get(layer, layer)}, by {what}", kind, points, groups, listed)
         for layer, points in embedding.layers.items()
-        for what, kind, groups in (
-            ("class", "classes", embedding.labels),
-            ("subject", "subjects", embedding.subjects),
-        )
+        for what, kind, groups, listed in colourings
     ]
     layers = " and ".join(_LAYERS.get(layer, layer) for layer in embedding.layers)
-    alt = f"t-SNE of {layers} of {name}: {len(embedding.labels)} held-out clips, coloured by class and by subject"
-    return Projection(name, svg(plots.scatters(panels), alt), embedding.note)
+    by = " and ".join(f"by {what}" for what, *_ in colourings)
+    alt = f"t-SNE of {layers} of {run.name}: {len(embedding.labels)} held-out clips, coloured {by}"
+    return Projection(run.name, svg(plots.scatters(panels), alt), embedding.note)

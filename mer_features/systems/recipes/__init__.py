@@ -12,12 +12,14 @@ from mer_features.systems.recipes.base import Recipe
 from mer_features.systems.recipes.baselines import DualInceptionRecipe, OffApexNetRecipe, StstNetRecipe, SvmRecipe
 from mer_features.systems.recipes.fr import FRRecipe
 from mer_features.systems.recipes.linear import LinearRecipe
+from mer_features.systems.recipes.map_mer import MapMerRecipe
 
 __all__ = ["PRETRAINING", "RECIPES", "Recipe", "pretraining_recipe", "recipe"]
 
 #: System name -> its recipe. The system is the module `systems/<name>.py`.
 RECIPES: dict[str, type[Recipe]] = {
     "fr": FRRecipe,
+    "map_mer": MapMerRecipe,
     "dual_inception": DualInceptionRecipe,
     "off_apexnet": OffApexNetRecipe,
     "ststnet": StstNetRecipe,

@@ -1,0 +1,89 @@
+"""MAP-MER in the report: what its paper prints, and its features by action units."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mer_features.protocols import EXPECTED_COUNTS, FoldRow, FoldTable
+from mer_features.report import data, figures_map_mer, paper_figures, results, unit_sets
+from mer_features.systems.recipes import recipe
+from mer_features.systems.recipes.map_mer import MapMerRecipe
+
+
+@pytest.mark.parametrize(
+    ("keys", "row", "uf1", "uar"),
+    [
+        ({}, None, 0.8267, 0.850),
+        ({"target": "amplified"}, None, 0.7582, 0.751),
+        ({}, "sb", 0.7921, None),
+        ({"target": "amplified"}, "db + all w/o RR", 0.7019, None),
+        ({}, "db + AWM", 0.7957, None),
+        ({"wscl": "literal", "epochs": 5}, "db + AU", 0.7974, None),
+    ],
+)
+def test_the_papers_figure_follows_the_variant(keys: dict, row: str | None, uf1: float, uar: float | None):
+    made = recipe("map_mer", keys, row).model_dump(mode="json")
+    printed = paper_figures.printed("map_mer", made)
+    assert (printed.uf1, printed.uar) == (uf1, uar)
+    assert {"apex": "CASME II", "amplified": "SAMM"}[made["target"]] in printed.where
+    assert "selected on the test subject" in printed.where
+
+
+def test_every_row_of_table_4_is_printed_and_no_other_mixture():
+    for name in MapMerRecipe.ablations:
+        made = recipe("map_mer", None, name).model_dump(mode="json")
+        row = next(row for row in figures_map_mer.TABLE_4 if row.model == name)
+        assert paper_figures.printed("map_mer", made).uf1 == row.uf1
+    assert paper_figures.printed("map_mer", {"au_alignment": False, "region_replacing": 0}) is None
+
+
+def test_printed_accuracies_are_whole_clips():
+    """246, 136, 147 and 133 clips: the figures rest on the code's counts, not on the text's 249."""
+    sizes = {
+        name: sum(n for key, n in EXPECTED_COUNTS[name][name.split("-")[0]].items() if key != "subjects")
+        for name in {row.protocol for row in figures_map_mer.TABLE_3}
+    }
+    assert sorted(sizes.values()) == [133, 136, 147, 246]
+    for row in figures_map_mer.TABLE_4:
+        right = row.accuracy * sizes[row.protocol]
+        assert abs(right - round(right)) < 0.02, row
+
+
+def test_action_units_are_grouped_by_their_sets():
+    texts = ["4+7", "L7+4", "7,4B", "12", "R12", "1", "2", "", "?"]
+    assert unit_sets.grouped(texts) == ["4+7"] * 3 + ["12"] * 2 + ["other sets"] * 2 + ["no unit"] * 2
+    assert unit_sets.grouped(texts, most=1) == ["4+7"] * 3 + ["other sets"] * 4 + ["no unit"] * 2
+
+
+def projection(folder: Path, aligned: bool) -> str:
+    """Alternative text and picture of a run's features."""
+    classes = ("negative", "positive")
+    rows = tuple(FoldRow(f"s{n}/c", "demo", f"s{n}", classes[n % 2], classes[n % 2], f"demo/s{n}") for n in range(6))
+    seed = {"uf1": 0.5, "uar": 0.5, "accuracy": 0.5, "per_fold": [{"fold": "demo/s1", "n": 6, "accuracy": 0.5}]}
+    scores = {name: data.Score(0.5, 0, 0.4, 0.6) for name in data.METRICS}
+    made = MapMerRecipe(au_alignment=aligned).model_dump(mode="json")
+    run = data.Run("p", "mine", "map_mer", made, classes, "demo", scores, (seed,), np.full((2, 2), 2), False)
+    tree = {
+        "layers": {"fused": np.random.default_rng(0).normal(size=(6, 2)).tolist()},
+        "labels": [row.label for row in rows],
+        "subjects": [f"demo/{row.subject}" for row in rows],
+        "clips": [row.clip_id for row in rows],
+        "note": "Note.",
+    }
+    (folder / "embedding.json").write_text(json.dumps(tree))
+    units = {("demo", row.clip_id): "4+7" if n < 3 else "L12" for n, row in enumerate(rows)}
+    embedding = data.read_embedding(folder / "embedding.json", units)
+    (shown,) = results.build("p", FoldTable(rows), [run], {"mine": embedding}).projections
+    return shown.picture.alt + base64.b64decode(shown.picture.uri.partition("base64,")[2]).decode()
+
+
+def test_features_are_coloured_by_action_units_where_they_are_aligned(tmp_path: Path):
+    shown = projection(tmp_path, aligned=True)
+    assert "X_F (fused) of mine: 6 held-out clips, coloured by class and by subject and by action units" in shown
+    assert "<!-- 4+7 -->" in shown  # matplotlib's comment beside the drawn text of the legend
+    assert "action units" not in projection(tmp_path, aligned=False)
