@@ -68,7 +68,7 @@ def embed_half(
     table = half(protocols.read(sources.protocol_tsv), seed)
     clips = training.load_clips(sources.caches, table, training.inputs_of(system))
     train, test = training.split(clips, _HELD_OUT)
-    setup = Setup(training.derived_seed(seed, _HELD_OUT), execution, sources.pretrained)
+    setup = Setup(training.derived_seed(seed, _HELD_OUT), execution, sources.pretrained, class_names=table.classes)
     model = training.train_fold(train, system, len(table.classes), setup)
     training.write_embeddings(files.embeddings, [(test, model.embed(test.features))], seed)
     with atomic_path(files.weights) as temporary:
@@ -129,7 +129,8 @@ def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
     record = _record(run)
     system = config.System.model_validate(record["system"])
     pretrained = Path(record["pretrained"]) if record["pretrained"] else None
-    model = training.build(system, len(record["classes"]), Setup(0, Execution(), pretrained))
+    classes = tuple(record["classes"])
+    model = training.build(system, len(classes), Setup(0, Execution(), pretrained, class_names=classes))
     model.load(run / "half.pt")
     database, row = _find(record["caches"], clip_id)
     clips = training.load_clips(
@@ -141,7 +142,7 @@ def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
         written.append(str(write_png(output / f"{name}.png", images[0])))
     return {
         "clip": f"{database}/{row.clip_id}",
-        "probabilities": dict(zip(record["classes"], model.predict(clips.features)[0].tolist(), strict=True)),
+        "probabilities": dict(zip(classes, model.predict(clips.features)[0].tolist(), strict=True)),
         "held_out": [database, row.clip_id] in [item[:2] for item in record["held_out"]],
         "pictures": written,
     }

@@ -47,12 +47,15 @@ class Setup:
         The file of the pre-training that the recipe asks for.
     state
         Folder for the checkpoint of a training under way, from which a killed one goes on; None keeps none.
+    class_names
+        Names of the classes in the order of the labels, for systems that match them with those of a pre-training.
     """
 
     seed: int = 0
     execution: Execution = field(default_factory=Execution)
     pretrained: Path | None = None
     state: Path | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
