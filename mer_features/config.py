@@ -366,6 +366,7 @@ class Config(Section):
         for name, system in self.systems.items():
             _require(f"systems.{name}.protocols", system.protocols, self.protocols)
             self._require_task(f"systems.{name}.pretrained", system.pretrained, system.full_recipe.pretraining)
+            self._refuse_leak(name, system)
         for name, task in self.pretraining.items():
             _require(f"pretraining.{name}.databases", task.databases, self.databases)
             _require(f"pretraining.{name}.protocol", (task.protocol,) if task.protocol else (), self.protocols)
@@ -382,6 +383,19 @@ class Config(Section):
         _require(where, (name,), self.pretraining)
         if self.pretraining[name].task != task:
             raise ValueError(f"{where}: {name!r} is of task {self.pretraining[name].task!r}, expected {task!r}")
+
+    def _refuse_leak(self, name: str, system: System) -> None:
+        """No pre-training may learn from a database whose subjects are held out."""
+        tested = {database for item in system.protocols for database in self.protocols[item].databases}
+        entry = system.pretrained
+        for _ in self.pretraining:  # a chain is no longer than that
+            if entry is None or entry not in self.pretraining:
+                break
+            task = self.pretraining[entry]
+            labelled = self.protocols[task.protocol].databases if task.protocol in self.protocols else ()
+            if shared := tested & {*task.databases, *labelled}:
+                raise ValueError(f"systems.{name}.pretrained: {entry!r} learns from {min(shared)!r}, which is tested")
+            entry = task.pretrained
 
     def stage_options(self, stage: Stage, database: str) -> dict[str, Any]:
         """Options of one stage for one database, overrides applied, as plain JSON values."""

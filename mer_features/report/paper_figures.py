@@ -6,20 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mer_features.report.figures_eidnet import printed_eidnet
+from mer_features.report.figures_sa_at import printed_sa_at
+from mer_features.report.printed import Printed
+
 #: What the figures of the composite protocol were measured on.
 CDE = (
     "MEGC 2019 composite (CDE): SMIC-HS, CASME II and SAMM together, 442 clips of 68 subjects, three classes, "
     "leave one subject out"
 )
-
-
-@dataclass(frozen=True)
-class Printed:
-    """Unweighted F1 and unweighted average recall that a paper prints, and where."""
-
-    uf1: float
-    uar: float
-    where: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +59,10 @@ _FR_VARIANTS = {
 
 def printed(system: str, recipe: Mapping[str, Any]) -> Printed | None:
     """What its paper prints for this variant of a system under the composite protocol, if it prints anything."""
+    if system == "eidnet":
+        return printed_eidnet(recipe)
+    if system == "sa_at":
+        return printed_sa_at(recipe)
     if system != "fr":
         return None
     refine = recipe.get("refine", "attention")

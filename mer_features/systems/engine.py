@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mer_features.files import atomic_path
-from mer_features.systems.contract import Arrays, Examples, Execution, Setup
+from mer_features.systems.contract import Arrays, Companions, Examples, Execution, Setup
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +150,10 @@ class TorchSystem:
     def embed(self, features: Arrays) -> dict[str, np.ndarray]:
         """Named features, (N, width) float32."""
         return self._each(features, self.network.layers)
+
+    def companions(self) -> Companions | None:
+        """Nothing beside the clips."""
+        return None
 
     def explain(self, features: Arrays) -> dict[str, np.ndarray]:
         """Named pictures, (N, H, W, 3) uint8."""

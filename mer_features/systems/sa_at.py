@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from mer_features.systems import engine, images, macro
 from mer_features.systems.cifar_resnet import Output
 from mer_features.systems.contract import Arrays, Examples, Setup
-from mer_features.systems.recipes import SAATRecipe
+from mer_features.systems.recipes.sa_at import SAATRecipe
 from mer_features.systems.sa_at_network import Recogniser, attention, transfer
 from mer_features.systems.sa_at_teacher import flipped, pretrain, pretraining_prepare, pretraining_variables
 

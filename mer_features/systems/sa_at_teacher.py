@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from mer_features import metrics
 from mer_features.systems import engine, images, macro
 from mer_features.systems.contract import Arrays, Examples, Material, Setup
-from mer_features.systems.recipes import SAATTeacherRecipe
+from mer_features.systems.recipes.sa_at import SAATTeacherRecipe
 from mer_features.systems.sa_at_network import Recogniser
 
 
@@ -134,15 +134,6 @@ def pretrain(recipe: SAATTeacherRecipe, material: Material, setup: Setup, output
     about = {"task": "sa_at", "classes": list(material.classes), **kept}
     macro.write(output, network.net.state_dict(), about)
     said: dict[str, object] = {"classes": list(material.classes), "clips": len(parts.trained), "losses": losses}
-    return said if best is None else said | {"held_out": _figures(best)}
-
-
-def _figures(best: Best) -> dict[str, object]:
-    found = np.array(best.confusion)
-    measured = {"war": metrics.accuracy, "uar": metrics.uar, "uf1": metrics.uf1}
-    return {
-        "clips": int(found.sum()),
-        "epoch": best.epoch,
-        "confusion": best.confusion,
-        **{name: float(of(found)) for name, of in measured.items()},
-    }
+    return (
+        said if best is None else said | {"held_out": macro.figures(np.array(best.confusion)) | {"epoch": best.epoch}}
+    )

@@ -21,7 +21,7 @@ from mer_features.protocols import EXPECTED_COUNTS, FoldRow, FoldTable  # noqa: 
 from mer_features.systems import cifar_resnet, engine, macro, recipes, sa_at, sa_at_network, sa_at_teacher  # noqa: E402
 from mer_features.systems.cifar_resnet import Output  # noqa: E402
 from mer_features.systems.contract import Examples, Execution, Material, Setup  # noqa: E402
-from mer_features.systems.recipes import SAATRecipe, SAATTeacherRecipe  # noqa: E402
+from mer_features.systems.recipes.sa_at import SAATRecipe, SAATTeacherRecipe  # noqa: E402
 
 CLASSES = ("negative", "positive", "surprise")
 TINY = {"student": "resnet8", "stem": "strided", "size": 32, "init_std": 0.1, "learning_rate": 0.01, "batch_size": 8}

@@ -9,27 +9,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from mer_features.systems.recipes.base import Recipe
+from mer_features.systems.recipes.eidnet import EIDNetRecipe, MacroNetRecipe
 from mer_features.systems.recipes.fr import FRRecipe
 from mer_features.systems.recipes.linear import LinearRecipe
 from mer_features.systems.recipes.sa_at import SAATRecipe, SAATTeacherRecipe
 
-__all__ = [
-    "PRETRAINING",
-    "RECIPES",
-    "FRRecipe",
-    "LinearRecipe",
-    "Recipe",
-    "SAATRecipe",
-    "SAATTeacherRecipe",
-    "pretraining_recipe",
-    "recipe",
-]
+__all__ = ["PRETRAINING", "RECIPES", "FRRecipe", "LinearRecipe", "Recipe", "pretraining_recipe", "recipe"]
 
 #: System name -> its recipe. The system is the module `systems/<name>.py`.
-RECIPES: dict[str, type[Recipe]] = {"fr": FRRecipe, "linear": LinearRecipe, "sa_at": SAATRecipe}
+RECIPES: dict[str, type[Recipe]] = {
+    "eidnet": EIDNetRecipe,
+    "fr": FRRecipe,
+    "linear": LinearRecipe,
+    "sa_at": SAATRecipe,
+}
 
 #: Pre-training task -> its recipe. The task is the function `pretrain` of the module `systems/<name>.py`.
-PRETRAINING: dict[str, type[Recipe]] = {"sa_at": SAATTeacherRecipe}
+PRETRAINING: dict[str, type[Recipe]] = {"eidnet": MacroNetRecipe, "sa_at": SAATTeacherRecipe}
 
 
 def recipe(system: str, overrides: Mapping[str, Any] | None = None, ablation: str | None = None) -> Recipe:
