@@ -16,9 +16,12 @@ from mer_features.cache import open_features
 from mer_features.files import atomic_path, write_text
 from mer_features.pictures import write_png
 from mer_features.protocols import FoldRow, FoldTable
+from mer_features.systems.contract import Companions
 from mer_features.training import Clips, Execution, Setup, Sources
 
 _HELD_OUT, _TRAINED = "held-out half", "trained half"
+#: Database and subject of clips of a pre-training.
+_COMPANION = "macro"
 
 #: Persons of every class whose clips are pictured.
 _SHOWN = 2
@@ -68,9 +71,12 @@ def embed_half(
     table = half(protocols.read(sources.protocol_tsv), seed)
     clips = training.load_clips(sources.caches, table, training.inputs_of(system))
     train, test = training.split(clips, _HELD_OUT)
-    setup = Setup(training.derived_seed(seed, _HELD_OUT), execution, sources.pretrained)
+    setup = Setup(training.derived_seed(seed, _HELD_OUT), execution, sources.pretrained, class_names=table.classes)
     model = training.train_fold(train, system, len(table.classes), setup)
-    training.write_embeddings(files.embeddings, [(test, model.embed(test.features))], seed)
+    parts: list[tuple[Clips, Mapping[str, np.ndarray]]] = [(test, model.embed(test.features))]
+    if (beside := model.companions()) is not None:
+        parts.append((_companions(beside), beside.features))
+    training.write_embeddings(files.embeddings, parts, seed)
     with atomic_path(files.weights) as temporary:
         model.save(temporary)
     shown = test.take(_shown(test))
@@ -83,6 +89,15 @@ def embed_half(
         "held_out": [[row.database, row.clip_id, row.label] for row in test.rows],
     }
     write_text(files.model, json.dumps(record, indent=1))
+
+
+def _companions(beside: Companions) -> Clips:
+    """Rows for clips of a pre-training, told from the held-out ones by database and class."""
+    rows = tuple(
+        FoldRow(f"{number}", _COMPANION, _COMPANION, label, f"{label} ({_COMPANION})", _HELD_OUT)
+        for number, label in enumerate(beside.labels)
+    )
+    return Clips(rows, {}, np.zeros(len(rows), dtype=np.int64), ())
 
 
 def _shown(test: Clips) -> list[int]:
@@ -129,7 +144,8 @@ def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
     record = _record(run)
     system = config.System.model_validate(record["system"])
     pretrained = Path(record["pretrained"]) if record["pretrained"] else None
-    model = training.build(system, len(record["classes"]), Setup(0, Execution(), pretrained))
+    classes = tuple(record["classes"])
+    model = training.build(system, len(classes), Setup(0, Execution(), pretrained, class_names=classes))
     model.load(run / "half.pt")
     database, row = _find(record["caches"], clip_id)
     clips = training.load_clips(
@@ -141,7 +157,7 @@ def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
         written.append(str(write_png(output / f"{name}.png", images[0])))
     return {
         "clip": f"{database}/{row.clip_id}",
-        "probabilities": dict(zip(record["classes"], model.predict(clips.features)[0].tolist(), strict=True)),
+        "probabilities": dict(zip(classes, model.predict(clips.features)[0].tolist(), strict=True)),
         "held_out": [database, row.clip_id] in [item[:2] for item in record["held_out"]],
         "pictures": written,
     }
@@ -189,13 +205,15 @@ def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
     layers = {name: tsne(values, seed).tolist() for name, values in shown.items() if values.ndim == 2}
     owners = zip(shown["database"], shown["subject"], strict=True)
     fold = str(shown["fold"][0])
+    beside = int((shown["database"] == _COMPANION).sum())
+    companions = f" and {beside} clips of its pre-training (`{_COMPANION}`)" if beside else ""
     return {
         "layers": layers,
         "labels": shown["label"].tolist(),
         "subjects": [f"{database}/{subject}" for database, subject in owners],
         "clips": clips.tolist(),
-        "note": f"t-SNE of the {len(clips)} clips of fold {fold!r}, held out from the one model that made "
-        "these features; distances between clusters and their sizes mean nothing.",
+        "note": f"t-SNE of the {len(clips) - beside} clips of fold {fold!r}, held out from the one model that made "
+        f"these features{companions}; distances between clusters and their sizes mean nothing.",
     }
 
 

@@ -124,6 +124,23 @@ def test_a_file_that_is_no_tree_is_named(tmp_path: Path, content: str):
         config.load(path)
 
 
+def test_a_pretraining_on_held_out_subjects_is_refused():
+    tree = {
+        "databases": {"demo": {"adapter": "synthetic"}, "macro": {"adapter": "synthetic", "preset": "macro"}},
+        "protocols": {
+            "three": {"databases": ["demo"]},
+            "big": {"databases": ["macro"]},
+            "leak": {"databases": ["demo"]},
+        },
+        "pretraining": {"teacher": {"task": "sa_at", "protocol": "big"}},
+        "systems": {"sa-at": {"system": "sa_at", "protocols": ["three"], "pretrained": "teacher"}},
+    }
+    config.validate(tree)
+    tree["pretraining"]["teacher"]["protocol"] = "leak"
+    with pytest.raises(config.ConfigError, match=r"systems\.sa-at\.pretrained: 'teacher' learns from 'demo', which is"):
+        config.validate(tree)
+
+
 def test_shipped_configurations_are_valid():
     folder = Path(__file__).parent.parent / "config"
     files = sorted(folder.glob("*.yaml"))

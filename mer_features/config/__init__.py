@@ -91,6 +91,7 @@ class Config(Section):
         for name, system in self.systems.items():
             _require(f"systems.{name}.protocols", system.protocols, self.protocols)
             self._require_task(f"systems.{name}.pretrained", system.pretrained, system.full_recipe.pretraining)
+            self._refuse_leak(name, system)
         for name, task in self.pretraining.items():
             _require(f"pretraining.{name}.databases", task.databases, self.databases)
             _require(f"pretraining.{name}.protocol", (task.protocol,) if task.protocol else (), self.protocols)
@@ -113,6 +114,19 @@ class Config(Section):
                 f"descriptors.methods of {database}: `bi_woof` needs onset_apex among flow.pairs, found "
                 f"{', '.join(pairs)}"
             )
+
+    def _refuse_leak(self, name: str, system: System) -> None:
+        """No pre-training may learn from a database whose subjects are held out."""
+        tested = {database for item in system.protocols for database in self.protocols[item].databases}
+        entry = system.pretrained
+        for _ in self.pretraining:  # a chain is no longer than that
+            if entry is None or entry not in self.pretraining:
+                break
+            task = self.pretraining[entry]
+            labelled = self.protocols[task.protocol].databases if task.protocol in self.protocols else ()
+            if shared := tested & {*task.databases, *labelled}:
+                raise ValueError(f"systems.{name}.pretrained: {entry!r} learns from {min(shared)!r}, which is tested")
+            entry = task.pretrained
 
     def _require_task(self, where: str, name: str | None, task: str | None) -> None:
         """A named pre-training must exist and be of the task that is needed."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mer_features.report import paper_figures
+from mer_features.report.printed import Printed
 
 _PAPER = "Ruan et al. 2022 (MAP-MER)"
 #: Its code keeps, of every fold, the epoch with the best accuracy on the held-out subject.
@@ -66,7 +66,7 @@ _MODELS = {
 }
 
 
-def printed_map_mer(recipe: Mapping[str, Any]) -> paper_figures.Printed | None:
+def printed_map_mer(recipe: Mapping[str, Any]) -> Printed | None:
     """What the paper prints for this variant with five classes, on the database whose flow target the recipe has."""
     target = recipe.get("target", "apex")
     parts = (
@@ -81,10 +81,10 @@ def printed_map_mer(recipe: Mapping[str, Any]) -> paper_figures.Printed | None:
     ablation = _find(TABLE_4, five, model)
     place = f"{_DATABASES[target]}, five classes, accuracy {ablation.accuracy:.4f}; {_SELECTED}"
     if model != "db + all":
-        return paper_figures.Printed(ablation.uf1, None, f"{_PAPER}, Table 4, {model}: {place}")
+        return Printed(ablation.uf1, None, f"{_PAPER}, Table 4, {model}: {place}")
     whole, fewer = _find(TABLE_3, five, model), _find(TABLE_3, three, model)
     also = f"three classes: {fewer.uf1:.3f} / {fewer.uar:.3f}, accuracy {fewer.accuracy:.3f}"
-    return paper_figures.Printed(ablation.uf1, whole.uar, f"{_PAPER}, Tables 3 and 4: {place}; {also}")
+    return Printed(ablation.uf1, whole.uar, f"{_PAPER}, Tables 3 and 4: {place}; {also}")
 
 
 def _find(table: tuple[Row, ...], protocol: str, model: str) -> Row:

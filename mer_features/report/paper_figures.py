@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mer_features.report import figures_map_mer
+from mer_features.report.figures_eidnet import printed_eidnet
+from mer_features.report.figures_map_mer import printed_map_mer
+from mer_features.report.figures_sa_at import printed_sa_at
+from mer_features.report.printed import Printed
 
 #: What the figures of the composite protocol were measured on.
 CDE = (
     "MEGC 2019 composite (CDE): SMIC-HS, CASME II and SAMM together, 442 clips of 68 subjects, three classes, "
     "leave one subject out"
 )
-
-
-@dataclass(frozen=True)
-class Printed:
-    """Unweighted F1 and unweighted average recall (if any) that a paper prints, and where."""
-
-    uf1: float
-    uar: float | None
-    where: str
 
 
 @dataclass(frozen=True)
@@ -64,20 +58,30 @@ _FR_VARIANTS = {
 }
 
 
-#: Systems whose own figures FR's Table 2 quotes.
-_QUOTED = {"off_apexnet": "OFF-ApexNet", "ststnet": "STSTNet", "dual_inception": "Dual-Inception"}
-
-
 def printed(system: str, recipe: Mapping[str, Any]) -> Printed | None:
     """What its paper prints for this variant of a system under its own protocol, if it prints anything."""
-    if system == "map_mer":
-        return figures_map_mer.printed_map_mer(recipe)
-    if system in _QUOTED or system == "svm":
-        name = _QUOTED.get(system) or {"lbp_top": "LBP-TOP", "bi_woof": "Bi-WOOF"}[recipe["descriptor"]]
-        uf1, uar = next(row.composite for row in CDE_TABLE if row.name == name)
-        return Printed(uf1, uar, _FR.format(f"2, {name}"))
-    if system != "fr":
-        return None
+    return _PRINTED[system](recipe) if system in _PRINTED else None
+
+
+def _printed_fr(recipe: Mapping[str, Any]) -> Printed | None:
     refine = recipe.get("refine", "attention")
     fusion = "sum" if refine == "none" else recipe.get("fusion", "sum")  # the backbone has nothing to join
     return _FR_VARIANTS.get((refine, fusion))
+
+
+def _quoted(name: str) -> Printed:
+    """A row of FR's Table 2."""
+    uf1, uar = next(row.composite for row in CDE_TABLE if row.name == name)
+    return Printed(uf1, uar, _FR.format(f"2, {name}"))
+
+
+_PRINTED: Mapping[str, Callable[[Mapping[str, Any]], Printed | None]] = {
+    "fr": _printed_fr,
+    "sa_at": printed_sa_at,
+    "eidnet": printed_eidnet,
+    "map_mer": printed_map_mer,
+    "svm": lambda recipe: _quoted({"lbp_top": "LBP-TOP", "bi_woof": "Bi-WOOF"}[recipe["descriptor"]]),
+    "off_apexnet": lambda _: _quoted("OFF-ApexNet"),
+    "ststnet": lambda _: _quoted("STSTNet"),
+    "dual_inception": lambda _: _quoted("Dual-Inception"),
+}

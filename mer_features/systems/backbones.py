@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision import models
 
 from mer_features.systems import engine
@@ -32,13 +32,12 @@ def resnet(depth: Depth, weights: Path | None = None) -> models.ResNet:
     ValueError
         If the file is no such state_dict; names the file and the first tensor that does not fit.
     """
-    network = getattr(models, depth)(weights=None)
-    if weights is not None:
-        _load(network, Path(weights), depth)
+    network = classifier(depth, weights)
+    assert isinstance(network, models.ResNet)
     return network
 
 
-def _load(network: models.ResNet, path: Path, depth: str) -> None:
+def _load(network: nn.Module, path: Path, depth: str) -> None:
     found = engine.read_weights(path)
     wanted = network.state_dict()
     for name, value in wanted.items():
@@ -53,3 +52,11 @@ def normalised(images: Tensor) -> Tensor:
     mean = torch.tensor(IMAGENET_MEAN, device=images.device, dtype=images.dtype)
     std = torch.tensor(IMAGENET_STD, device=images.device, dtype=images.dtype)
     return (images - mean[:, None, None]) / std[:, None, None]
+
+
+def classifier(name: str, weights: Path | None = None) -> nn.Module:
+    """A torchvision classifier by name, 1000-way layer included: :func:`resnet` for other families too."""
+    network = getattr(models, name)(weights=None)
+    if weights is not None:
+        _load(network, Path(weights), name)
+    return network

@@ -47,12 +47,15 @@ class Setup:
         The file of the pre-training that the recipe asks for.
     state
         Folder for the checkpoint of a training under way, from which a killed one goes on; None keeps none.
+    class_names
+        Names of the classes in the order of the labels, for systems that match them with those of a pre-training.
     """
 
     seed: int = 0
     execution: Execution = field(default_factory=Execution)
     pretrained: Path | None = None
     state: Path | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,22 @@ class Examples:
         return Examples(features, self.labels[index], self.subjects[index])
 
 
+@dataclass(frozen=True)
+class Companions:
+    """Features of clips of a pre-training, to be pictured beside those of a system's clips.
+
+    Attributes
+    ----------
+    features
+        The layers that ``System.embed`` names, each (M, width).
+    labels
+        Class of every clip, M names.
+    """
+
+    features: Arrays
+    labels: tuple[str, ...]
+
+
 class System(Protocol):
     """A recognition system."""
 
@@ -94,6 +113,9 @@ class System(Protocol):
 
     def embed(self, features: Arrays) -> dict[str, np.ndarray]:
         """Named features (N, width) of clips, for pictures; may be empty."""
+
+    def companions(self) -> Companions | None:
+        """What a picture of the features shows beside the clips; None for nothing."""
 
     def explain(self, features: Arrays) -> dict[str, np.ndarray]:
         """Named pictures (N, H, W, 3) uint8 of what the system looked at or made; may be empty."""
@@ -114,6 +136,10 @@ class Plain:
     def embed(self, features: Arrays) -> dict[str, np.ndarray]:  # noqa: ARG002
         """Nothing."""
         return {}
+
+    def companions(self) -> Companions | None:
+        """Nothing."""
+        return None
 
     def explain(self, features: Arrays) -> dict[str, np.ndarray]:  # noqa: ARG002
         """Nothing."""

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mer_features.files import atomic_path
-from mer_features.systems.contract import Arrays, Examples, Execution, Setup
+from mer_features.systems.contract import Arrays, Companions, Examples, Execution, Setup
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +151,10 @@ class TorchSystem:
         """Named features, (N, width) float32."""
         return self._each(features, self.network.layers)
 
+    def companions(self) -> Companions | None:
+        """Nothing beside the clips."""
+        return None
+
     def explain(self, features: Arrays) -> dict[str, np.ndarray]:
         """Named pictures, (N, H, W, 3) uint8."""
         network = self.network.to(_device(self._setup.execution)).eval()
@@ -166,11 +170,32 @@ class TorchSystem:
         self.network.load_state_dict(read_weights(path))
 
     def _each(self, features: Arrays, answer: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
-        """Answers to all clips, a few at a time, so that memory does not grow with their number."""
-        network = self.network.to(_device(self._setup.execution)).eval()
-        with torch.inference_mode():
-            parts = [answer(batch) for batch in _chunks(features, network.device)]
-        return {name: torch.cat([part[name] for part in parts]).float().cpu().numpy() for name in parts[0]}
+        return answers(self.network.to(_device(self._setup.execution)), features, answer)
+
+
+def answers(network: Network, features: Arrays, answer: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
+    """Answers of a network to all clips, a few at a time, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    network
+        Asked in evaluation mode without gradients; left in the mode it was in.
+    features
+        Named inputs, one row a clip.
+    answer
+        From one batch to named tensors with one row a clip.
+
+    Returns
+    -------
+    dict
+        Named arrays, float32.
+    """
+    training = network.training
+    network.eval()
+    with torch.inference_mode():
+        parts = [answer(batch) for batch in _chunks(features, network.device)]
+    network.train(training)
+    return {name: torch.cat([part[name] for part in parts]).float().cpu().numpy() for name in parts[0]}
 
 
 def run(

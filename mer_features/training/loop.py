@@ -15,7 +15,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -127,7 +127,7 @@ def train_folds(
     """
     table = protocols.read(sources.protocol_tsv)
     clips = load_clips(sources.caches, table, inputs_of(system))
-    setup = Setup(seed, execution, sources.pretrained)
+    setup = Setup(seed, execution, sources.pretrained, class_names=table.classes)
     state = State(output_dir / "unfinished", _key(clips, system, setup))
     done = [
         _fold(fold, clips, system, table.classes, setup, state) for fold in track(folds, len(folds), output_dir.name)
@@ -162,7 +162,7 @@ def _fold(fold: str, clips: Clips, system: config.System, classes: Sequence[str]
         losses = json.loads(str(stored.pop("losses")))
         return _Done(test, stored.pop("probabilities"), stored, losses)
     started = time.perf_counter()
-    seeded = Setup(derived_seed(setup.seed, fold), setup.execution, setup.pretrained, state.current(fold))
+    seeded = replace(setup, seed=derived_seed(setup.seed, fold), state=state.current(fold))
     made = train_fold(train, system, len(classes), seeded)
     done = _Done(test, made.predict(test.features), made.embed(test.features), made.losses())
     if setup.execution.keep_weights:

@@ -10,15 +10,19 @@ from typing import Any
 
 from mer_features.systems.recipes.base import Recipe
 from mer_features.systems.recipes.baselines import DualInceptionRecipe, OffApexNetRecipe, StstNetRecipe, SvmRecipe
+from mer_features.systems.recipes.eidnet import EIDNetRecipe, MacroNetRecipe
 from mer_features.systems.recipes.fr import FRRecipe
 from mer_features.systems.recipes.linear import LinearRecipe
 from mer_features.systems.recipes.map_mer import MapMerRecipe
+from mer_features.systems.recipes.sa_at import SAATRecipe, SAATTeacherRecipe
 
 __all__ = ["PRETRAINING", "RECIPES", "Recipe", "pretraining_recipe", "recipe"]
 
 #: System name -> its recipe. The system is the module `systems/<name>.py`.
 RECIPES: dict[str, type[Recipe]] = {
     "fr": FRRecipe,
+    "sa_at": SAATRecipe,
+    "eidnet": EIDNetRecipe,
     "map_mer": MapMerRecipe,
     "dual_inception": DualInceptionRecipe,
     "off_apexnet": OffApexNetRecipe,
@@ -28,7 +32,7 @@ RECIPES: dict[str, type[Recipe]] = {
 }
 
 #: Pre-training task -> its recipe. The task is the function `pretrain` of the module `systems/<name>.py`.
-PRETRAINING: dict[str, type[Recipe]] = {}
+PRETRAINING: dict[str, type[Recipe]] = {"eidnet": MacroNetRecipe, "sa_at": SAATTeacherRecipe}
 
 
 def recipe(system: str, overrides: Mapping[str, Any] | None = None, ablation: str | None = None) -> Recipe:
