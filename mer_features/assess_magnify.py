@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import joblib
 import numpy as np
+from scipy import ndimage
 
 from mer_features import flow, light
 from mer_features.assess import MOVING_PX, homes, mask_in_crop, truth_flow_in_crop
@@ -159,12 +160,13 @@ def _wanted(truth: Truth, transform: np.ndarray, size: int) -> tuple[np.ndarray,
 def _true_motion(apex: np.ndarray, wanted: np.ndarray, factors: Iterable[float]) -> dict[float, np.ndarray]:
     """The apex with its true displacement, which is known on the onset, made larger."""
     size = apex.shape[0]
-    pixel = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float32)
-    planes = cv2.merge(list(wanted))
-    arrived = planes
-    for _ in range(20):  # what the apex shows at z has come from z - arrived(z)
-        arrived = cv2.remap(planes, pixel - arrived, None, cv2.INTER_LINEAR)
-    field = np.ascontiguousarray(arrived.transpose(2, 0, 1))
+    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    field = wanted
+    for _ in range(20):  # what the apex shows at z has come from z - field(z)
+        # SciPy, because OpenCV's remap rounds positions to 1/32 px.
+        places = np.stack([y - field[1], x - field[0]])
+        field = np.stack([ndimage.map_coordinates(plane, places, order=1, mode="nearest") for plane in wanted])
+    field = np.ascontiguousarray(field, dtype=np.float32)
     return {factor: Transport().render(apex, (field,), factor) for factor in factors}
 
 

@@ -96,7 +96,7 @@ def _add_train_magnifier(commands: argparse._SubParsersAction[argparse.ArgumentP
     command.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto", help="default: a GPU if any")
     command.add_argument("-j", "--threads", type=int, default=1, help="samples trained on at once on a CPU")
     command.add_argument("--workers", type=int, default=0, help="processes that make samples (default: none extra)")
-    command.set_defaults(run=_train_magnifier)
+    command.set_defaults(run_command=_train_magnifier)
 
 
 def _add_magnify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -115,7 +115,7 @@ def _add_magnify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.add_argument("--smoothing-px", type=float, default=6.0, help="phase: larger bears more noise (default 6)")
     command.add_argument("--motion-px", type=float, default=1.0, help="eulerian: largest motion expected (default 1)")
     command.add_argument("--weights", type=Path, help="learned: weights of your own")
-    command.set_defaults(run=_magnify)
+    command.set_defaults(run_command=_magnify)
 
 
 def _add_file_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -78,7 +78,7 @@ def projection(folder: Path, aligned: bool) -> str:
     (folder / "embedding.json").write_text(json.dumps(tree))
     units = {("demo", row.clip_id): "4+7" if n < 3 else "L12" for n, row in enumerate(rows)}
     embedding = data.read_embedding(folder / "embedding.json", units)
-    (shown,) = results.build("p", FoldTable(rows), [run], {"mine": embedding}).projections
+    (shown,) = results.build("p", FoldTable(rows), [run], results.Shown({"mine": embedding})).projections
     return shown.picture.alt + base64.b64decode(shown.picture.uri.partition("base64,")[2]).decode()
 
 

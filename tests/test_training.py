@@ -573,8 +573,8 @@ def test_a_pre_training_is_made_once_and_handed_on(store: Store, tmp_path: Path,
 
 
 def test_pre_trainings_are_checked_before_any_work(toy: str):
-    databases = {"d": {"adapter": "synthetic"}}
-    protocols_ = {"p": {"databases": ["d"]}}
+    databases = {"d": {"adapter": "synthetic"}, "m": {"adapter": "synthetic", "preset": "macro"}}
+    protocols_ = {"p": {"databases": ["d"]}, "q": {"databases": ["m"]}}
     tree = {"databases": databases, "protocols": protocols_}
     needs = {"system": toy, "protocols": ["p"], "recipe": {"start": True}}
     with pytest.raises(config.ConfigError, match="needs a pre-training of task 'toy'"):
@@ -588,8 +588,11 @@ def test_pre_trainings_are_checked_before_any_work(toy: str):
     done = config.validate(
         tree
         | {
-            "pretraining": {"macro": {"task": toy, "protocol": "p"}},
+            "pretraining": {"macro": {"task": toy, "protocol": "q"}},
             "systems": {"s": needs | {"pretrained": "macro"}},
         }
     )
-    assert done.pretraining["macro"].protocol == "p"
+    assert done.pretraining["macro"].protocol == "q"
+    learns_from_tested = {"macro": {"task": toy, "protocol": "p"}}
+    with pytest.raises(config.ConfigError, match="'macro' learns from 'd', which is tested"):
+        config.validate(tree | {"pretraining": learns_from_tested, "systems": {"s": needs | {"pretrained": "macro"}}})

@@ -78,20 +78,20 @@ def _config(**sections: object) -> config.Config:
 
 def test_amplified_pairs_need_a_method():
     pairs = {"pairs": ["onset_apex", "onset_amplified"]}
-    assert _config(flow=pairs).stages("one") == ("faces", "apex", "magnify", "flow")
+    assert _config(flow=pairs).stages("one") == ("faces", "apex", "magnify", "flow", "descriptors")
     with pytest.raises(config.ConfigError, match=r"flow.pairs of one: .*onset_amplified.*magnify.method, not `none`"):
         _config(flow=pairs, magnify={"method": "none"})
 
 
 def test_the_stage_can_be_off_for_all_or_for_one_database():
-    assert _config(magnify={"method": "none"}).stages("one") == ("faces", "apex", "flow")
+    assert _config(magnify={"method": "none"}).stages("one") == ("faces", "apex", "flow", "descriptors")
     tree = {
         "one": {"adapter": "synthetic", "overrides": {"magnify": {"method": "none"}}},
         "two": {"adapter": "synthetic"},
     }
     mixed = config.validate({"databases": tree})
-    assert mixed.stages("one") == ("faces", "apex", "flow")
-    assert mixed.stages("two") == ("faces", "apex", "magnify", "flow")
+    assert mixed.stages("one") == ("faces", "apex", "flow", "descriptors")
+    assert mixed.stages("two") == ("faces", "apex", "magnify", "flow", "descriptors")
 
 
 @pytest.mark.parametrize("name", ["map-mer-3", "map-mer-5"])
@@ -113,7 +113,7 @@ def _plan(**sections: object) -> Plan:
 
 
 def test_flow_reads_the_stage_only_where_a_pair_needs_it():
-    plain, amplified = _plan(), _plan(flow={"pairs": ["onset_amplified"]})
+    plain, amplified = _plan(), _plan(flow={"pairs": ["onset_amplified"]}, descriptors={"methods": []})
     assert set(plain.stage_inputs("flow", "one")) == {"faces", "apex"}
     assert amplified.stage_inputs("flow", "one")["magnify"] == "results/magnify/one/{shard}.h5"
     assert set(plain.stage_inputs("magnify", "one")) == {"faces", "apex"}

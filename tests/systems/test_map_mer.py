@@ -734,7 +734,7 @@ def test_embeddings_are_the_networks(fitted: engine.TorchSystem):
     assert set(found) == {"fused"}
     images = backbones.normalised(torch.from_numpy(features["planes"]).float() / 255)
     with torch.no_grad():
-        weighted = fitted.network.net(images).regions.flatten(1)  # (5, 2 D)
+        weighted = fitted.network.eval().net(images).regions.flatten(1)  # (5, 2 D)
     np.testing.assert_allclose(found["fused"], F.normalize(weighted, dim=1), atol=1e-5)
 
 
