@@ -16,8 +16,7 @@ import yaml
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mer_features.protocols import labels, presets
-from mer_features.sections import Cache, Magnify, Section
-from mer_features.sections import MagnifyMethod as MagnifyMethod
+from mer_features.sections import Cache, Magnify, MagnifyMethod, Section  # noqa: F401  # taken from here by others
 from mer_features.systems import recipes
 
 Spotter = Literal["interframe_diff", "lbp_roi", "roi_diff", "midpoint"]
