@@ -22,7 +22,7 @@ from mer_features.clips import Clip
 from mer_features.config import FlowMethod, Magnify
 from mer_features.databases.synthetic import Truth, read_truth
 from mer_features.magnify import available_methods, magnify
-from mer_features.magnify.phase import Transport
+from mer_features.magnify.phase import Transport, carried
 from mer_features.shards import ClipView, ShardReader
 
 #: Total motions that are tried besides the configured one, and clips they are tried on (about 3 s a clip).
@@ -158,14 +158,7 @@ def _wanted(truth: Truth, transform: np.ndarray, size: int) -> tuple[np.ndarray,
 
 def _true_motion(apex: np.ndarray, wanted: np.ndarray, factors: Iterable[float]) -> dict[float, np.ndarray]:
     """The apex with its true displacement, which is known on the onset, made larger."""
-    size = apex.shape[0]
-    pixel = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float32)
-    planes = cv2.merge(list(wanted))
-    arrived = planes
-    for _ in range(20):  # what the apex shows at z has come from z - arrived(z)
-        arrived = cv2.remap(planes, pixel - arrived, None, cv2.INTER_LINEAR)
-    field = np.ascontiguousarray(arrived.transpose(2, 0, 1))
-    return {factor: Transport().render(apex, (field,), factor) for factor in factors}
+    return {factor: Transport().render(apex, (carried(wanted),), factor) for factor in factors}
 
 
 def _errors(onset: np.ndarray, image: np.ndarray, wanted: np.ndarray, moving: np.ndarray) -> tuple[float, float, float]:
