@@ -64,9 +64,8 @@ def pictures(quick):
         grey = 40 + 170 * (grey - grey.min()) / np.ptp(grey)
         yield f"texture {sigma:g} px", np.repeat(grey[..., None], 3, axis=2), bumps(rng)
     for name, photograph in (("cat", skimage.data.cat()), ("rocket", skimage.data.rocket()))[: 1 if quick else 2]:
-        reduced = cv2.resize(photograph, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA).astype(float)
-        top, left = ((side - SIZE) // 2 for side in reduced.shape[:2])
-        yield name, reduced[top : top + SIZE, left : left + SIZE], bumps(rng)
+        top, left = ((side - SIZE) // 2 for side in photograph.shape[:2])
+        yield name, photograph[top : top + SIZE, left : left + SIZE].astype(float), bumps(rng)
 
 
 def bumps(rng):
@@ -82,11 +81,12 @@ def bumps(rng):
 
 def carried(picture, field):
     """The picture whose points x have gone to x + field(x)."""
-    at = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE)), axis=-1).astype(np.float32)
-    planes, shift = cv2.merge([plane.astype(np.float32) for plane in field]), np.zeros_like(at)
+    at = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE))).astype(np.float32)
+    planes, shift = [plane.astype(np.float32) for plane in field], np.zeros_like(at)
     for _ in range(60):
-        shift += 0.5 * (cv2.remap(planes, at - shift, None, cv2.INTER_LINEAR) - shift)
-    where = (at - shift)[..., 1], (at - shift)[..., 0]
+        found = [cv2.remap(plane, *(at - shift), cv2.INTER_LINEAR) for plane in planes]
+        shift += 0.5 * (np.stack(found) - shift)
+    where = tuple((at - shift)[::-1])
     moved = [ndimage.map_coordinates(plane, where, order=5, mode="mirror") for plane in np.moveaxis(picture, 2, 0)]
     return np.stack(moved, axis=-1)
 

@@ -15,7 +15,6 @@ from typing import Any
 import cv2
 import joblib
 import numpy as np
-from scipy import ndimage
 
 from mer_features import flow, light
 from mer_features.assess import MOVING_PX, homes, mask_in_crop, truth_flow_in_crop
@@ -23,7 +22,7 @@ from mer_features.clips import Clip
 from mer_features.config import FlowMethod, Magnify
 from mer_features.databases.synthetic import Truth, read_truth
 from mer_features.magnify import available_methods, magnify
-from mer_features.magnify.phase import Transport
+from mer_features.magnify.phase import Transport, carried
 from mer_features.shards import ClipView, ShardReader
 
 #: Total motions that are tried besides the configured one, and clips they are tried on (about 3 s a clip).
@@ -159,15 +158,7 @@ def _wanted(truth: Truth, transform: np.ndarray, size: int) -> tuple[np.ndarray,
 
 def _true_motion(apex: np.ndarray, wanted: np.ndarray, factors: Iterable[float]) -> dict[float, np.ndarray]:
     """The apex with its true displacement, which is known on the onset, made larger."""
-    size = apex.shape[0]
-    x, y = np.meshgrid(np.arange(size), np.arange(size))
-    field = wanted
-    for _ in range(20):  # what the apex shows at z has come from z - field(z)
-        # SciPy, because OpenCV's remap rounds positions to 1/32 px.
-        places = np.stack([y - field[1], x - field[0]])
-        field = np.stack([ndimage.map_coordinates(plane, places, order=1, mode="nearest") for plane in wanted])
-    field = np.ascontiguousarray(field, dtype=np.float32)
-    return {factor: Transport().render(apex, (field,), factor) for factor in factors}
+    return {factor: Transport().render(apex, (carried(wanted),), factor) for factor in factors}
 
 
 def _errors(onset: np.ndarray, image: np.ndarray, wanted: np.ndarray, moving: np.ndarray) -> tuple[float, float, float]:

@@ -61,7 +61,7 @@ def test_the_truth_on_the_onset_becomes_that_on_the_apex(stages, monkeypatch):  
     assess_magnify._true_motion(np.zeros((40, 40, 1), np.uint8), ramp, [3.0])
     z = np.arange(10, 35)
     # x + 1 + x / 10 = z, and the displacement there is 1 + x / 10.
-    np.testing.assert_allclose(seen[0][0, 20, 10:35], 1 + (z - 1) / 11, atol=1e-4)
+    np.testing.assert_allclose(seen[0][0, 20, 10:35], 1 + (z - 1) / 11, atol=2e-3)
 
 
 def test_a_still_pair_is_compared_with_itself():

@@ -59,26 +59,38 @@ class Transport:
         field = np.float32(factor - 1) * changes[0].astype(np.float32, copy=False)
         if not field.any():
             return moved.copy()
-        return to_uint8(_sample(moved, _origin(field)))
+        y, x = np.mgrid[: field.shape[1], : field.shape[2]]
+        right, down = carried(field)
+        return to_uint8(_sample(moved, x - right, y - down))
 
 
-def _origin(field: np.ndarray) -> np.ndarray:
-    """Where what arrives at each pixel comes from: z with ``z + field(z)`` the pixel; (H, W, 2), x then y.
+def carried(field: np.ndarray) -> np.ndarray:
+    """By how far what arrives at each pixel has been carried: s with ``s(p) = field(p - s(p))``.
 
     Fixed-point iteration, damped where the field is steep: it then converges wherever the picture does not fold
     (compression below 1, stretch below 3); where it does, one of the sheets is shown.
+
+    Parameters
+    ----------
+    field : ndarray, shape (2, H, W), float32
+        Displacement to the right and down of what is at each pixel, pixels.
+
+    Returns
+    -------
+    ndarray, shape (2, H, W), float32
     """
-    height, width = field.shape[1:]
-    pixel = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
-    planes = cv2.merge(list(field))
+    pixel = np.stack(np.meshgrid(*map(np.arange, field.shape[:0:-1]))).astype(np.float32)
     step = np.float32(1.0 if _steepest(field) < _STEEP else _DAMPED)
     shift = np.zeros_like(pixel)
     for _ in range(_STEPS):
-        change = cv2.remap(planes, pixel - shift, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) - shift
+        x, y = pixel - shift
+        # Plane by plane: OpenCV 5.0 rounds positions to 1/32 px for images of two channels, and for those only.
+        found = [cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for plane in field]
+        change = np.stack(found) - shift
         shift += step * change
         if np.abs(change).max() < _SETTLED_PX:
             break
-    return pixel - shift
+    return shift
 
 
 def _steepest(field: np.ndarray) -> float:
@@ -86,11 +98,10 @@ def _steepest(field: np.ndarray) -> float:
     return max(float(np.abs(np.diff(field, axis=axis)).max()) for axis in (1, 2))
 
 
-def _sample(image: np.ndarray, where: np.ndarray) -> np.ndarray:
+def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Interpolating cubic B-spline: moves nothing at any sub-pixel position and is exact on pixel centres."""
     planes = np.moveaxis(image.reshape(*image.shape[:2], -1), 2, 0)
-    at = where[..., 1], where[..., 0]
-    sampled = [ndimage.map_coordinates(plane, at, np.float32, 3, mode="mirror") for plane in planes]
+    sampled = [ndimage.map_coordinates(plane, (y, x), np.float32, 3, mode="mirror") for plane in planes]
     return np.stack(sampled, axis=-1).reshape(image.shape)
 
 

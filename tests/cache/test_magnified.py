@@ -135,10 +135,8 @@ def test_exports_hold_the_amplified_apex(magnified: Path, tmp_path: Path):
     found = cv2.imread(str(tmp_path / "png/s1/startled/amplified.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
     np.testing.assert_array_equal(found, expected)
     export.to_csv(magnified, tmp_path / "x.csv")
-    with (tmp_path / "x.csv").open(newline="") as handle:
-        rows = list(csv.reader(handle))
-    column = rows[0].index("flow_ratio")
-    assert [row[column] for row in rows[1:4]] == ["5.25", "4.5", ""]
+    rows = list(csv.DictReader((tmp_path / "x.csv").open(newline="")))
+    assert [row["flow_ratio"] for row in rows[:3]] == ["5.25", "4.5", ""]
     keys = np.load(export.to_npz(magnified, tmp_path / "npz")[0])
     assert keys["magnified_apex"].shape == (32, 32, 3)
 

@@ -9,7 +9,7 @@ from mer_features import flow
 from mer_features.config import Magnify
 from mer_features.magnify import classical, magnify
 from mer_features.magnify.eulerian import Linear
-from mer_features.magnify.phase import Rotation, Transport
+from mer_features.magnify.phase import Rotation, Transport, carried
 from mer_features.magnify.sequence import pair
 
 from .pictures import bump, face, grating, grating_shift, moved, registered, shifted, stored, texture
@@ -193,6 +193,19 @@ def test_turned_pictures_give_turned_results():
         turned = magnify(np.ascontiguousarray(turn(reference)), np.ascontiguousarray(turn(later)), 6)
         difference = np.abs(turned - turn(out))[4:-4, 4:-4]
         assert difference.mean() < 0.1
+
+
+@pytest.mark.parametrize("slope", [0.011, -0.3, 0.9, -0.5])
+def test_what_arrives_has_been_carried_by_the_field_where_it_left(slope):
+    """A displacement a + b x: what arrives at p left at (p - a) / (1 + b), to far less than 1/32 px."""
+    field = np.zeros((2, 48, 60), np.float32)
+    field[0] = 0.7 + slope * np.arange(60)
+    field[1] = -0.4
+    right, down = carried(field)
+    left_at = (np.arange(60) - 0.7) / (1 + slope)
+    inside = (left_at > 1) & (left_at < 58)
+    np.testing.assert_allclose(right[20, inside], 0.7 + slope * left_at[inside], atol=0.012)
+    np.testing.assert_allclose(down, -0.4, atol=0.004)
 
 
 def test_a_factor_too_large_for_the_movement_still_gives_a_picture():
