@@ -34,6 +34,7 @@ BUILD: dict[str, Callable[[Path], object]] = {
     "samm": lambda root: samm(root, [row()]),
     "mmew": lambda root: mmew(root, [row()]),
     "table": lambda root: own(root, [row()]),
+    "ckplus": lambda root: frames(root / "cohn-kanade-images/S005/001", range(1, 6), "S005_001_{:08d}.png"),
 }
 
 
@@ -66,7 +67,8 @@ def test_every_shipped_configuration_is_a_plan(path: Path, roots, tmp_path: Path
         assert all(plan.stage(stage, database) for stage in STAGES)
     for protocol, system in plan.runs:
         assert plan.system(system, protocol)["recipe"]
-    unused = set(plan.config.protocols) - {protocol for protocol, _ in plan.runs}
+    macro = {task.protocol for task in plan.config.pretraining.values()}
+    unused = set(plan.config.protocols) - macro - {protocol for protocol, _ in plan.runs}
     assert not unused or not plan.runs
 
 
@@ -81,10 +83,13 @@ def test_a_configuration_without_systems_says_so(path: Path):
         assert "section will follow when the system exists" in text
 
 
-def _renamed(names: dict[str, str] | list[str], before: str) -> dict[str, str] | list[str]:
-    if isinstance(names, dict):
-        return {role: before + name for role, name in names.items()}
-    return [before + name for name in names]
+def _renamed(key: str, value: Any, before: str) -> Any:
+    """A value of an entry; names of other entries get the file's name in front."""
+    if key not in {"databases", "protocol", "protocols", "pretrained"}:
+        return value
+    if isinstance(value, dict):
+        return {role: before + name for role, name in value.items()}
+    return before + value if isinstance(value, str) else [before + name for name in value]
 
 
 @pytest.mark.workflow
@@ -92,20 +97,15 @@ def _renamed(names: dict[str, str] | list[str], before: str) -> dict[str, str] |
 def test_snakemake_plans_them_all(roots: dict[str, str], tmp_path: Path):
     """All of them as one configuration, so that Snakemake starts once: names get the file's name in front."""
     pytest.importorskip("snakemake", reason="the workflow extra is not installed")
-    joined: dict[str, dict[str, Any]] = {"databases": {}, "protocols": {}, "systems": {}}
+    joined: dict[str, dict[str, Any]] = {"databases": {}, "protocols": {}, "pretraining": {}, "systems": {}}
     for path in PRESETS:
         tree, before = with_roots(path, roots), f"{path.stem}-"
         joined["databases"] |= {before + name: item for name, item in tree["databases"].items()}
-        for name, item in tree.get("protocols", {}).items():
-            named = item["databases"]
-            named = (
-                {role: before + one for role, one in named.items()}
-                if isinstance(named, dict)
-                else [before + one for one in named]
-            )
-            joined["protocols"][before + name] = item | {"databases": named}
-        for name, item in tree.get("systems", {}).items():
-            joined["systems"][before + name] = item | {"protocols": [before + one for one in item["protocols"]]}
+        for section in ("protocols", "pretraining", "systems"):
+            joined[section] |= {
+                before + name: {key: _renamed(key, value, before) for key, value in item.items()}
+                for name, item in tree.get(section, {}).items()
+            }
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(joined))
     command = [
         "-s",
