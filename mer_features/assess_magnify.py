@@ -26,7 +26,7 @@ from mer_features.magnify.phase import Transport, carried
 from mer_features.shards import ClipView, ShardReader
 
 #: Total motions that are tried besides the configured one, and clips they are tried on (about 3 s a clip).
-FACTORS, CLIPS = (2.0, 6.0, 10.0), 4
+FACTORS, CLIPS = (2.0, 10.0), 3
 #: The flow method that reads displacements of 1 to 6 px most truly: TV-L1 falls short of them by a sixth.
 YARDSTICK: FlowMethod = "dis"
 #: Row of the frame in which the displacement is right.
