@@ -31,7 +31,7 @@ _ROUNDS, _SETTLED_PX = 4, 0.01
 #: Squared phase gradient times squared amplitude, grey levels² per squared pixel of the finest scale, that counts as
 #: no more than noise: with less the displacement stays near that of the next coarser scale. It keeps what aliasing
 #: leaves of a fine pattern at a coarse scale from being taken for motion.
-_NOISE = 0.3
+_NOISE = 0.2
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mer_features.magnify.image import luma
+from mer_features.magnify.image import luma, to_uint8
 from mer_features.magnify.motion import LARGEST, analyse, displacement
 from mer_features.magnify.pyramid import collapse, gaussian, laplacian
 from mer_features.magnify.riesz import amplitude, phase_difference, phase_gradient, transform
@@ -31,6 +31,19 @@ def test_band_i_is_strongest_for_waves_of_four_times_two_to_the_i():
 def test_reduction_stops_before_nothing_is_left():
     shapes = [level.shape for level in gaussian(np.zeros((70, 100), np.float32), 9)]
     assert shapes == [(70, 100), (35, 50), (18, 25)]
+
+
+def test_levels_between_two_are_right_on_average_and_whole_ones_stay():
+    values = np.full((64, 64, 3), 100.0, np.float32)
+    values[:32] += 0.25
+    values[32:, :, 2] -= 1e-4
+    found = to_uint8(values)
+    assert set(np.unique(found[:32])) == {100, 101}
+    assert found[:32].mean() == pytest.approx(100.25, abs=0.05)
+    assert (found[32:] == 100).all()
+    assert (found[..., 0] == found[..., 1]).all()
+    np.testing.assert_array_equal(to_uint8(values), found)
+    assert to_uint8(np.array([[-3.0, 300.0]])).tolist() == [[0, 255]]
 
 
 def test_luma_is_not_rounded():
