@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).parents[2]
 SHARDS = 5  # the three subjects of the preset then fall into two shards
@@ -29,7 +30,7 @@ TINY = {
 
 @dataclass
 class Project:
-    """A folder with the workflow, the package and a configuration."""
+    """A folder with the workflow and a configuration."""
 
     root: Path
 
@@ -38,7 +39,18 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {"PYTHONPATH": str(self.root), "XDG_CACHE_HOME": str(self.root / "cache")}
+        """The project's own copy of the package if it has one, else the repository's, whose kernels are compiled."""
+        package = self.root if (self.root / "mer_features").exists() else REPOSITORY
+        kernels = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        own = {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(self.root / "cache"), "NUMBA_CACHE_DIR": kernels}
+        return os.environ | own
+
+    def own_package(self) -> Path:
+        """A copy of the package to edit."""
+        copied = shutil.copytree(
+            REPOSITORY / "mer_features", self.root / "mer_features", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        return Path(copied)
 
     def run(self, *arguments: str) -> str:
         """Run Snakemake; its output. Fails the test with that output if it fails."""
@@ -68,7 +80,7 @@ class Project:
 def make_project(folder: Path) -> Project:
     folder.mkdir(parents=True, exist_ok=True)
     ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("mer_features", "workflow", "envs", "profiles"):
+    for name in ("workflow", "envs", "profiles"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
     shutil.copy(REPOSITORY / "Snakefile", folder)
     project = Project(folder)
@@ -78,10 +90,18 @@ def make_project(folder: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose workflow ran to the end on two cores. Tests must leave it as they found it."""
-    project = make_project(tmp_path_factory.mktemp("finished"))
-    project.run("--cores", "2")
-    return project
+    """A project whose workflow ran to the end on two cores, made once for all of pytest-xdist's workers.
+
+    Tests must leave it as they found it, and Snakemake locks its folder: what runs anything takes `project`.
+    """
+    root = tmp_path_factory.getbasetemp()
+    shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    done = shared / "finished.done"
+    with FileLock(shared / "finished.lock"):
+        if not done.exists():
+            make_project(shared / "finished").run("--cores", "2")
+            done.touch()
+    return Project(shared / "finished")
 
 
 @pytest.fixture

@@ -93,7 +93,6 @@ def _renamed(key: str, value: Any, before: str) -> Any:
 
 
 @pytest.mark.workflow
-@pytest.mark.xdist_group("workflow")
 def test_snakemake_plans_them_all(roots: dict[str, str], tmp_path: Path):
     """All of them as one configuration, so that Snakemake starts once: names get the file's name in front."""
     pytest.importorskip("snakemake", reason="the workflow extra is not installed")

@@ -10,7 +10,7 @@ from mer_features import cache
 
 from .conftest import Project
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 pytest.importorskip("snakemake", reason="the workflow extra is not installed")
 pytest.importorskip("torch", reason="the train extra is not installed")
 

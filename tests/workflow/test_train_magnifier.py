@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import make_project
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 pytest.importorskip("snakemake", reason="the workflow extra is not installed")
 pytest.importorskip("safetensors", reason="the train extra is not installed")
 

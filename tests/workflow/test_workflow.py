@@ -19,7 +19,7 @@ from mer_features import cache, clips
 
 from .conftest import SHARDS, STAGES, Project, make_project
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 pytest.importorskip("snakemake", reason="the workflow extra is not installed")
 pytest.importorskip("torch", reason="the train extra is not installed")
 
@@ -52,11 +52,11 @@ def test_everything_asked_for_is_made(finished: Project):
     assert leftovers == []
 
 
-def test_a_second_run_does_nothing(finished: Project):
-    before = finished.times()
-    output = finished.run("--cores", "2")
+def test_a_second_run_does_nothing(project: Project):
+    before = project.times()
+    output = project.run("--cores", "2")
     assert "Nothing to be done" in output
-    assert finished.changed(before) == set()
+    assert project.changed(before) == set()
 
 
 def test_a_touched_frame_runs_its_shard_only(project: Project):
@@ -84,7 +84,7 @@ def test_a_flow_option_runs_flow_and_what_follows(project: Project):
 
 def test_an_edited_module_runs_its_stage(project: Project):
     before = project.times()
-    with (project.root / "mer_features/strain.py").open("a") as handle:
+    with (project.own_package() / "strain.py").open("a") as handle:
         handle.write("\n# edited\n")
     project.run("--cores", "2", "features")
     changed = project.changed(before)
@@ -158,8 +158,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(finished: Project, tmp_path: Pat
     assert not list((project.root / "results").rglob("*.tmp"))
 
 
-def test_lint_finds_nothing(finished: Project):
-    assert re.search(r"Congratulations", finished.run("--lint"))
+def test_lint_finds_nothing(project: Project):
+    assert re.search(r"Congratulations", project.run("--lint"))
 
 
 def test_a_wrong_key_stops_before_any_work(tmp_path: Path):
