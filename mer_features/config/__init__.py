@@ -138,7 +138,15 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _external_is_external(self) -> Config:
-        tested = {name for item in self.protocols.values() for name in item.test or item.databases}
+        learned_only = {task.protocol for task in self.pretraining.values()} - {
+            protocol for system in self.systems.values() for protocol in system.protocols
+        }
+        tested = {
+            database
+            for name, item in self.protocols.items()
+            if name not in learned_only
+            for database in item.test or item.databases
+        }
         if shared := tested & set(self.style.databases):
             raise ValueError(
                 f"style.databases: {', '.join(sorted(shared))} would be fitted on and is tested by a protocol; "

@@ -252,6 +252,18 @@ def test_styles_that_cannot_be_are_refused(style: dict, said: str):
         config.validate(BASE | {"style": style, "protocols": {"p": {"databases": ["a"]}}})
 
 
+def test_what_a_teacher_learns_from_may_lend_its_style_too():
+    tree = {
+        **BASE,
+        "style": {"method": "statistical", "databases": ["macro"]},
+        "protocols": {"micro": {"databases": ["a"]}, "macro": {"databases": ["macro"]}},
+        "pretraining": {"teacher": {"task": "sa_at", "protocol": "macro"}},
+    }
+    config.validate(tree)
+    with pytest.raises(config.ConfigError, match="macro would be fitted on and is tested"):
+        config.validate(tree | {"systems": {"s": {"system": "linear", "protocols": ["macro"]}}})
+
+
 def test_the_plan_names_what_the_stage_reads():
     def plan(**style: object) -> workflow.Plan:
         return workflow.Plan(BASE | {"style": style}, refresh=False)
