@@ -4,13 +4,14 @@ Eight samples on a circle around each pixel, taken by bilinear interpolation, ar
 bit each. The 58 patterns with at most two changes around the circle have a bin of their own, all others share
 the last (Ojala, Pietikäinen and Mäenpää 2002, doi:10.1109/TPAMI.2002.1017623; not made rotation invariant, as
 in Ahonen, Hadid and Pietikäinen 2006, doi:10.1109/TPAMI.2006.244). Codes and their numbering equal those of
-scikit-image's ``local_binary_pattern(image, 8, radius, "nri_uniform")``; whole-array arithmetic takes half
-the time, which counts because every frame of every clip is coded.
+scikit-image's ``local_binary_pattern(image, 8, radius, "nri_uniform")`` bit for bit; compiled loops take a fortieth of
+the time or less, which counts because every frame of every clip is coded.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -54,13 +55,23 @@ def codes(image: np.ndarray, radius: int = 1, box: Box | None = None) -> np.ndar
     box = Box(0, 0, *np.shape(image)) if box is None and np.ndim(image) == 2 else box
     if box is None or radius < 1 or not _inside(box, np.shape(image)):
         raise ValueError(f"found image {np.shape(image)}, radius {radius}, {box}; expected (H, W), >= 1, box inside")
-    patch = np.pad(image, radius)[box.top : box.bottom + 2 * radius, box.left : box.right + 2 * radius]
-    patch = patch.astype(np.float64)
-    centre = patch[radius:-radius, radius:-radius]
-    bits = np.zeros(centre.shape, np.uint8)
-    for point, (dy, dx) in enumerate(_circle(radius)):
-        bits |= (_sample(patch, box, radius, dy, dx) >= centre).view(np.uint8) << point
-    return _uniform_table().take(bits)
+    # Compiled code is loaded when first used.
+    from mer_features import lbp_kernels  # noqa: PLC0415
+
+    # Five decimals as in scikit-image.
+    diagonal = round(radius * math.sin(math.pi / 4), 5)
+    found = np.empty((box.bottom - box.top, box.right - box.left), np.uint8)
+    lbp_kernels.circle(
+        _with_rim(np.asarray(image), box, radius),
+        radius,
+        math.floor(-diagonal) + radius,
+        math.floor(diagonal) + radius,
+        _weights(box.top, box.bottom, diagonal),
+        _weights(box.left, box.right, diagonal),
+        _uniform_table(),
+        found,
+    )
+    return found
 
 
 def histograms(image: np.ndarray, boxes: Iterable[Box], radius: int = 1) -> np.ndarray:
@@ -80,34 +91,37 @@ def histograms(image: np.ndarray, boxes: Iterable[Box], radius: int = 1) -> np.n
     ndarray, shape (59 · number of boxes,), int64
         Pixel counts, not normalised: a box weighs as much as it has pixels.
     """
-    return np.concatenate([np.bincount(codes(image, radius, box).ravel(), minlength=BINS) for box in boxes])
+    from mer_features import lbp_kernels  # noqa: PLC0415 - as above
+
+    boxes = list(boxes)
+    counts = np.zeros((len(boxes), BINS), np.int64)
+    for box, row in zip(boxes, counts, strict=True):
+        lbp_kernels.count(codes(image, radius, box)[None], row)
+    return counts.ravel()
 
 
 def _inside(box: Box, shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 and 0 <= box.top < box.bottom <= shape[0] and 0 <= box.left < box.right <= shape[1]
 
 
-def _circle(radius: int) -> list[tuple[float, float]]:
-    """Offsets (down, right) of the samples, counter-clockwise from the right."""
-    angles = 2 * np.pi * np.arange(POINTS) / POINTS
-    # Five decimals as in scikit-image: samples on the axes fall on pixels exactly.
-    down, right = np.round(-radius * np.sin(angles), 5), np.round(radius * np.cos(angles), 5)
-    return list(zip(down.tolist(), right.tolist(), strict=True))
+def _with_rim(image: np.ndarray, box: Box, radius: int) -> np.ndarray:
+    """The box with a rim of the radius, 0 outside the image."""
+    top, left, bottom, right = box.top - radius, box.left - radius, box.bottom + radius, box.right + radius
+    height, width = image.shape
+    if top >= 0 and left >= 0 and bottom <= height and right <= width:
+        return np.ascontiguousarray(image[top:bottom, left:right])
+    patch = np.zeros((bottom - top, right - left), image.dtype)
+    seen = image[max(top, 0) : bottom, max(left, 0) : right]
+    patch[max(-top, 0) :, max(-left, 0) :][: seen.shape[0], : seen.shape[1]] = seen
+    return patch
 
 
-def _sample(patch: np.ndarray, box: Box, radius: int, dy: float, dx: float) -> np.ndarray:
-    """Values at a fixed offset from every pixel of the box; ``patch`` is the box with a rim of the radius."""
-    height, width = box.bottom - box.top, box.right - box.left
-    y, x = int(np.floor(dy)) + radius, int(np.floor(dx)) + radius
-    if dy.is_integer() and dx.is_integer():
-        return patch[y : y + height, x : x + width]
-    # Weights from absolute positions, as in scikit-image: their last bits decide where a sample equals its
-    # pixel.
-    wy = ((np.arange(box.top, box.bottom) + dy) % 1)[:, None]
-    wx = (np.arange(box.left, box.right) + dx) % 1
-    rows = patch[y : y + height + 1]
-    across = (1 - wx) * rows[:, x : x + width] + wx * rows[:, x + 1 : x + 1 + width]
-    return (1 - wy) * across[:-1] + wy * across[1:]
+@functools.lru_cache(maxsize=256)
+def _weights(start: int, stop: int, by: float) -> np.ndarray:
+    """Weights of the second of the two pixels that a sample lies between, before and after each position; (2, N)."""
+    # From absolute positions, as in scikit-image: their last bits decide where a sample equals its pixel.
+    positions = np.arange(start, stop)
+    return np.stack([(positions - by) % 1, (positions + by) % 1])
 
 
 @functools.cache

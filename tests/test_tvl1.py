@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 from scipy import ndimage
 from skimage import color, data
 
-from mer_features import flow, tvl1
-from mer_features.tvl1 import comparators, compiled, kernel, median, warping
+from mer_features import compiled, flow, tvl1
+from mer_features.tvl1 import comparators, kernel, median, warping
 from mer_features.tvl1.state import U, V, layout, put_flow, take_flow, zeros
 
 HEIGHT, WIDTH = 112, 101  # no multiple of the eight pixels of a vector
@@ -216,10 +217,10 @@ def test_flow_is_imported_without_numba():
 
 def test_machine_code_goes_to_a_folder_of_its_own(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    folder = compiled.folder()
+    folder = compiled.folder(Path(kernel.__file__))
     assert folder.parent == tmp_path / "mer-features"
     assert folder.is_dir()
     (tmp_path / "file").touch()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
-    assert compiled.folder() is None
+    assert compiled.folder(Path(kernel.__file__)) is None
     assert "set NUMBA_CACHE_DIR" in caplog.text

@@ -1,7 +1,8 @@
 """LBP-TOP: local binary patterns on three orthogonal planes of a clip (Zhao and Pietikäinen 2007).
 
 Around every pixel of the volume that has all its neighbours, P samples on an ellipse in each of the planes XY, XT
-and YT are compared with it, one bit each; every block of the frame gets a histogram of the patterns of each plane.
+and YT are compared with it, one bit each; every block of the frame gets a histogram of the patterns of each plane. A
+sample between voxels is compared by their weighted differences, whose sum is exactly 0 where all are equal.
 Parameters of the MEGC 2019 baseline (See et al. 2019): radii 1, 1, 4 along x, y, t, four neighbours, 5 x 5 blocks.
 """
 
@@ -76,39 +77,45 @@ def describe(volume: np.ndarray, parameters: Parameters | None = None) -> np.nda
     smallest = (2 * rt + 1, max(2 * ry + 1, parameters.blocks[0]), max(2 * rx + 1, parameters.blocks[1]))
     if any(size < least for size, least in zip(volume.shape, smallest, strict=True)):
         raise ValueError(f"found a volume of shape {volume.shape}, expected at least {smallest} for {parameters}")
-    patterns = codes(volume, parameters)  # (3, T', H', W')
+    from mer_features import lbp_kernels  # noqa: PLC0415 - compiled code is loaded when first used
+
+    found = patterns(volume, parameters)  # (3, T', H', W')
     rows = _edges(volume.shape[1], parameters.blocks[0], ry)
     columns = _edges(volume.shape[2], parameters.blocks[1], rx)
-    histograms = [
-        np.bincount(plane[:, top:bottom, left:right].ravel(), minlength=parameters.bins)
-        for top, bottom in rows
-        for left, right in columns
-        for plane in patterns
-    ]
-    counts = np.stack(histograms).astype(np.float64)
-    return (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)).ravel()
+    blocks = [np.s_[:, top:bottom, left:right] for top, bottom in rows for left, right in columns]
+    occurred = np.zeros((len(blocks), len(PLANES), 1 << parameters.points), np.int64)
+    for block, histograms in zip(blocks, occurred, strict=True):
+        for plane, histogram in zip(found, histograms, strict=True):
+            lbp_kernels.count(plane[block], histogram)
+    counts = occurred @ np.eye(parameters.bins, dtype=np.int64)[_bins(parameters.points, parameters.uniform)]
+    return (counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)).ravel()
 
 
-def codes(volume: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """Bins of the patterns of every voxel that has all its neighbours.
+def patterns(volume: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """Patterns of every voxel that has all its neighbours; sample 0 is bit 0.
 
     Returns
     -------
     ndarray, shape (3, T - 2 rt, H - 2 ry, W - 2 rx), uint8
         For the planes XY, XT, YT.
     """
+    from mer_features import lbp_kernels  # noqa: PLC0415 - compiled code is loaded when first used
+
     rx, ry, rt = parameters.radii
-    grey = volume.astype(np.float64)
-    inner = tuple(slice(radius, size - radius) for radius, size in zip((rt, ry, rx), volume.shape, strict=True))
-    centre = grey[inner]
-    table = _bins(parameters.points, parameters.uniform)
-    planes = []
-    for plane in PLANES:
-        bits = np.zeros(centre.shape, np.uint8)
-        for point, offsets in enumerate(_ellipse(plane, parameters)):
-            bits |= (_difference(grey, centre, inner, offsets) >= 0).view(np.uint8) << point
-        planes.append(table.take(bits))
-    return np.stack(planes)
+    strides = np.array([volume.shape[1] * volume.shape[2], volume.shape[2], 1])
+    places = np.zeros((len(PLANES), parameters.points, 4), np.int64)
+    weights = np.zeros(places.shape)
+    corners = np.zeros(places.shape[:2], np.int64)
+    for plane, name in enumerate(PLANES):
+        for point, sample in enumerate(_ellipse(name, parameters)):
+            corners[plane, point] = len(sample)
+            for corner, (offset, weight) in enumerate(sample):
+                places[plane, point, corner] = strides @ offset
+                weights[plane, point, corner] = weight
+    inner = [size - 2 * radius for radius, size in zip((rt, ry, rx), volume.shape, strict=True)]
+    found = np.empty((len(PLANES), *inner), np.uint8)
+    lbp_kernels.planes(np.ascontiguousarray(volume), (rt, ry, rx), places, weights, corners, found)
+    return found
 
 
 #: A sample: voxel offsets (t, y, x) around it with their weights.
@@ -135,15 +142,6 @@ def _corners(*position: float) -> Iterator[tuple[tuple[int, int, int], float]]:
         if weight > 0:
             t, y, x = (floor + int(up) for floor, up in zip(low, step, strict=True))
             yield (t, y, x), weight
-
-
-def _difference(grey: np.ndarray, centre: np.ndarray, inner: tuple[slice, ...], sample: _Sample) -> np.ndarray:
-    """Sample minus centre; as a sum of differences, so that it is exactly 0 where all voxels are equal."""
-    total = np.zeros_like(centre)
-    for offset, weight in sample:
-        place = tuple(slice(part.start + by, part.stop + by) for part, by in zip(inner, offset, strict=True))
-        total += weight * (grey[place] - centre)
-    return total
 
 
 def _edges(size: int, blocks: int, rim: int) -> list[tuple[int, int]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mer_features.compiled import cached, inlined
 from mer_features.tvl1 import median
-from mer_features.tvl1.compiled import cached, inlined
 from mer_features.tvl1.parameters import FAR
 from mer_features.tvl1.simd import LANES, fma, lane, load, maximum, minimum, splat, sqrt, store, where_less
 from mer_features.tvl1.state import INVERSE, IX, IY, PUX, PUY, PVX, PVY, RHO, U, V, layout, put_flow, take_flow, zeros

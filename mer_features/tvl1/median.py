@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mer_features.compiled import inlined
 from mer_features.tvl1.comparators import MEDIAN_OF_SORTED_COLUMNS, MEDIAN_WIRE, SORT_5
-from mer_features.tvl1.compiled import inlined
 from mer_features.tvl1.simd import LANES, network, store
 
 _sort_column = network(5, SORT_5, (0, 1, 2, 3, 4))

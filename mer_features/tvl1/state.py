@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mer_features.tvl1.compiled import inlined
+from mer_features.compiled import inlined
 from mer_features.tvl1.simd import LANES
 
 #: Planes: the flow, its dual variables times theta, the warped image's gradient, minus one over the gradient's square,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mer_features.tvl1.compiled import inlined
+from mer_features.compiled import inlined
 from mer_features.tvl1.simd import (
     LANES,
     absolute,

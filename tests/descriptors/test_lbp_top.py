@@ -76,7 +76,7 @@ def test_lengths_are_the_published_ones():
 def test_a_frame_of_xy_patterns_is_scikit_images():
     image = np.random.default_rng(1).integers(0, 256, (30, 31)).astype(np.uint8)
     volume = np.stack([image] * 3)
-    ours = lbp_top.codes(volume, Parameters((1, 1, 1), 8, (1, 1), uniform=False))[0, 0]
+    ours = lbp_top.patterns(volume, Parameters((1, 1, 1), 8, (1, 1), uniform=False))[0, 0]
     # scikit-image samples counter-clockwise with y upwards, here the second axis of a plane points down.
     theirs = local_binary_pattern(image[::-1], 8, 1, "default").astype(int)[::-1][1:-1, 1:-1]
     assert (ours == theirs).mean() > 0.999  # samples that equal their pixel may differ in the last bit
@@ -92,7 +92,7 @@ def test_a_constant_volume_has_all_bits_set():
 
 def test_a_static_clip_has_both_temporal_bits_set():
     image = np.random.default_rng(2).integers(0, 256, (12, 12)).astype(np.uint8)
-    codes = lbp_top.codes(np.stack([image] * 10), Parameters(uniform=False))
+    codes = lbp_top.patterns(np.stack([image] * 10), Parameters(uniform=False))
     for plane in (1, 2):
         assert (codes[plane] & 0b1010 == 0b1010).all()
     assert not (codes[0] & 0b1010 == 0b1010).all()
