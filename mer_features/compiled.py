@@ -72,6 +72,6 @@ def _key(source: Path) -> str:
     for part in [source] if alone else sorted(source.parent.glob("*.py")):
         digest.update(part.name.encode() + b"\0" + part.read_bytes())
     host = (llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten())
-    for part in (numba.__version__, llvmlite.__version__, np.__version__, *host):
-        digest.update(part.encode() + b"\0")
+    for name in (numba.__version__, llvmlite.__version__, np.__version__, *host):
+        digest.update(name.encode() + b"\0")
     return digest.hexdigest()[:16]
