@@ -157,7 +157,7 @@ class Scatter:
     kind: str
     points: np.ndarray  # (N, 2)
     groups: Sequence[str]
-    listed: int = 4  # so many groups are named in a legend, more are only counted
+    listed: int = 6  # so many groups are named in a legend, more are only counted
 
 
 def scatters(panels: Sequence[Scatter]) -> Figure:
