@@ -92,6 +92,7 @@ class Network(engine.Network):
             self.maker.net = self.net  # one MIACNet for both losses
         for part in self.resting():
             part.requires_grad_(False)
+        self.train()  # Lightning leaves every part in the mode it finds
 
     def resting(self) -> list[nn.Module]:
         """Encoders that are not tuned."""
