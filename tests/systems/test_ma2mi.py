@@ -20,7 +20,9 @@ pytest.importorskip("lightning", reason="needs the extra `train`")
 from torch.nn import functional as F  # noqa: E402
 
 from mer_features import config  # noqa: E402
+from mer_features.protocols import EXPECTED_COUNTS  # noqa: E402
 from mer_features.quality import Issue  # noqa: E402
+from mer_features.report import figures_ma2mi, paper_figures  # noqa: E402
 from mer_features.sequences import Sequences  # noqa: E402
 from mer_features.shards import ClipRecord, ShardWriter  # noqa: E402
 from mer_features.systems import (  # noqa: E402
@@ -987,6 +989,32 @@ def test_the_ablations_are_the_papers():
         "no position encoder": "ma2mi", "no L_pos": "ma2mi",
     }  # fmt: skip
     assert len({row.model_dump_json() for row in rows.values()}) == len(rows)
+
+
+def test_every_row_of_the_tables_is_printed_and_no_mixture():
+    rows = {row.name: row for row in figures_ma2mi.ROWS}
+    assert rows.keys() == MA2MIRecipe.ablations.keys()
+    for name, row in rows.items():
+        found = paper_figures.printed("ma2mi", recipes.recipe("ma2mi", None, name).model_dump(mode="json"))
+        assert (found.uf1, found.uar) == (row.casme2_uf1, None)
+        assert f", {name}: CASME II" in found.where
+    assert paper_figures.printed("ma2mi", {"pretrain": "none", "position": "none"}) is None
+
+
+def test_printed_accuracies_are_whole_clips_of_our_protocols():
+    sizes = {
+        column: sum(n for key, n in EXPECTED_COUNTS[preset][part].items() if key != "subjects")
+        for column, preset, part in (
+            ("casme2", "casme2-5-2019", "casme2"),
+            ("samm", "samm-5", "samm"),
+            ("mmew", "mmew-6", "mmew"),
+        )
+    }
+    assert sizes == {"casme2": 249, "samm": 136, "mmew": 234}
+    for row in figures_ma2mi.ROWS:
+        for column, size in sizes.items():
+            if (accuracy := getattr(row, column)) is not None:
+                assert abs(accuracy / 100 * size - round(accuracy / 100 * size)) < 0.02, (row.name, column)
 
 
 @pytest.mark.parametrize(
