@@ -1,8 +1,9 @@
 """What a training step of MA2MI costs: seconds and memory, at the paper's size and at the demo's.
 
 Each case runs in a process of its own, so that its peak resident memory is its own. A step is loss, slopes and AdamW on
-random images; reading video and making latents is not in it, the latter is a row of its own. One step warms up; the
-fastest of the others counts, as a shared machine only ever adds.
+random images; reading video and making latents is not in it, the latter is a row of its own. One step warms up; of the
+others the least CPU time and the least wall time count, as a shared machine only ever adds. With one thread an idle
+machine's wall time is about the CPU time.
 
     python benchmarks/ma2mi_step.py [--steps 3] [--threads 1] [--batches 2 8 32] [--only NAME]
 
@@ -16,6 +17,12 @@ import resource
 import subprocess
 import sys
 import time
+
+import torch
+
+from mer_features.systems import autoencoder_networks as networks
+from mer_features.systems import ma2mi, ma2mi_pretraining, video_draws
+from mer_features.systems.recipes.ma2mi import FutureFrameRecipe, MA2MIRecipe
 
 DEMO = {"dit_width": 192, "dit_depth": 4, "dit_heads": 3}
 SMALL = {"backbone": "small"}
@@ -35,11 +42,6 @@ CASES = {
 
 def future(keys, batch):
     """A step of the pre-training."""
-    import torch
-
-    from mer_features.systems import ma2mi_pretraining, video_draws
-    from mer_features.systems.recipes.ma2mi import FutureFrameRecipe
-
     recipe = FutureFrameRecipe(**keys)
     network = ma2mi_pretraining.Network(recipe, video_draws.Order(batch, 0))
     images = torch.randint(0, 255, (2, batch, 3, recipe.size, recipe.size), dtype=torch.uint8)
@@ -50,11 +52,6 @@ def future(keys, batch):
 
 def tuning(keys, batch):
     """A step of fine-tuning."""
-    import torch
-
-    from mer_features.systems import ma2mi
-    from mer_features.systems.recipes.ma2mi import MA2MIRecipe
-
     recipe = MA2MIRecipe(**keys, pretrain="none")
     images = torch.randint(0, 255, (2, batch, 3, recipe.size, recipe.size), dtype=torch.uint8)
     labels = torch.arange(batch) % 5
@@ -75,30 +72,22 @@ def trained(network, batch):
 
 def latents(_keys, batch):
     """Frames into the small autoencoder."""
-    from mer_features.systems import autoencoder_networks as networks
-
     return encoding(networks.Codec(networks.Small(32), {"scale": 1.0}), batch)
 
 
 def stable_diffusion(_keys, batch):
     """Frames into Stable Diffusion's, with random weights."""
-    from mer_features.systems import autoencoder_networks as networks
-
     return encoding(networks.Codec(networks.StableDiffusion(), {"scale": networks.STABLE_DIFFUSION_SCALE}), batch)
 
 
 def encoding(codec, batch):
     """A function that encodes frames, and the number of weights."""
-    import torch
-
     frames = torch.rand(batch, 3, 256, 256) * 2 - 1
     return lambda: codec.encode(frames), sum(weight.numel() for weight in codec.weights().values())
 
 
 def measure(name, batch, steps, threads):
     """Print one row of the table."""
-    import torch
-
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     what, keys, _ = CASES[name]
@@ -107,11 +96,18 @@ def measure(name, batch, steps, threads):
     step()
     times = []
     for _ in range(steps):
-        start = time.perf_counter()
+        start = time.process_time(), time.perf_counter()
         step()
-        times.append(time.perf_counter() - start)
+        times.append((time.process_time() - start[0], time.perf_counter() - start[1]))
+    busy, wall = map(min, zip(*times, strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"| {name} | {batch} | {weights:,} | {min(times):.2f} | {peak / 2**20:.2f} | {(peak - before) / 2**20:.2f} |")
+    cells = [
+        name,
+        batch,
+        f"{weights:,}",
+        *(f"{value:.2f}" for value in (busy, wall, peak / 2**20, (peak - before) / 2**20)),
+    ]
+    print("|", " | ".join(map(str, cells)), "|")
 
 
 def main():
@@ -127,8 +123,8 @@ def main():
         measure(asked.only, asked.batches[0], asked.steps, asked.threads)
         return
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {asked.threads} threads", flush=True)
-    print("| step | batch | weights | s | peak memory, GiB | of it by the steps, GiB |")
-    print("| --- | --- | --- | --- | --- | --- |", flush=True)
+    print("| step | batch | weights | CPU s | wall s | peak memory, GiB | of it by the steps, GiB |")
+    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for name in [asked.only] if asked.only else CASES:
         for batch in CASES[name][2] or asked.batches:
             own = ["--here", "--only", name, "--batches", batch, "--steps", asked.steps, "--threads", asked.threads]

@@ -44,9 +44,12 @@ _POSITION = {"none": "no position encoder", "reconstruction": "no L_pos"}
 
 
 def printed_ma2mi(recipe: Mapping[str, Any]) -> Printed | None:
-    """UF1 on CASME II for a recipe, with the other figures of its row; None for a mixture that the paper lacks."""
+    """UF1 on CASME II for a recipe, with the other figures of its row.
+
+    None for a mixture of rows, for other encoders and for smaller faces, which the paper does not have.
+    """
     changed = _changes(recipe)
-    if len(changed) > 1:
+    if len(changed) > 1 or recipe.get("backbone", "resnet18") != "resnet18" or recipe.get("size", 256) != 256:
         return None
     row = next(row for row in ROWS if row.name == (changed or ["MA2MI"])[0])
     casme2 = "" if row.casme2 is None else f", accuracy {row.casme2:.2f} %"

@@ -6,9 +6,10 @@ frames themselves (3, S).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Sequence as Ordered
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from mer_features.systems import ma2mi_losses as losses
 from mer_features.systems.contract import Material, Setup
 from mer_features.systems.ma2mi_dit import DiT, Shape
 from mer_features.systems.ma2mi_network import Features, MIACNet
-from mer_features.systems.recipes.ma2mi import FutureFrameRecipe
+from mer_features.systems.recipes.ma2mi import Branches, FutureFrameRecipe
 
 # ---------------------------------------------------------------- pairs
 
@@ -120,7 +121,8 @@ class Network(video_draws.Following):
             return None, {}
         if self.recipe.position == "reconstruction":
             return encoder(first), {}
-        maps, seen = encoder(torch.cat([first, ma2mi_images.warp(tau, first)])).chunk(2)
+        # Float32 in mixed precision, too: the mask's bound is finer than bfloat16.
+        maps, seen = encoder(torch.cat([first, ma2mi_images.warp(tau, first)])).float().chunk(2)
         ones = torch.ones_like(maps[:, :1])
         terms = {
             "separation": losses.separation(maps),  # L_1
@@ -136,7 +138,7 @@ class Network(video_draws.Following):
         return decaying(self.parameters(), self.recipe)
 
 
-def decaying(weights: Any, recipe: Any) -> dict[str, object]:
+def decaying(weights: Iterable[nn.Parameter], recipe: Branches) -> dict[str, object]:
     """AdamW and its exponential schedule, as all of MA2MI's trainings have them."""
     optimiser = torch.optim.AdamW(weights, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     return {"optimizer": optimiser, "lr_scheduler": torch.optim.lr_scheduler.ExponentialLR(optimiser, recipe.decay)}

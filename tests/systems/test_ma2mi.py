@@ -19,7 +19,7 @@ pytest.importorskip("lightning", reason="needs the extra `train`")
 
 from torch.nn import functional as F  # noqa: E402
 
-from mer_features import config  # noqa: E402
+from mer_features import config, protocols  # noqa: E402
 from mer_features.protocols import EXPECTED_COUNTS  # noqa: E402
 from mer_features.quality import Issue  # noqa: E402
 from mer_features.report import figures_ma2mi, paper_figures  # noqa: E402
@@ -50,6 +50,7 @@ from mer_features.systems.recipes.ma2mi import (  # noqa: E402
     MA2MIRecipe,
     MacroRecognitionRecipe,
 )
+from tests.protocols import published  # noqa: E402
 
 SIDE = 64
 CLASSES = ("negative", "positive", "surprise")
@@ -463,8 +464,8 @@ def test_the_condition_carries_what_the_first_frame_cannot():
         code = torch.randn(1, 4, 8, 8).expand(2, -1, -1, -1)
         wanted, condition = torch.randn(2, 4, 8, 8), torch.randn(2, 16) * (0 if blind else 1)
         optimiser = torch.optim.Adam(net.parameters(), 1e-2)
-        for step in range(500):
-            optimiser.param_groups[0]["lr"] = 1e-2 * 0.5 ** (step / 70)
+        for step in range(300):
+            optimiser.param_groups[0]["lr"] = 1e-2 * 0.5 ** (step / 45)
             loss = ma2mi_losses.reconstruction(net(code, condition), wanted)
             optimiser.zero_grad()
             loss.backward()
@@ -534,6 +535,21 @@ def test_pairs_are_frames_of_one_clip_and_their_latents(sequences: Sequences, co
     assert steps == {3, 4, 5, 6, 7, 8}
     loader = video_draws.loader(made, video_draws.Order(len(chosen), 0), 4, Execution())
     assert [len(batch["tau"]) for batch in loader] == [4, 4]  # nine clips
+
+
+def test_readers_ahead_change_nothing(sequences: Sequences):
+    chosen, order = video_draws.usable(sequences, 4), video_draws.Order(9, 1)
+    made = ma2mi_pretraining.Pairs(FUTURE, sequences, chosen, None, seed=5)
+    alone = video_draws.loader(made, order, 4, Execution(threads=2))
+    ahead = video_draws.loader(made, order, 4, Execution(device="auto", threads=2))  # as on a GPU
+    assert (alone.num_workers, ahead.num_workers) == (0, 1)
+    seen = []
+    for order.epoch in range(2):
+        for one, other in zip(alone, ahead, strict=True):
+            assert all(torch.equal(one[name], other[name]) for name in one)
+            seen.append(one["first"])
+    assert not torch.equal(seen[0], seen[2])  # another epoch
+    assert video_draws.loader(made, order, 6, Execution(devices=2)).batch_size == 3  # each device's share
 
 
 # ---------------------------------------------------------------- autoencoder and latents
@@ -998,7 +1014,8 @@ def test_every_row_of_the_tables_is_printed_and_no_mixture():
         found = paper_figures.printed("ma2mi", recipes.recipe("ma2mi", None, name).model_dump(mode="json"))
         assert (found.uf1, found.uar) == (row.casme2_uf1, None)
         assert f", {name}: CASME II" in found.where
-    assert paper_figures.printed("ma2mi", {"pretrain": "none", "position": "none"}) is None
+    for keys in ({"pretrain": "none", "position": "none"}, {"backbone": "small"}, {"size": 128}):
+        assert paper_figures.printed("ma2mi", keys) is None
 
 
 def test_printed_accuracies_are_whole_clips_of_our_protocols():
@@ -1015,6 +1032,17 @@ def test_printed_accuracies_are_whole_clips_of_our_protocols():
         for column, size in sizes.items():
             if (accuracy := getattr(row, column)) is not None:
                 assert abs(accuracy / 100 * size - round(accuracy / 100 * size)) < 0.02, (row.name, column)
+
+
+def test_five_folds_of_mmew_keep_subjects_together():
+    everyone = published.mmew()
+    table = protocols.build("mine", everyone, published.preset("mmew-6"), 0)
+    homes = {(row.subject, row.fold) for row in table.rows}
+    assert len({fold for _, fold in homes}) == 5
+    assert len(homes) == len({subject for subject, _ in homes}) == 30
+    assert sorted(row.clip_id for row in table.tested) == sorted(clip.clip_id for clip in everyone)
+    assert len(table.tested) == 234
+    assert protocols.build("mine", everyone, published.preset("mmew-6"), 0) == table
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class Branches(Recipe):
         0.95, gt=0, le=1, description="Factor of the learning rate after every epoch; the paper prints none."
     )
     epochs: int = Field(80, ge=1, description="Epochs; the last one's weights are used.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW; of pre-trainings not printed (ours).")
 
     @model_validator(mode="after")
     def _maps_are_large_enough(self) -> Self:
@@ -128,7 +129,6 @@ class FutureFrameRecipe(Branches):
         "mean_square",
         description="L_3: mean squared error (ours), or the Euclidean norm as printed, which dwarfs the other losses.",
     )
-    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW; the paper prints none.")
     batch_size: int = Field(32, ge=2, description="Pairs per step, one of each clip; of all devices together.")
 
     @property
@@ -165,7 +165,6 @@ class MacroRecognitionRecipe(Branches):
         "independent", description="With a position encoder, or without one. Both are trained by cross-entropy."
     )
     augment: bool = Field(True, description="As in fine-tuning.")
-    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
     batch_size: int = Field(32, ge=2, description="Clips per step.")
     held_out: float = Field(
         0.1,
