@@ -26,6 +26,7 @@ _PLUMBING = tuple(f"{_NAME}.{package}" for package in ("config", "systems.recipe
 _LIBRARIES = {
     "av": "av",
     "cv2": "opencv-contrib-python",
+    "diffusers": "diffusers",
     "dlib": "dlib-bin",
     "lightning": "lightning",
     "numba": "numba",

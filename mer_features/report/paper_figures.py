@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mer_features.report.figures_eidnet import printed_eidnet
+from mer_features.report.figures_ma2mi import printed_ma2mi
 from mer_features.report.figures_map_mer import printed_map_mer
 from mer_features.report.figures_sa_at import printed_sa_at
 from mer_features.report.printed import Printed
@@ -80,6 +81,7 @@ _PRINTED: Mapping[str, Callable[[Mapping[str, Any]], Printed | None]] = {
     "sa_at": printed_sa_at,
     "eidnet": printed_eidnet,
     "map_mer": printed_map_mer,
+    "ma2mi": printed_ma2mi,
     "svm": lambda recipe: _quoted({"lbp_top": "LBP-TOP", "bi_woof": "Bi-WOOF"}[recipe["descriptor"]]),
     "off_apexnet": lambda _: _quoted("OFF-ApexNet"),
     "ststnet": lambda _: _quoted("STSTNet"),

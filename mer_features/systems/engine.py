@@ -19,6 +19,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -157,7 +158,7 @@ class TorchSystem:
 
     def explain(self, features: Arrays) -> dict[str, np.ndarray]:
         """Named pictures, (N, H, W, 3) uint8."""
-        network = self.network.to(_device(self._setup.execution)).eval()
+        network = self.network.to(device_of(self._setup.execution)).eval()
         parts = [network.pictures(batch) for batch in _chunks(features, network.device)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -170,7 +171,7 @@ class TorchSystem:
         self.network.load_state_dict(read_weights(path))
 
     def _each(self, features: Arrays, answer: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
-        return answers(self.network.to(_device(self._setup.execution)), features, answer)
+        return answers(self.network.to(device_of(self._setup.execution)), features, answer)
 
 
 def answers(network: Network, features: Arrays, answer: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
@@ -359,7 +360,13 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
         torch.save({name: value.detach().cpu() for name, value in weights.items()}, temporary)
 
 
-def _device(execution: Execution) -> torch.device:
+def first_process() -> bool:
+    """Whether this is the one of a training's processes that writes its results."""
+    return rank_zero_only.rank == 0
+
+
+def device_of(execution: Execution) -> torch.device:
+    """Where a network is asked; a training runs where Lightning puts it."""
     if execution.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda")

@@ -23,9 +23,8 @@ def _sets(root: Path, labels: dict[int, int]) -> None:
             (folder / f"set_{fold + 1}.csv").write_text("\n".join(["video_name,label", *rows]) + "\n")
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    root = tmp_path / "DFEW"
+def release(root: Path) -> None:
+    """A tiny release: eight labelled clips and one without a single label."""
     (root / "Clip/original").mkdir(parents=True)
     for number in [*LABELS, 7]:  # clip 7 has no single label
         (root / f"Clip/original/{number:05d}.mp4").write_bytes(b"x")
@@ -35,6 +34,12 @@ def root(tmp_path: Path) -> Path:
             for frame in range(1, count + 1):
                 (folder / f"{frame}.jpg").write_bytes(b"x")
     _sets(root, LABELS)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "DFEW"
+    release(root)
     return root
 
 

@@ -16,6 +16,7 @@ from mer_features.config import STAGES
 from mer_features.databases import source_table
 from mer_features.systems import recipes
 from mer_features.workflow import Plan
+from tests.databases.test_dfew import release as dfew
 from tests.databases.test_hostile import casme2, mmew, own, row, samm
 from tests.databases.trees import frames
 
@@ -33,6 +34,7 @@ BUILD: dict[str, Callable[[Path], object]] = {
     "casme2": lambda root: (casme2(root, [row()]), frames(root / "CASME2_RAW_selected/sub24/EP02_07", range(61, 107))),
     "samm": lambda root: samm(root, [row()]),
     "mmew": lambda root: mmew(root, [row()]),
+    "dfew": dfew,
     "table": lambda root: own(root, [row()]),
     "ckplus": lambda root: frames(root / "cohn-kanade-images/S005/001", range(1, 6), "S005_001_{:08d}.png"),
 }

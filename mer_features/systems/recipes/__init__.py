@@ -13,6 +13,12 @@ from mer_features.systems.recipes.baselines import DualInceptionRecipe, OffApexN
 from mer_features.systems.recipes.eidnet import EIDNetRecipe, MacroNetRecipe
 from mer_features.systems.recipes.fr import FRRecipe
 from mer_features.systems.recipes.linear import LinearRecipe
+from mer_features.systems.recipes.ma2mi import (
+    AutoencoderRecipe,
+    FutureFrameRecipe,
+    MA2MIRecipe,
+    MacroRecognitionRecipe,
+)
 from mer_features.systems.recipes.map_mer import MapMerRecipe
 from mer_features.systems.recipes.sa_at import SAATRecipe, SAATTeacherRecipe
 
@@ -24,6 +30,7 @@ RECIPES: dict[str, type[Recipe]] = {
     "sa_at": SAATRecipe,
     "eidnet": EIDNetRecipe,
     "map_mer": MapMerRecipe,
+    "ma2mi": MA2MIRecipe,
     "dual_inception": DualInceptionRecipe,
     "off_apexnet": OffApexNetRecipe,
     "ststnet": StstNetRecipe,
@@ -32,7 +39,13 @@ RECIPES: dict[str, type[Recipe]] = {
 }
 
 #: Pre-training task -> its recipe. The task is the function `pretrain` of the module `systems/<name>.py`.
-PRETRAINING: dict[str, type[Recipe]] = {"eidnet": MacroNetRecipe, "sa_at": SAATTeacherRecipe}
+PRETRAINING: dict[str, type[Recipe]] = {
+    "eidnet": MacroNetRecipe,
+    "sa_at": SAATTeacherRecipe,
+    "autoencoder": AutoencoderRecipe,
+    "ma2mi": FutureFrameRecipe,
+    "ma2mi_recognition": MacroRecognitionRecipe,
+}
 
 
 def recipe(system: str, overrides: Mapping[str, Any] | None = None, ablation: str | None = None) -> Recipe:
