@@ -10,7 +10,7 @@ from typing import Any
 
 from mer_features import clips as clip_tables
 from mer_features import config as configuration
-from mer_features import databases, fingerprint, needs, protocols, stages
+from mer_features import databases, files, fingerprint, needs, protocols, stages
 from mer_features.config import Config, Stage, SyntheticDatabase
 
 #: Modules whose edit runs a step again, for the steps that are not stages.
@@ -48,13 +48,14 @@ class Plan:
     tree
         Snakemake's merged configuration.
     refresh
-        Look at the databases' files and bring their source tables up to date. Only the main process does; the
-        processes of single jobs must not.
+        Look at the databases' files and bring their source tables up to date; remove temporary files that a kill
+        left. Only the main process does; the processes of single jobs must not.
     """
 
     def __init__(self, tree: Mapping[str, Any], *, refresh: bool) -> None:
         self.config: Config = configuration.validate(tree)
         if refresh:
+            files.sweep("results", skip=("data",))
             databases.refresh_sources(self.config)
 
     @property
