@@ -200,7 +200,7 @@ def harass(folder: Path, kills: int, chance: random.Random, *, writes: bool) -> 
         kill_in_writes(life, reference, tally)
     kills += tally.kills
     while tally.kills < kills:
-        moment = chance.uniform(0, length / 2)
+        moment = chance.uniform(0, length / 4)
         ended = life.run(lambda passed, moment=moment: passed >= moment, tally)
         print(f"{tally.kills:3d} {'ended by itself' if ended else f'killed after {moment:.1f} s'}", flush=True)
         if ended:
