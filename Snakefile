@@ -25,9 +25,12 @@ include: "workflow/rules/train_magnifier.smk"
 include: "workflow/rules/report.smk"
 
 
+# Targets, and tables that take a second: not worth a place in a cluster's queue.
 localrules:
     all,
     features,
+    ingest,
+    protocol,
 
 
 rule all:

@@ -96,10 +96,18 @@ def _files(module: str) -> list[Path]:
     return [file] if file.exists() else []
 
 
-def _imports(file: Path) -> Iterator[str]:
-    if file.suffix != ".py":
-        return
-    for node in ast.walk(ast.parse(file.read_bytes())):
+def _imports(file: Path) -> tuple[str, ...]:
+    return _imported(file.read_bytes()) if file.suffix == ".py" else ()
+
+
+@cache
+def _imported(source: bytes) -> tuple[str, ...]:
+    # Steps share most of their modules, and every job of a cluster starts by asking for all fingerprints.
+    return tuple(_names(ast.parse(source)))
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

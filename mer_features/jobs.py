@@ -16,6 +16,9 @@ def job_log(path: Path | str) -> Iterator[None]:
     # Kernels run one thread each; the job's parallelism is its worker processes.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    # Nobody reads a file that is still written (it has a temporary name), so locks, which some network file systems
+    # refuse or forget to give back, protect nothing.
+    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         filename=path,

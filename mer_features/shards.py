@@ -22,7 +22,7 @@ import hdf5plugin
 import numpy as np
 
 from mer_features import quality
-from mer_features.files import atomic_path
+from mer_features.files import atomic_file
 from mer_features.quality import Issue, Status
 
 FORMAT = 1
@@ -50,7 +50,7 @@ class ShardWriter:
     """Writes one stage file; use as a context manager. The file appears only when the block ends well."""
 
     def __init__(self, path: Path | str, stage: str, options: Mapping[str, Any], fingerprint: str = "") -> None:
-        self._atomic = atomic_path(path)
+        self._atomic = atomic_file(path)
         self._header = {
             "stage": stage,
             "options": json.dumps(options, sort_keys=True),
@@ -59,11 +59,12 @@ class ShardWriter:
         self._ids: list[str] = []
 
     def __enter__(self) -> Self:
-        self._file = h5py.File(self._atomic.__enter__(), "w", track_order=True)
+        self._held = self._atomic.__enter__()
+        self._file = h5py.File(self._held, "w", track_order=True)
         return self
 
     def add(self, record: ClipRecord) -> None:
-        """Append one clip."""
+        """Append one clip; raises ``OSError`` if there is no room for it."""
         group = self._file.create_group(f"clips/{record.clip_id}")
         group.attrs["status"] = str(record.status)
         group.attrs["issues"] = quality.dumps(record.issues)
@@ -71,6 +72,7 @@ class ShardWriter:
             group.attrs[name] = value
         for name, array in record.arrays.items():
             _write_array(group, name, np.asarray(array))
+        self._held.check()
         self._ids.append(record.clip_id)
 
     def __exit__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import traceback
@@ -160,6 +161,7 @@ def _work(task: _Task) -> ClipRecord:
             process = importlib.import_module(SPECS[task.stage].module).process
             record = process(clip, views, task.options)
     except ClipRejectedError as error:
+        _require_source(task)
         return ClipRecord(clip.clip_id, issues=(*carried, error.issue))
     except (MemoryError, OSError):
         # The machine's trouble, not the clip's: the job fails, is reported and can be run again.
@@ -168,8 +170,18 @@ def _work(task: _Task) -> ClipRecord:
         issue = Issue("internal_error", f"{task.stage}: {error!r}")
         # The worker's log is not the job's: the traceback travels with the record.
         return ClipRecord(clip.clip_id, attrs={"traceback": traceback.format_exc()}, issues=(*carried, issue))
+    if record.issues:
+        _require_source(task)
     record.issues = (*carried, *record.issues)
     return record
+
+
+def _require_source(task: _Task) -> None:
+    """A source that was listed and is gone is the machine's trouble: no clip may be rejected for it."""
+    clip = task.clip
+    if task.stage == "faces" and clip.digest and not Path(clip.source).exists():
+        hint = "was there when the workflow started and is gone; is its disk mounted? Mount it and run again"
+        raise FileNotFoundError(errno.ENOENT, hint, clip.source)
 
 
 def _rejections(views: Mapping[str, Any]) -> tuple[Issue, ...]:

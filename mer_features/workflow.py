@@ -10,7 +10,7 @@ from typing import Any
 
 from mer_features import clips as clip_tables
 from mer_features import config as configuration
-from mer_features import databases, fingerprint, protocols, stages
+from mer_features import databases, files, fingerprint, needs, protocols, stages
 from mer_features.config import Config, Stage, SyntheticDatabase
 
 #: Modules whose edit runs a step again, for the steps that are not stages.
@@ -48,13 +48,14 @@ class Plan:
     tree
         Snakemake's merged configuration.
     refresh
-        Look at the databases' files and bring their source tables up to date. Only the main process does; the
-        processes of single jobs must not.
+        Look at the databases' files and bring their source tables up to date; remove temporary files that a kill
+        left. Only the main process does; the processes of single jobs must not.
     """
 
     def __init__(self, tree: Mapping[str, Any], *, refresh: bool) -> None:
         self.config: Config = configuration.validate(tree)
         if refresh:
+            files.sweep("results", skip=("data",))
             databases.refresh_sources(self.config)
 
     @property
@@ -128,10 +129,17 @@ class Plan:
         names = {"device", "devices", "precision", "checkpoint_s", "keep_weights"}
         return self.config.resources.model_dump(include=names)
 
-    @property
-    def gpu(self) -> dict[str, int]:
-        """The resource a training job asks for, only where the configuration wants a GPU."""
-        return {"gpu": 1} if self.config.resources.device == "gpu" else {}
+    def needs(self, step: str) -> dict[str, Any]:
+        """Resources of a rule, for Snakemake to call where they depend on the shard or the attempt."""
+        asked = self.config.resources
+        if step in stages.SPECS:
+            return needs.of_stage(step, asked.stage_mem_mb)
+        if step not in needs.TRAINING_MINUTES:
+            return needs.of_step(*needs.STEPS[step])
+        gpus = asked.devices if step == "pretrain" else 1
+        return needs.of_step(asked.train_mem_mb, needs.TRAINING_MINUTES[step]) | (
+            {"gpu": gpus} if asked.device == "gpu" else {}
+        )
 
     @property
     def magnify_environment(self) -> str:

@@ -1,7 +1,11 @@
+import os
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from mer_features import files
 from mer_features.files import atomic_path, write_text
 
 
@@ -25,3 +29,28 @@ def test_leftovers_of_a_kill_are_removed_by_the_next_writer(tmp_path: Path):
     (tmp_path / ".b.txt.other.tmp").write_text("another file's")
     write_text(tmp_path / "a.txt", "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".b.txt.other.tmp", "a.txt"]
+
+
+def test_a_sweep_takes_only_what_no_living_writer_owns(tmp_path: Path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    mine, dead = (f".a.h5.{files._host()}.{process}.x.tmp" for process in (os.getpid(), gone.pid))
+    names = [mine, dead, ".a.h5.elsewhere.1.x.tmp", ".old.h5.elsewhere.1.x.tmp", "data/.b.h5.tmp", "a.h5"]
+    (tmp_path / "data").mkdir()
+    for name in names:
+        (tmp_path / name).write_text("half")
+    yesterday = time.time() - 2 * 24 * 3600
+    for name in (".old.h5.elsewhere.1.x.tmp", "data/.b.h5.tmp"):
+        os.utime(tmp_path / name, (yesterday, yesterday))
+    removed = files.sweep(tmp_path, skip=("data",))
+    assert {path.name for path in removed} == {dead, ".old.h5.elsewhere.1.x.tmp"}
+    assert [name for name in names if (tmp_path / name).exists()] == [mine, names[2], names[4], "a.h5"]
+    assert files.sweep(tmp_path / "nowhere") == []
+
+
+def test_what_is_written_tells_its_writer(tmp_path: Path):
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        assert f".{os.getpid()}." in temporary.name
+        assert files.sweep(tmp_path) == []
+        temporary.write_text("whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"

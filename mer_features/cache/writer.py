@@ -21,7 +21,7 @@ from mer_features.cache.schema import REJECTED, ROOT, CacheError
 from mer_features.cache.sources import StageFiles, Views
 from mer_features.clips import Clip
 from mer_features.config import STAGES
-from mer_features.files import atomic_path
+from mer_features.files import atomic_file
 from mer_features.progress import track
 from mer_features.quality import Issue, Status
 
@@ -115,13 +115,14 @@ def build(
             with _naming(entry.clip):
                 for part in parts:
                     part.scan(views)
-        with atomic_path(output) as temporary:
+        with atomic_file(output) as held:
             # h5netcdf lays the file out, h5py fills it: the same file, with far less work a row.
-            with h5netcdf.File(temporary, "w") as file:
+            with h5netcdf.File(held, "w") as file:
                 target = Target(file, _attributes(stages.options, provenance), options.gzip_level)
                 units = [action_units.parse(entry.clip.action_units) for entry in used]
                 _lay_out(target, parts, units, len(rejected))
-            with h5py.File(temporary, "r+") as file:
+            held.check()
+            with h5py.File(held, "r+") as file:
                 _fill_clips(file, used, parts, stages)
                 _fill_action_units(file, units)
                 _fill_columns(file, [entry.columns for entry in used])

@@ -81,7 +81,7 @@ class Resources(Section):
 
     stage_threads: int = Field(1, ge=1, description="Processes a stage job uses for its clips.")
     train_threads: int = Field(1, ge=1, description="CPU threads of a training job.")
-    stage_mem_mb: int = Field(1500, ge=150, description="Memory asked for by a stage job.")
+    stage_mem_mb: int = Field(1500, ge=150, description="Memory asked for by a stage job for each of its processes.")
     train_mem_mb: int = Field(2500, ge=150, description="Memory asked for by a training job.")
     device: Literal["cpu", "gpu", "auto"] = Field("cpu", description="Where training runs.")
     devices: int = Field(1, ge=1, description="GPUs of a pre-training; the folds of a system train on one each.")

@@ -156,6 +156,12 @@ def refresh_sources(config: Config) -> None:
         path = source_table(name)
         if isinstance(database, SyntheticDatabase) and not path.exists():
             continue
-        text = clip_tables.dumps(read(config, name).clips)
+        clips = read(config, name).clips
+        if not any(clip.digest for clip in clips):
+            root = config.database_root(name)
+            raise DatabaseError(
+                f"databases.{name}: none of {len(clips)} clips is found in {root}; is the disk mounted?"
+            )
+        text = clip_tables.dumps(clips)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             files.write_text(path, text)

@@ -11,31 +11,16 @@ import subprocess
 import time
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 
 from mer_features import cache, clips
 
+from .arrays import arrays
 from .conftest import SHARDS, STAGES, Project, make_project
 
 pytestmark = pytest.mark.workflow
 pytest.importorskip("snakemake", reason="the workflow extra is not installed")
 pytest.importorskip("torch", reason="the train extra is not installed")
-
-
-def _arrays(path: Path) -> dict[str, bytes]:
-    """Every array of an HDF5 file, as bytes."""
-    found: dict[str, bytes] = {}
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            value = item[()]
-            found[name] = repr(value.tolist()).encode() if value.dtype.kind == "O" else np.asarray(value).tobytes()
-
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)
-    return found
 
 
 def _shard(subject: str) -> str:
@@ -125,7 +110,7 @@ def test_a_mended_label_computes_no_pixel(project: Project):
 def test_one_core_gives_the_same_bytes(finished: Project, tmp_path: Path):
     project = make_project(tmp_path / "single")
     project.run("--cores", "1", "features")
-    one, two = (_arrays(item.root / "results/features/tiny.h5") for item in (project, finished))
+    one, two = (arrays(item.root / "results/features/tiny.h5") for item in (project, finished))
     assert one.keys() == two.keys()
     assert [name for name in one if one[name] != two[name]] == []
 
@@ -153,7 +138,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(finished: Project, tmp_path: Pat
     process.wait()
     project.run("--unlock")
     project.run("--cores", "2", "features")
-    again, whole = (_arrays(item.root / "results/features/tiny.h5") for item in (project, finished))
+    again, whole = (arrays(item.root / "results/features/tiny.h5") for item in (project, finished))
     assert [name for name in whole if again.get(name) != whole[name]] == []
     assert not list((project.root / "results").rglob("*.tmp"))
 

@@ -13,8 +13,7 @@ rule apex:
         "../../envs/features.yaml"
     threads: plan.config.resources.stage_threads
     resources:
-        mem_mb=plan.config.resources.stage_mem_mb,
-        runtime=30,
+        **plan.needs("apex"),
     params:
         options=lambda wildcards: plan.stage("apex", wildcards.database),
         code=plan.code("apex"),

@@ -12,8 +12,7 @@ rule cache:
     conda:
         "../../envs/features.yaml"
     resources:
-        mem_mb=plan.config.resources.stage_mem_mb,
-        runtime=30,
+        **plan.needs("cache"),
     params:
         stages=plan.stages,
         options=plan.config.cache.model_dump(mode="json"),

@@ -12,8 +12,7 @@ rule synth:
         "../../envs/features.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=120,
+        **plan.needs("synth"),
     params:
         database=lambda wildcards: plan.synth(wildcards.database),
         code=plan.code("synth"),
@@ -34,8 +33,7 @@ checkpoint ingest:
     conda:
         "../../envs/features.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        **plan.needs("ingest"),
     params:
         shards=lambda wildcards: plan.config.databases[wildcards.database].shards,
     script:

@@ -13,8 +13,7 @@ rule descriptors:
         "../../envs/features.yaml"
     threads: plan.config.resources.stage_threads
     resources:
-        mem_mb=plan.config.resources.stage_mem_mb,
-        runtime=30,
+        **plan.needs("descriptors"),
     params:
         options=lambda wildcards: plan.stage("descriptors", wildcards.database),
         code=plan.code("descriptors"),

@@ -12,8 +12,7 @@ rule faces:
         "../../envs/features.yaml"
     threads: plan.config.resources.stage_threads
     resources:
-        mem_mb=plan.config.resources.stage_mem_mb,
-        runtime=60,
+        **plan.needs("faces"),
     params:
         options=lambda wildcards: plan.stage("faces", wildcards.database),
         code=plan.code("faces"),

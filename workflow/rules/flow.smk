@@ -13,8 +13,7 @@ rule flow:
         "../../envs/features.yaml"
     threads: plan.config.resources.stage_threads
     resources:
-        mem_mb=plan.config.resources.stage_mem_mb,
-        runtime=60,
+        **plan.needs("flow"),
     params:
         options=lambda wildcards: plan.stage("flow", wildcards.database),
         code=plan.code("flow"),

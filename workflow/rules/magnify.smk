@@ -13,8 +13,7 @@ rule magnify:
         f"../../envs/{plan.magnify_environment}.yaml"
     threads: plan.config.resources.stage_threads
     resources:
-        mem_mb=plan.config.resources.stage_mem_mb,
-        runtime=60,
+        **plan.needs("magnify"),
     params:
         options=lambda wildcards: plan.stage("magnify", wildcards.database),
         code=lambda wildcards: plan.stage_code("magnify", wildcards.database),

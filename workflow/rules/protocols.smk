@@ -16,8 +16,7 @@ checkpoint protocol:
     conda:
         "../../envs/features.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        **plan.needs("protocol"),
     params:
         protocol=lambda wildcards: plan.config.protocols[
             wildcards.protocol

@@ -20,8 +20,7 @@ rule assess:
         f"../../envs/{plan.magnify_environment}.yaml"
     threads: 2
     resources:
-        mem_mb=plan.config.resources.stage_mem_mb,
-        runtime=60,
+        **plan.needs("assess"),
     params:
         root=lambda wildcards: str(plan.config.database_root(wildcards.database)),
         options=lambda wildcards: plan.stage("flow", wildcards.database),
@@ -45,8 +44,7 @@ rule style_measure:
         "../../envs/features.yaml"
     threads: 2
     resources:
-        mem_mb=plan.config.resources.stage_mem_mb,
-        runtime=60,
+        **plan.needs("style_measure"),
     params:
         truths={name: str(plan.config.database_root(name)) for name in plan.synthetic},
         code=plan.code("style_measure"),
@@ -83,8 +81,7 @@ rule html:
     conda:
         "../../envs/features.yaml"
     resources:
-        mem_mb=1500,
-        runtime=30,
+        **plan.needs("report"),
     params:
         config=plan.dump(),
         code=plan.code("report"),

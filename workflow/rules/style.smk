@@ -15,8 +15,7 @@ rule style_fit:
     conda:
         plan.style_environment
     resources:
-        mem_mb=plan.config.resources.stage_mem_mb,
-        runtime=60,
+        **plan.needs("style_fit"),
     params:
         fit=plan.style_fit(),
         code=plan.code("style_fit"),
@@ -40,8 +39,7 @@ rule style:
         plan.style_environment
     threads: plan.config.resources.stage_threads
     resources:
-        mem_mb=plan.config.resources.stage_mem_mb,
-        runtime=60,
+        **plan.needs("style"),
     params:
         options=lambda wildcards: plan.stage("style", wildcards.database),
         code=plan.code("style"),
@@ -64,9 +62,7 @@ rule train_style:
         "../../envs/train.yaml"
     threads: plan.config.resources.train_threads
     resources:
-        **plan.gpu,
-        mem_mb=plan.config.resources.train_mem_mb,
-        runtime=1440,
+        **plan.needs("train_style"),
     params:
         training=plan.train_style(),
         code=plan.code("train_style"),

@@ -11,9 +11,7 @@ rule train_magnifier:
         "../../envs/train.yaml"
     threads: plan.config.resources.train_threads
     resources:
-        **plan.gpu,
-        mem_mb=plan.config.resources.train_mem_mb,
-        runtime=600,
+        **plan.needs("train_magnifier"),
     params:
         options=plan.magnifier_training,
         code=plan.code("train_magnifier"),

@@ -16,9 +16,7 @@ rule pretrain:
         "../../envs/train.yaml"
     threads: plan.config.resources.train_threads
     resources:
-        **plan.gpu,
-        mem_mb=plan.config.resources.train_mem_mb,
-        runtime=1440,
+        **plan.needs("pretrain"),
     params:
         task=lambda wildcards: plan.pretraining(wildcards.task),
         code=lambda wildcards: plan.pretraining_code(wildcards.task),
@@ -44,9 +42,7 @@ rule train:
         "../../envs/train.yaml"
     threads: plan.config.resources.train_threads
     resources:
-        **plan.gpu,
-        mem_mb=plan.config.resources.train_mem_mb,
-        runtime=240,
+        **plan.needs("train"),
     params:
         system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
         folds=lambda wildcards, input: plan.batch_folds(
@@ -76,9 +72,7 @@ rule embed:
         "../../envs/train.yaml"
     threads: plan.config.resources.train_threads
     resources:
-        **plan.gpu,
-        mem_mb=plan.config.resources.train_mem_mb,
-        runtime=60,
+        **plan.needs("embed"),
     params:
         system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
         seed=lambda wildcards: plan.config.systems[wildcards.system].seeds[0],
@@ -106,8 +100,7 @@ rule evaluate:
     conda:
         "../../envs/features.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        **plan.needs("evaluate"),
     params:
         system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
         measured_on=lambda wildcards: plan.measured_on(wildcards.protocol),

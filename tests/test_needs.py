@@ -1,0 +1,78 @@
+"""What a job asks of a cluster grows with its shard and its attempt, and never with what it is not told."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mer_features import clips, needs, stages
+from mer_features.clips import Clip
+from mer_features.workflow import Plan
+
+CLIP = Clip("s1/a", "db", "s1", "frames/a")
+TREE = {"databases": {"tiny": {"adapter": "synthetic", "preset": "tiny"}}}
+
+
+def plan(**resources: object) -> Plan:
+    return Plan(TREE | {"resources": resources}, refresh=False)
+
+
+@pytest.mark.parametrize(
+    ("known", "frames"),
+    [
+        ({"first": 10, "last": 19, "onset": 12, "offset": 14, "fps": 200.0}, 10),
+        ({"onset": 12, "offset": 14, "fps": 200.0}, 6),  # recorded longer than annotated
+        ({"onset": 14, "offset": 12, "fps": 200.0}, 600),  # reversed: as if not annotated
+        ({"fps": 30.0}, 90),
+        ({}, needs.UNKNOWN_FRAMES),
+    ],
+)
+def test_frames_come_from_the_annotation(known: dict[str, float], frames: int):
+    assert needs.frames([replace(CLIP, **known)]) == frames
+    assert needs.frames([replace(CLIP, **known)] * 3) == 3 * frames
+
+
+def test_minutes_grow_with_frames_and_attempt_and_shrink_with_threads():
+    few, many = (needs.stage_minutes("faces", count, 1, 1) for count in (100, 100_000))
+    assert needs.START_MINUTES < few < many
+    assert needs.stage_minutes("faces", 100_000, 4, 1) < many
+    assert needs.stage_minutes("faces", 100_000, 1, 3) == 3 * many
+
+
+def test_memory_leaves_room_for_snakemake_itself():
+    assert needs.memory_mb(1000, 1) >= 1000 + 150
+    assert needs.memory_mb(1000, 2) >= 2000 + 150
+
+
+def test_every_stage_has_a_measured_cost():
+    assert needs.SECONDS_PER_FRAME.keys() == stages.SPECS.keys()
+
+
+@pytest.mark.parametrize("step", [*stages.SPECS, *needs.STEPS, *needs.TRAINING_MINUTES])
+def test_every_step_asks_for_more_at_a_second_attempt(step: str, tmp_path: Path):
+    table = tmp_path / "s000.tsv"
+    table.write_text(clips.dumps([CLIP]))
+    arguments = {"wildcards": None, "input": SimpleNamespace(clips=table), "threads": 1}
+    asked = plan().needs(step)
+    for ask in (asked["mem_mb"], asked["runtime"]):
+        used = {name: value for name, value in arguments.items() if name in inspect.signature(ask).parameters}
+        first, second = (ask(**used, attempt=attempt) for attempt in (1, 2))
+        assert isinstance(first, int)
+        assert 150 < first < second or 0 < first < second
+    assert "gpu" not in asked
+
+
+def test_only_training_asks_for_a_gpu_and_only_where_one_is_wanted():
+    on = plan(device="gpu", devices=3)
+    assert {step for step in needs.TRAINING_MINUTES if "gpu" in on.needs(step)} == set(needs.TRAINING_MINUTES)
+    assert (on.needs("pretrain")["gpu"], on.needs("train")["gpu"]) == (3, 1)
+    assert not [step for step in (*stages.SPECS, *needs.STEPS) if "gpu" in on.needs(step)]
+    assert "gpu" not in plan(device="auto").needs("train")
+
+
+def test_a_table_that_is_not_there_yet_has_no_frames(tmp_path: Path):
+    assert needs.shard_frames(tmp_path / "s000.tsv") == 0
