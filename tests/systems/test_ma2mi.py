@@ -1031,7 +1031,9 @@ def test_printed_accuracies_are_whole_clips_of_our_protocols():
     for row in figures_ma2mi.ROWS:
         for column, size in sizes.items():
             if (accuracy := getattr(row, column)) is not None:
-                assert abs(accuracy / 100 * size - round(accuracy / 100 * size)) < 0.02, (row.name, column)
+                right = round(accuracy / 100 * size)
+                # Two decimals, rounded or cut off: 174 of 234 are printed as 74.35 and as 74.36.
+                assert abs(accuracy - 100 * right / size) < 0.01, (row.name, column)
 
 
 def test_five_folds_of_mmew_keep_subjects_together():
