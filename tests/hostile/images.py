@@ -40,7 +40,9 @@ def clip(kind: str, data: bytes | None) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         for number in range(1, 5):
             good = encoded(kind)
-            (folder / f"img{number}.{SUFFIX[kind]}").write_bytes(data if number == BROKEN and data is not None else good)
+            (folder / f"img{number}.{SUFFIX[kind]}").write_bytes(
+                data if number == BROKEN and data is not None else good
+            )
         return folder
 
     return make
