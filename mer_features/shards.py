@@ -11,7 +11,7 @@ Layout (private to the workflow; the public product is the cache)::
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,6 +205,14 @@ class ShardReader:
         with self._naming(clip_id):
             return ClipView(self._group(clip_id))
 
+    def copy(self, clip_ids: Sequence[str], target: h5py.File) -> None:
+        """Write these clips, in this order, into an empty file and make it a complete stage file."""
+        for clip_id in clip_ids:
+            parent, _, name = f"clips/{clip_id}".rpartition("/")
+            self._file.copy(self._group(clip_id), target.require_group(parent), name)
+        target.create_dataset("clip_id", data=list(clip_ids), dtype=h5py.string_dtype())
+        target.attrs.update(dict(self._file.attrs))
+
     def _group(self, clip_id: str) -> h5py.Group:
         link = self._file["clips"].get(clip_id, getlink=True)
         if link is not None and not isinstance(link, h5py.HardLink):
@@ -218,3 +226,27 @@ class ShardReader:
             yield
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise ValueError(f"{self.path}: {what} cannot be read ({error}); delete the file and run again") from error
+
+
+def drop(path: Path, clip_ids: Collection[str]) -> int:
+    """Take clips out of a stage file: it is written anew without them, since HDF5 gives no space back.
+
+    Returns
+    -------
+    int
+        Number of clips taken out; the file is not touched if it is 0 and removed if no clip is left.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a complete stage file of this format.
+    """
+    with ShardReader(path) as reader:
+        listed = reader.clip_ids
+        left = [name for name in listed if name not in clip_ids]
+        if not left:
+            path.unlink()
+        elif len(left) < len(listed):
+            with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=True) as target:
+                reader.copy(left, target)
+    return len(listed) - len(left)
