@@ -60,9 +60,12 @@ def dumps(clips: Iterable[Clip]) -> str:
     """Clips as tab-separated text with a header; the same clips give the same text."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    quoting = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(_COLUMNS)
     for clip in clips:
-        writer.writerow([_cell(getattr(clip, column)) for column in _COLUMNS])
+        cells = [_cell(getattr(clip, column)) for column in _COLUMNS]
+        # Python before 3.13 quotes no lone carriage return, which its own reader takes for the end of a line.
+        (quoting if any("\r" in cell for cell in cells) else writer).writerow(cells)
     return out.getvalue()
 
 

@@ -253,7 +253,11 @@ def _tsv(rows: list[dict[str, str]], like: list[dict[str, str]]) -> str:
 
 def _tables(done: Forgotten, subject: str, results: Path) -> None:
     folder = results / "clips" / done.database
-    for path in (*sorted(folder.glob("*.tsv")), folder.with_suffix(".tsv"), results / "sources" / f"{done.database}.tsv"):
+    for path in (
+        *sorted(folder.glob("*.tsv")),
+        folder.with_suffix(".tsv"),
+        results / "sources" / f"{done.database}.tsv",
+    ):
         if not path.exists():
             continue
         left = [clip for clip in clip_tables.read(path) if clip.subject != subject]

@@ -79,9 +79,7 @@ def _lay_out(old: h5netcdf.Group, new: h5netcdf.Group, source: h5py.File, kept: 
         _lay_out(group, new.create_group(name), source, kept)
 
 
-def _create(
-    new: h5netcdf.Group, name: str, variable: h5netcdf.Variable, stored: h5py.Dataset, clips: int
-) -> None:
+def _create(new: h5netcdf.Group, name: str, variable: h5netcdf.Variable, stored: h5py.Dataset, clips: int) -> None:
     attributes = dict(variable.attrs)
     storage: dict[str, Any] = {"fillvalue": attributes.pop("_FillValue", None)}
     if stored.chunks:  # a chunk may not be longer than a dimension of fixed length

@@ -118,8 +118,8 @@ def _clip(database: str, root: Path, row: Mapping[str, str]) -> Clip:
         database=database,
         subject=subject,
         source=source.as_posix(),
-        emotion=row.get("emotion", "").lower(),
-        action_units=row.get("action_units", ""),
+        emotion=" ".join(row.get("emotion", "").lower().split()),  # a line break in a cell is a blank
+        action_units=" ".join(row.get("action_units", "").split()),
         issues=(*issues, *problem),
         **numbers,  # type: ignore[arg-type]  # the frame numbers are int, fps float
     )

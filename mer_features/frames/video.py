@@ -13,11 +13,10 @@ from mer_features.frames.image import MAX_PIXELS, as_frame
 from mer_features.frames.sequence import Frame, FrameSequence, inside
 from mer_features.quality import ClipRejectedError, Issue
 
-
-#: Containers that hold their pictures themselves. Playlists and the like, which name other files to open, are not read.
+#: Containers that hold their pictures themselves. Playlists, which name other files to open, are not read.
 _CONTAINERS = (
-    "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "dv", "nut", "ivf", "rm", "gif",
-    "yuv4mpegpipe", "h264", "hevc", "m4v", "mjpeg",
+    "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "dv", "nut", "ivf", "rm",
+    "gif", "yuv4mpegpipe", "h264", "hevc", "m4v", "mjpeg",
 )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 from torch.nn import functional as F
 
 from mer_features import tensors

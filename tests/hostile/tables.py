@@ -24,7 +24,7 @@ def tree(folder: Path) -> Path:
     return folder / "root"
 
 
-def table(text: str | bytes, before: Callable[[Path], None] = lambda root: None) -> Callable[[Path], Path]:
+def table(text: str | bytes, before: Callable[[Path], object] = str) -> Callable[[Path], Path]:
     """A maker of the root with a table of this text."""
 
     def make(folder: Path) -> Path:

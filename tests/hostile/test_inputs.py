@@ -133,8 +133,8 @@ def _readers() -> dict[str, Callable[[Path], object]]:
     from mer_features.systems import affine, backbones, engine
 
     return {
-        "weights": lambda path: engine.read_weights(path),
-        "checkpoint": lambda path: tensors.read(path),
+        "weights": engine.read_weights,
+        "checkpoint": tensors.read,
         "generators": generators.load,
         "magnifier": learned.load,
         "resnet18": lambda path: features._start_from(ResNet18(8), path),
