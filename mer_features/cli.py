@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_file_commands(commands)
     _add_explain(commands)
     _add_train_style(commands)
+    _add_forget(commands)
     for command in commands.choices.values():
         command.add_argument("-v", "--verbose", action="store_true", help="say more, with tracebacks")
     return parser
@@ -148,6 +149,34 @@ def _add_train_style(commands: argparse._SubParsersAction[argparse.ArgumentParse
     command.add_argument("-o", "--output", type=Path, required=True, help="the model to write (.pt)")
     command.add_argument("--config", type=Path, metavar="YAML", help="sections style, train_style, resources, seed")
     command.set_defaults(run_command=_train_style)
+
+
+def _add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("forget", help="remove a subject from everything that a workflow made")
+    command.add_argument("subject", metavar="SUBJECT", help="as results/clips/<database>.tsv names it")
+    command.add_argument("--database", metavar="NAME", help="needed only if several databases have such a subject")
+    command.add_argument("--results", type=Path, default=Path("results"), help="folder of results (default results)")
+    command.set_defaults(run_command=_forget)
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    from mer_features import forget
+
+    done = forget.forget(arguments.subject, arguments.results, arguments.database)
+    for said, paths in (("rewritten", done.rewritten), ("removed", done.removed), ("STILL NAMES A CLIP", done.left)):
+        shown = [path for path in paths if ".snakemake" not in path.parts or path in done.left]
+        for path in shown:
+            out.print(f"{said:10} {path}", highlight=False, markup=False, soft_wrap=True)
+        if len(paths) > len(shown):
+            out.print(f"{said:10} {len(paths) - len(shown)} of Snakemake's records", highlight=False)
+    out.print(
+        f"{len(done.clips)} clips of {arguments.subject} are gone from {done.database}; trained systems that saw them "
+        "were removed and are trained anew by the next run.\nThe files of the database itself were not touched. "
+        f"To keep the subject out of other folders of results, too, write into the configuration\n"
+        f"  databases: {{{done.database}: {{exclude_subjects: [{json.dumps(arguments.subject)}]}}}}",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
+    return 1 if done.left else 0
 
 
 def _train_style(arguments: argparse.Namespace) -> int:

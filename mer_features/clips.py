@@ -60,9 +60,12 @@ def dumps(clips: Iterable[Clip]) -> str:
     """Clips as tab-separated text with a header; the same clips give the same text."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    quoting = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(_COLUMNS)
     for clip in clips:
-        writer.writerow([_cell(getattr(clip, column)) for column in _COLUMNS])
+        cells = [_cell(getattr(clip, column)) for column in _COLUMNS]
+        # Python before 3.13 quotes no lone carriage return, which its own reader takes for the end of a line.
+        (quoting if any("\r" in cell for cell in cells) else writer).writerow(cells)
     return out.getvalue()
 
 
@@ -80,8 +83,13 @@ def read(path: Path | str) -> tuple[Clip, ...]:
     ValueError
         If the header is not the one :func:`dumps` writes or a number cannot be read; names file and line.
     """
-    with Path(path).open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.reader(handle, delimiter="\t"))
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as handle:
+            rows = list(csv.reader(handle, delimiter="\t"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a clip table; found bytes that are not UTF-8 text ({error.reason})") from error
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a clip table ({error})") from error
     if not rows or tuple(rows[0]) != _COLUMNS:
         found = rows[0] if rows else "an empty file"
         raise ValueError(f"{path}: not a clip table; found {found}, expected the columns {', '.join(_COLUMNS)}")
@@ -97,7 +105,10 @@ def _parse(row: Sequence[str], where: str) -> Clip:
             values[column] = kind(str(values[column])) if values[column] else None
         except ValueError as error:
             raise ValueError(f"{where}: column {column!r} holds {values[column]!r}, not a number") from error
-    values["issues"] = quality.loads(str(values["issues"]))
+    try:
+        values["issues"] = quality.loads(str(values["issues"]))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: column 'issues' cannot be read ({error})") from error
     return Clip(**values)  # type: ignore[arg-type]  # the columns are the fields
 
 

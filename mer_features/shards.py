@@ -11,7 +11,8 @@ Layout (private to the workflow; the public product is the cache)::
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,37 @@ from mer_features.files import atomic_file
 from mer_features.quality import Issue, Status
 
 FORMAT = 1
+
+
+#: How much smaller data can become on disk: the limit of deflate, which of all usual filters packs the most.
+_PACKING = 1100
+_LITTLE_BYTES = 1 << 20
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """An HDF5 file for reading, where its file system knows locks and where it does not.
+
+    A process may open a file only with one locking setting: first the default, which other readers take; without
+    locking where the file system refuses locks (read-only, network) or another reader does without. Files appear by
+    a rename and are never changed afterwards, so there is nothing to lock against.
+
+    Raises
+    ------
+    OSError
+        If it is no HDF5 file or a damaged one.
+    """
+    try:
+        return h5py.File(path, "r")
+    except OSError:
+        return h5py.File(path, "r", locking=False)
+
+
+def unstored(dataset: h5py.Dataset) -> str:
+    """Why reading a dataset would take memory for nothing: it claims far more than is stored. Empty if it does not."""
+    stored = dataset.id.get_storage_size()
+    if dataset.is_virtual or dataset.nbytes <= max(_LITTLE_BYTES, _PACKING * stored):
+        return ""
+    return f"claims {dataset.nbytes} bytes, of which {stored} are stored"
 
 
 @dataclass
@@ -125,12 +157,16 @@ class ShardReader:
 
     def __enter__(self) -> Self:
         try:
-            self._file = h5py.File(self.path, "r")
+            self._file = open_hdf5(self.path)
         except OSError as error:
             raise ValueError(f"{self.path}: not a readable stage file ({error}); delete it and run again") from error
-        if self._file.attrs.get("format") != FORMAT or not self._file.attrs.get("complete", False):
+        found, complete = self._file.attrs.get("format"), self._file.attrs.get("complete", False)
+        if found != FORMAT or not complete:
             self._file.close()
-            raise ValueError(f"{self.path}: not a complete stage file of format {FORMAT}; delete it and run again")
+            raise ValueError(
+                f"{self.path}: not a complete stage file of format {FORMAT} (found format {found}, "
+                f"{'complete' if complete else 'incomplete'}); delete it and run again"
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -139,26 +175,80 @@ class ShardReader:
     @property
     def options(self) -> dict[str, Any]:
         """The options the stage ran with."""
-        return json.loads(self._file.attrs["options"])
+        with self._naming("options"):
+            return json.loads(self._file.attrs["options"])
 
     @property
     def clip_ids(self) -> list[str]:
         """Clips in the order of the shard's table."""
-        return list(self._file["clip_id"].asstr()[()])
+        with self._naming("clip_id"):
+            dataset = self._file["clip_id"]
+            if claim := unstored(dataset):
+                raise ValueError(claim)
+            return list(dataset.asstr()[()])
 
     def status(self, clip_id: str) -> Status:
         """State of one clip."""
-        return Status(self._file["clips"][clip_id].attrs["status"])
+        with self._naming(clip_id):
+            return Status(self._file["clips"][clip_id].attrs["status"])
 
     def read(self, clip_id: str, names: Sequence[str] | None = None) -> ClipRecord:
         """One clip's record, with all its arrays or only those in ``names``."""
-        group = self._file["clips"][clip_id]
-        attrs = dict(group.attrs)
-        attrs.pop("status")
-        issues = quality.loads(attrs.pop("issues"))
-        wanted = list(group) if names is None else [name for name in names if name in group]
-        return ClipRecord(clip_id, {name: group[name][()] for name in wanted}, attrs, issues)
+        with self._naming(clip_id):
+            group = self._group(clip_id)
+            attrs = dict(group.attrs)
+            attrs.pop("status")
+            issues = quality.loads(attrs.pop("issues"))
+            wanted = list(group) if names is None else [name for name in names if name in group]
+            return ClipRecord(clip_id, {name: group[name][()] for name in wanted}, attrs, issues)
 
     def view(self, clip_id: str) -> ClipView:
         """One clip's record without loading its arrays; valid while the file is open."""
-        return ClipView(self._file["clips"][clip_id])
+        with self._naming(clip_id):
+            return ClipView(self._group(clip_id))
+
+    def copy(self, clip_ids: Sequence[str], target: h5py.File) -> None:
+        """Write these clips, in this order, into an empty file and make it a complete stage file."""
+        for clip_id in clip_ids:
+            parent, _, name = f"clips/{clip_id}".rpartition("/")
+            self._file.copy(self._group(clip_id), target.require_group(parent), name)
+        target.create_dataset("clip_id", data=list(clip_ids), dtype=h5py.string_dtype())
+        target.attrs.update(dict(self._file.attrs))
+
+    def _group(self, clip_id: str) -> h5py.Group:
+        link = self._file["clips"].get(clip_id, getlink=True)
+        if link is not None and not isinstance(link, h5py.HardLink):
+            raise ValueError(f"a {type(link).__name__}; a stage file holds no links to elsewhere")
+        return self._file["clips"][clip_id]
+
+    @contextmanager
+    def _naming(self, what: str) -> Iterator[None]:
+        """Whatever h5py makes of damaged content is reported with the file and the place."""
+        try:
+            yield
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{self.path}: {what} cannot be read ({error}); delete the file and run again") from error
+
+
+def drop(path: Path, clip_ids: Collection[str]) -> int:
+    """Take clips out of a stage file: it is written anew without them, since HDF5 gives no space back.
+
+    Returns
+    -------
+    int
+        Number of clips taken out; the file is not touched if it is 0 and removed if no clip is left.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a complete stage file of this format.
+    """
+    with ShardReader(path) as reader:
+        listed = reader.clip_ids
+        left = [name for name in listed if name not in clip_ids]
+        if not left:
+            path.unlink()
+        elif len(left) < len(listed):
+            with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=True) as target:
+                reader.copy(left, target)
+    return len(listed) - len(left)

@@ -35,6 +35,11 @@ def let_jobs_import_it() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
 
 
+def another_runs() -> bool:
+    """Whether a workflow runs in this folder already, or was killed: Snakemake refuses then, and nothing may change."""
+    return any(Path(".snakemake/locks").glob("*"))
+
+
 def databases_of(stage_files: Iterable[str]) -> tuple[str, ...]:
     """Names of the databases of stage files (``results/<stage>/<database>/<shard>.h5``), each once."""
     return tuple(dict.fromkeys(Path(path).parent.name for path in stage_files))
@@ -49,12 +54,13 @@ class Plan:
         Snakemake's merged configuration.
     refresh
         Look at the databases' files and bring their source tables up to date; remove temporary files that a kill
-        left. Only the main process does; the processes of single jobs must not.
+        left. Only the main process does, and not while another workflow runs in this folder; the processes of single
+        jobs must not.
     """
 
     def __init__(self, tree: Mapping[str, Any], *, refresh: bool) -> None:
         self.config: Config = configuration.validate(tree)
-        if refresh:
+        if refresh and not another_runs():
             files.sweep("results", skip=("data",))
             databases.refresh_sources(self.config)
 

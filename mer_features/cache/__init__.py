@@ -6,6 +6,7 @@
 
 from mer_features.cache.description import describe
 from mer_features.cache.reader import ClipRow, Features, Rejection, open_features
+from mer_features.cache.removal import drop
 from mer_features.cache.schema import CacheError
 from mer_features.cache.validation import validate
 from mer_features.cache.writer import Provenance, Summary, build
@@ -19,6 +20,7 @@ __all__ = [
     "Summary",
     "build",
     "describe",
+    "drop",
     "open_features",
     "validate",
 ]

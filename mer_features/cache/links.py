@@ -9,6 +9,7 @@ from __future__ import annotations
 import h5py
 
 from mer_features.cache.schema import CacheError
+from mer_features.shards import unstored
 
 
 def open_object(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
@@ -42,6 +43,8 @@ def check_link(group: h5py.Group, name: str, where: str) -> None:
 
 
 def check_storage(dataset: h5py.Dataset, where: str) -> None:
-    """Refuse data that lie in other files."""
+    """Refuse data that lie in other files, or nowhere."""
     if dataset.is_virtual or dataset.external:
         raise CacheError(f"{where}: its data lie in another file; a cache holds all its data")
+    if claim := unstored(dataset):
+        raise CacheError(f"{where}: {claim}; a cache holds all its data")

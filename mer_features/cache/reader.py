@@ -19,6 +19,7 @@ from mer_features.cache import packing
 from mer_features.cache.links import open_object
 from mer_features.cache.schema import NAME, VERSION, CacheError
 from mer_features.quality import Issue
+from mer_features.shards import open_hdf5
 
 #: How netCDF-4 marks the dataset behind a dimension without a coordinate variable.
 _BARE_DIMENSION = b"This is a netCDF dimension but not a netCDF variable"
@@ -266,22 +267,13 @@ def open_file(path: Path) -> h5py.File:
     if not path.is_file():
         raise CacheError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     try:
-        file = _open_hdf5(path)
+        file = open_hdf5(path)
     except OSError as error:
         raise CacheError(f"{path}: not an HDF5 file, or a damaged one ({error})") from error
     if problem := header_problem(file):
         file.close()
         raise CacheError(f"{path}: {problem}")
     return file
-
-
-def _open_hdf5(path: Path) -> h5py.File:
-    # A process may open a file only with one locking setting: first the default, which other readers take; without
-    # locking where the file system refuses locks (read-only, network) or another reader does without.
-    try:
-        return h5py.File(path, "r")
-    except OSError:
-        return h5py.File(path, "r", locking=False)
 
 
 def header_problem(file: h5py.File) -> str:

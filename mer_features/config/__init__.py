@@ -8,6 +8,7 @@ reaches the parameters by which the workflow decides what to run again.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -54,6 +55,12 @@ __all__ = [
     "SyntheticDatabase", "System", "TableDatabase", "TrainStyle", "load", "read_tree", "recipes", "validate",
 ]  # fmt: skip
 
+#: Names become those of files and folders.
+_LONGEST_NAME = 64
+#: What was found, for messages: a few kB of YAML can stand for a tree of any size.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
+
 
 class Config(Section):
     """The whole tree."""
@@ -80,8 +87,10 @@ class Config(Section):
     @classmethod
     def _plain_names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
-            if not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"{name!r}: names may hold letters, digits, - and _ only")
+            if len(name) > _LONGEST_NAME or not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(
+                    f"{_SHORT.repr(name)}: names may hold letters, digits, - and _ only, at most {_LONGEST_NAME}"
+                )
         return value
 
     @model_validator(mode="after")
@@ -217,8 +226,12 @@ def read_tree(path: Path | str) -> Mapping[str, Any]:
         tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text ({error.reason})") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply to be a configuration") from None
     if not isinstance(tree, Mapping):
         raise ConfigError(f"{path}: expected a tree of sections, found {type(tree).__name__}")
     return tree
@@ -233,7 +246,7 @@ def _explain(item: Mapping[str, Any]) -> str:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{key}: unknown key{hint} Accepted here: {', '.join(known)}"
     message = item["msg"].removeprefix("Value error, ")
-    found = "" if item["type"] in {"missing", "value_error"} else f"; found {item['input']!r}"
+    found = "" if item["type"] in {"missing", "value_error"} else f"; found {_SHORT.repr(item['input'])}"
     return f"{key or 'top level'}: {message}{found}"
 
 

@@ -24,6 +24,16 @@ class DatabaseSection(Section):
     overrides: Overrides = Field(Overrides(), description="Stage keys that differ for this database.")
 
 
+class RecordedSection(DatabaseSection):
+    """What databases of real people have in common."""
+
+    exclude_subjects: tuple[str, ...] = Field(
+        (),
+        exclude=True,  # their names stand in no feature file and no report
+        description="Subjects that are left out, as the clip tables name them (docs/privacy.md).",
+    )
+
+
 class Look(Section):
     """Style knobs of the embedded database; what is not written is as the preset has it."""
 
@@ -47,7 +57,7 @@ class SyntheticDatabase(DatabaseSection):
     seed: int | None = Field(None, ge=0, description="Default: the global seed.")
 
 
-class TableDatabase(DatabaseSection):
+class TableDatabase(RecordedSection):
     """Own data: a TSV or CSV with one line a clip."""
 
     adapter: Literal["table"]
@@ -61,7 +71,7 @@ OwnerAdapter = Literal[
 ]  # fmt: skip
 
 
-class OwnerDatabase(DatabaseSection):
+class OwnerDatabase(RecordedSection):
     """A database as its owner distributes it."""
 
     adapter: OwnerAdapter

@@ -13,7 +13,7 @@ from mer_features import clips as clip_tables
 from mer_features import files, quality
 from mer_features.clips import Clip
 from mer_features.config import Config, Database, OwnerDatabase, SyntheticDatabase, TableDatabase
-from mer_features.databases import table
+from mer_features.databases import exclusion, table
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.quality import Issue
@@ -26,8 +26,11 @@ SHEET = "annotations.tsv"
 _MODULES = {"4dme": "fourdme"}
 
 
-def read(config: Config, name: str) -> Listing:
+def read(config: Config, name: str, results: Path = Path("results")) -> Listing:
     """All clips of one configured database, source digests and duplicates included.
+
+    Subjects that the configuration excludes or that were forgotten (``forgotten.json`` in ``results``) are left out
+    before anything of theirs is looked at.
 
     Raises
     ------
@@ -40,9 +43,13 @@ def read(config: Config, name: str) -> Listing:
     found = _listing(config, name, root)
     if not found.clips:
         raise DatabaseError(f"databases.{name}: no clip is listed in {root}")
+    excluded = getattr(config.databases[name], "exclude_subjects", ())
+    chosen, notes = exclusion.without(found.clips, name, excluded, results)
+    if not chosen:
+        raise DatabaseError(f"databases.{name}: all clips listed in {root} are of excluded subjects")
     sources = Sources(root)
-    clips = _reject_duplicates(sources.fingerprinted(clip) for clip in found.clips)
-    return replace(found, clips=_rated(name, config.databases[name], clips))
+    clips = _reject_duplicates(sources.fingerprinted(clip) for clip in chosen)
+    return replace(found, clips=_rated(name, config.databases[name], clips), notes=(*found.notes, *notes))
 
 
 def _listing(config: Config, name: str, root: Path) -> Listing:

@@ -96,7 +96,7 @@ class Tree:
         """Whether a path, its symbolic links resolved, stays below the root; a link in a circle does not."""
         try:
             return path.resolve().is_relative_to(self._real)
-        except (OSError, RuntimeError):  # RuntimeError: Python before 3.13 on a circle of links
+        except (OSError, RuntimeError, ValueError):  # a circle of links (RuntimeError before Python 3.13), a NUL
             return False
 
     def shown(self, path: Path) -> str:

@@ -8,16 +8,27 @@ optional. ``path`` is an image folder or a video file relative to the database's
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import re
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mer_features.clips import Clip
 from mer_features.databases.listing import DatabaseError, Listing
+from mer_features.databases.sheets import frame_number
 from mer_features.quality import Issue
 
 REQUIRED = ("subject", "path")
 OPTIONAL = ("clip", "first", "onset", "apex", "offset", "last", "fps", "emotion", "action_units")
+_MAX_BYTES = 1 << 26
+#: Key under which a row holds the cells that no column names.
+_BEYOND = ""
+#: Frame rates of any camera there is, and of time lapse.
+_RATES_HZ = (0.001, 1e7)
+#: Names become file names, in which a letter may take nine bytes (``%E2%80%A6``) of the 255 there are.
+_NAME_BYTES = 72
 _FRAME_NUMBERS = ("first", "onset", "apex", "offset", "last")
 
 
@@ -42,26 +53,51 @@ def read(name: str, root: Path, table: Path) -> Listing:
 
 
 def _rows(table: Path) -> Iterator[dict[str, str]]:
+    lines = [cells for cells in _cells(table) if any(map(str.strip, cells))]
+    if not lines:
+        raise DatabaseError(f"{table}: empty; expected a header with {', '.join(REQUIRED)} and one line a clip")
+    header = [cell.strip().lower() for cell in lines[0]]
+    if missing := [column for column in REQUIRED if column not in header]:
+        raise DatabaseError(f"{table}: found the columns {_shown(header)}; missing {', '.join(missing)}")
+    if unknown := [column for column in header if column not in REQUIRED + OPTIONAL]:
+        known = ", ".join(REQUIRED + OPTIONAL)
+        raise DatabaseError(f"{table}: unknown columns {_shown(unknown)}; known are {known}")
+    if twice := sorted({column for column in header if header.count(column) > 1}):
+        raise DatabaseError(f"{table}: {', '.join(twice)} stands twice in the header; which one counts is not known")
+    for cells in lines[1:]:
+        # A short line has empty cells at its end; they are reported as such where they matter.
+        row = dict(zip(header, [*map(str.strip, cells), *[""] * len(header)], strict=False))
+        yield row | {_BEYOND: "\t".join(filter(None, map(str.strip, cells[len(header) :])))}
+
+
+def _cells(table: Path) -> list[list[str]]:
+    text = _text(table)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = "\t" if "\t" in first else ";" if ";" in first else ","
     try:
-        lines = table.read_text(encoding="utf-8-sig").splitlines()
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise DatabaseError(f"{table}: not a table ({error}); is a quotation mark left open?") from error
+
+
+def _text(table: Path) -> str:
+    try:
+        if not table.is_file():  # reading a pipe would wait for ever
+            found = "not a file" if table.exists() else "no such file"
+            raise DatabaseError(f"{table}: the clip table cannot be read ({found})")
+        if (size := table.stat().st_size) > _MAX_BYTES:
+            raise DatabaseError(f"{table}: {size} bytes; no clip table is larger than {_MAX_BYTES}")
+        data = table.read_bytes()
+        return data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except OSError as error:
         raise DatabaseError(f"{table}: the clip table cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DatabaseError(f"{table}: not UTF-8 text; save the table as UTF-8 TSV or CSV") from error
-    lines = [line for line in lines if line.strip()]
-    if not lines:
-        raise DatabaseError(f"{table}: empty; expected a header with {', '.join(REQUIRED)} and one line a clip")
-    delimiter = "\t" if "\t" in lines[0] else ";" if ";" in lines[0] else ","
-    reader = csv.reader(lines, delimiter=delimiter)
-    header = [cell.strip().lower() for cell in next(reader)]
-    if missing := [column for column in REQUIRED if column not in header]:
-        raise DatabaseError(f"{table}: found the columns {', '.join(header)}; missing {', '.join(missing)}")
-    if unknown := [column for column in header if column not in REQUIRED + OPTIONAL]:
-        known = ", ".join(REQUIRED + OPTIONAL)
-        raise DatabaseError(f"{table}: unknown columns {', '.join(unknown)}; known are {known}")
-    for cells in reader:
-        # A short line has empty cells at its end; they are reported as such where they matter.
-        yield dict(zip(header, [*map(str.strip, cells), *[""] * len(header)], strict=False))
+
+
+def _shown(names: Sequence[str]) -> str:
+    """A few names for a message, whatever they hold."""
+    return ", ".join(repr(name[:40])[1:-1] for name in names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def _clip(database: str, root: Path, row: Mapping[str, str]) -> Clip:
@@ -69,43 +105,64 @@ def _clip(database: str, root: Path, row: Mapping[str, str]) -> Clip:
     numbers: dict[str, int | float | None] = {}
     for column in (*_FRAME_NUMBERS, "fps"):
         text = row.get(column, "")
-        numbers[column] = _number(text, column)
+        numbers[column] = _rate(text) if column == "fps" else frame_number(text)
         if text and numbers[column] is None:
-            issues.append(Issue("bad_cell", f"{column}: {text!r} is not a number"))
+            issues.append(Issue("bad_cell", f"{column}: {text[:80]!r} is not a number that can be"))
+    if row[_BEYOND]:
+        issues.append(Issue("bad_cell", f"{row[_BEYOND][:80]!r} stands beyond the last column"))
     subject = safe_name(row["subject"]) or "unknown"
     clip = safe_name(row.get("clip", "")) or safe_name(Path(row["path"]).stem) or "unnamed"
-    source = root / row["path"]
-    if not inside(root, source):
-        issues.append(Issue("unsafe_path", row["path"]))
-    elif not row["path"] or not source.exists():
-        issues.append(Issue("source_missing", str(source)))
+    source, problem = _source(root, row["path"])
     return Clip(
         clip_id=f"{subject}/{clip}",
         database=database,
         subject=subject,
         source=source.as_posix(),
-        emotion=row.get("emotion", "").lower(),
-        action_units=row.get("action_units", ""),
-        issues=tuple(issues),
+        emotion=" ".join(row.get("emotion", "").lower().split()),  # a line break in a cell is a blank
+        action_units=" ".join(row.get("action_units", "").split()),
+        issues=(*issues, *problem),
         **numbers,  # type: ignore[arg-type]  # the frame numbers are int, fps float
     )
 
 
-def _number(text: str, column: str) -> int | float | None:
+def _source(root: Path, path: str) -> tuple[Path, tuple[Issue, ...]]:
+    """Where a clip lies, and what is wrong with that; a place that may not be opened is never named as its source."""
+    # One system composes accents, the other takes them apart: what a table names may be spelt otherwise on disk.
+    for form in (path, *(unicodedata.normalize(kind, path) for kind in ("NFC", "NFD"))):
+        source = root / form
+        try:
+            if not inside(root, source):
+                return source, (Issue("unsafe_path", path),)
+            if path and source.exists():
+                return source, ()
+        except (OSError, ValueError):  # longer than the system bears, or with a NUL
+            return root, (Issue("source_missing", f"{path[:80]!r} is no path"),)
+    return root / path, (Issue("source_missing", str(root / path)),)
+
+
+def _rate(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
         return None
-    if column == "fps":
-        return value if 0 < value < float("inf") else None
-    return int(value) if value.is_integer() and value >= 0 else None
+    return value if _RATES_HZ[0] <= value <= _RATES_HZ[1] else None
 
 
 def safe_name(text: str) -> str:
-    """A name from a sheet as part of a path or an HDF5 name: word characters, ``+``, ``-`` and inner dots."""
-    return re.sub(r"[^\w+.-]+", "_", text.strip()).strip("._")
+    """A name from a sheet as part of a path or an HDF5 name: word characters, ``+``, ``-`` and inner dots.
+
+    Accented letters are composed, so that both spellings are one name; a long name ends in a digest of the whole.
+    """
+    name = re.sub(r"[^\w+.-]+", "_", unicodedata.normalize("NFC", text).strip()).strip("._")
+    if len(name.encode()) <= _NAME_BYTES:
+        return name
+    digest = hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
+    return f"{name.encode()[: _NAME_BYTES - 13].decode(errors='ignore')}-{digest}"
 
 
 def inside(root: Path, path: Path) -> bool:
-    """Whether a path, its symbolic links resolved, stays below the root."""
-    return path.resolve().is_relative_to(root.resolve())
+    """Whether a path, its symbolic links resolved, stays below the root; a link in a circle does not."""
+    try:
+        return path.resolve().is_relative_to(root.resolve())
+    except RuntimeError:  # Python before 3.13 on a circle of links
+        return False

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mer_features.clips import gaps, missing_frames
-from mer_features.frames.image import decode_image
+from mer_features.frames.image import MAX_BYTES, decode_image
 from mer_features.frames.sequence import Frame, FrameSequence, inside
 from mer_features.quality import ClipRejectedError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+
+_LARGEST_NUMBER = 2**63 - 1  # numbers are stored as 64-bit integers
 
 
 class ImageFolder(FrameSequence):
@@ -52,6 +54,8 @@ class ImageFolder(FrameSequence):
     def _load(self, number: int) -> tuple[bytes, Frame]:
         path = self._files[number]
         try:
+            if (size := path.stat().st_size) > MAX_BYTES:
+                raise ClipRejectedError("unreadable_frame", f"{path.name}: {size} bytes, at most {MAX_BYTES} are read")
             data = path.read_bytes()
         except OSError as error:
             raise ClipRejectedError("unreadable_frame", f"{path.name}: {error.strerror}") from error
@@ -62,7 +66,7 @@ def _numbered_files(folder: Path) -> dict[int, Path]:
     files: dict[int, Path] = {}
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_file())
+            names = sorted(entry.name for entry in entries if _is_file(entry))
     except OSError as error:
         raise ClipRejectedError("no_frames", f"{folder}: {error.strerror}") from error
     for name in names:
@@ -71,8 +75,18 @@ def _numbered_files(folder: Path) -> dict[int, Path]:
         if path.suffix.lower() not in IMAGE_SUFFIXES or name.startswith((".", "~")) or not digits:
             continue
         number = int(digits[-1])
+        if number > _LARGEST_NUMBER:
+            raise ClipRejectedError("unreadable_frame", f"{name}: frame number {number}, at most {_LARGEST_NUMBER}")
         if number in files:
             both = f"{files[number].name} and {name}"
             raise ClipRejectedError("duplicate_frame", f"{both} both claim frame number {number}")
         files[number] = path
     return files
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a regular file; a symbolic link in a circle is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False

@@ -11,6 +11,9 @@ from mer_features.quality import ClipRejectedError
 #: A larger image is not decoded: no camera writes it, and a few bytes can claim any size.
 MAX_PIXELS = 64_000_000
 
+#: A larger file is not read: 64 million pixels of four channels of 16 bits, uncompressed, and room for a header.
+MAX_BYTES = 8 * MAX_PIXELS + (1 << 20)
+
 _READ_FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 
 

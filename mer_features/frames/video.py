@@ -13,6 +13,12 @@ from mer_features.frames.image import MAX_PIXELS, as_frame
 from mer_features.frames.sequence import Frame, FrameSequence, inside
 from mer_features.quality import ClipRejectedError, Issue
 
+#: Containers that hold their pictures themselves. Playlists, which name other files to open, are not read.
+_CONTAINERS = (
+    "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "dv", "nut", "ivf", "rm",
+    "gif", "yuv4mpegpipe", "h264", "hevc", "m4v", "mjpeg",
+)  # fmt: skip
+
 
 class VideoFile(FrameSequence):
     """One video file; see :func:`mer_features.frames.open_frames`."""
@@ -44,8 +50,10 @@ class VideoFile(FrameSequence):
             return hashlib.file_digest(handle, "sha256").hexdigest()
 
     def _open(self) -> av.container.InputContainer:
+        # `file:` keeps a name like `concat:a|b` from being taken for a protocol.
+        url, options = f"file:{self.source}", {"format_whitelist": ",".join(_CONTAINERS)}
         try:
-            return av.open(str(self.source), metadata_errors="replace")
+            return av.open(url, metadata_errors="replace", options=options)
         except (av.FFmpegError, OSError) as error:
             raise ClipRejectedError("no_frames", f"{self.source}: {error.strerror}") from error
 
@@ -55,6 +63,8 @@ class VideoFile(FrameSequence):
             cover = stream.disposition & av.stream.Disposition.attached_pic
             if not cover and stream.codec_context is not None:  # None: no decoder for this kind of video
                 stream.codec_context.thread_count = 1  # the driver runs a process per core
+                # Pictures may claim another size than the container's header did.
+                stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
                 return stream
         raise ClipRejectedError("no_frames", f"{self.source}: no video stream that can be decoded")
 

@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from mer_features import tensors
 from mer_features.config.magnifier import MagnifierTraining
 from mer_features.files import atomic_path
 from mer_features.magnify import pairs
@@ -235,7 +236,7 @@ class _Run:
             torch.save(state, path)
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        state = tensors.read(self.checkpoint, self.device)
         earlier = MagnifierTraining.model_validate(state["options"])
         same_past = all(rate_at(earlier, n) == rate_at(self.options, n) for n in range(state["step"]))
         if not same_past or earlier != self.options.model_copy(update={"steps": earlier.steps}):

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 from torch.nn import functional as F
 
+from mer_features import tensors
 from mer_features.config.style import TrainStyle
 from mer_features.style.networks import ResNet18, pictures
 from mer_features.style.renderings import NAMES, renderings
@@ -93,7 +93,9 @@ class RenderingClassifier:
 
 def _start_from(network: ResNet18, path: Path) -> None:
     """Weights of torchvision's resnet18, all but its last layer; nothing in the file is executed."""
-    stored: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    stored = tensors.read(path)
+    if not isinstance(stored, Mapping):
+        raise ValueError(f"{path}: found {type(stored).__name__}, expected the named tensors of a resnet18")
     wanted = {name: value for name, value in stored.items() if not name.startswith("fc.")}
     try:
         unused = network.load_state_dict(wanted, strict=False)

@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:
 from torch import nn
 from torch.nn import functional as F
 
+from mer_features import tensors
 from mer_features.files import atomic_path
 from mer_features.style import geometry
 from mer_features.style.networks import Generator, pictures
@@ -58,7 +59,7 @@ def load(path: Path, sha256: str = "") -> Model:
     if sha256 and digest(path) != sha256:
         raise ValueError(f"{path}: the generators are not those that were accepted; fit again")
     try:
-        tree = torch.load(path, map_location="cpu", weights_only=True)
+        tree = tensors.read(path)
         facts = json.loads(tree["facts"])
         made = nn.ModuleList(Generator(facts["width"], facts["blocks"]) for _ in tree["generators"])
         if tree["format"] != FORMAT or not made:

@@ -21,6 +21,7 @@ try:
 except ModuleNotFoundError as error:
     raise RuntimeError("training style generators needs PyTorch: pip install 'mer-features[train]'") from error
 
+from mer_features import tensors
 from mer_features.config.style import TrainStyle
 from mer_features.files import atomic_path, write_text
 from mer_features.progress import track
@@ -153,7 +154,7 @@ def _resume(loop: Loop, place: Place) -> tuple[int, list[dict[str, Any]]]:
     """Steps already done, their losses; a checkpoint of another training is not taken up."""
     if not place.checkpoint.exists():
         return 0, []
-    stored = torch.load(place.checkpoint, map_location="cpu", weights_only=True)
+    stored = tensors.read(place.checkpoint)
     if stored["identity"] != place.identity:
         log.warning("%s is of another recipe or other crops: trained anew", place.checkpoint)
         return 0, []

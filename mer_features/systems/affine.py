@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,11 @@ class Affine(Plain):
             np.savez(handle, weight=self._weight, bias=self._bias)
 
     def load(self, path: Path) -> None:
-        """Take matrix and vector from a file of :meth:`save`."""
-        with np.load(path, allow_pickle=False) as stored:
-            self._weight, self._bias = stored["weight"], stored["bias"]
+        """Take matrix and vector from a file of :meth:`save`; raises ``ValueError`` for another file."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                self._weight, self._bias = stored["weight"], stored["bias"]
+        except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+            # numpy's own message advises to unpickle: that is what must not be done.
+            reason = "a pickle" if "pickle" in str(error) else error
+            raise ValueError(f"{path}: no matrix and vector can be read from it ({reason})") from error

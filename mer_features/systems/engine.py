@@ -23,6 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mer_features import tensors as tensor_files
 from mer_features.files import atomic_path
 from mer_features.systems.contract import Arrays, Companions, Examples, Execution, Setup
 
@@ -345,10 +346,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     ValueError
         If the file is missing, damaged, or holds anything but tensors.
     """
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its reader stumbles over
-        raise ValueError(f"{path}: no weights can be read from it ({error})") from error
+    found = tensor_files.read(path)
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"{path}: found {type(found).__name__}, expected named tensors")
     return found

@@ -66,10 +66,18 @@ def pretrain(
     state = State(output_dir / "unfinished", _key(task, files))
     setup = Setup(task.seed, execution, start, state.current("run"))
     said = module_of(task.task).pretrain(recipe, material, setup, output_dir / "weights.pt")
-    header = {"task": task.task, "recipe": recipe.model_dump(mode="json"), "seed": task.seed}
+    seen = sorted({*caches, *(path.parent.name for path in faces)} | _seen_before(start))
+    header = {"task": task.task, "recipe": recipe.model_dump(mode="json"), "seed": task.seed, "databases": seen}
     write_text(output_dir / "summary.json", json.dumps(header | said, indent=1))
     state.remove()
     log.info("%s: %.1f s", task.task, time.perf_counter() - started)
+
+
+def _seen_before(start: Path | None) -> set[str]:
+    """Databases that an earlier pre-training learned from; a summary without them says nothing."""
+    summary = start.with_name("summary.json") if start else None
+    told = json.loads(summary.read_text(encoding="utf-8")) if summary and summary.exists() else {}
+    return set(told.get("databases", ()))
 
 
 def _key(task: config.Pretraining, files: Sequence[Path]) -> str:

@@ -1,0 +1,70 @@
+"""Subjects that are left out of a database: those the configuration excludes, and those that were forgotten.
+
+``results/forgotten.json`` keeps a forgotten subject from coming back with the next run, without naming them: it holds
+digests. Names of subjects are short, so who has a list of candidates can find out who is meant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from mer_features.clips import Clip
+from mer_features.databases.listing import DatabaseError, Note
+from mer_features.files import write_text
+
+NAME = "forgotten.json"
+
+
+def remember(results: Path, database: str, subject: str) -> None:
+    """Keep a subject of a database out of every later run on this folder of results."""
+    digests = _digests(results) | {_digest(database, subject)}
+    write_text(results / NAME, json.dumps(sorted(digests), indent=1) + "\n")
+
+
+def without(
+    clips: Iterable[Clip], database: str, excluded: Iterable[str], results: Path
+) -> tuple[tuple[Clip, ...], tuple[Note, ...]]:
+    """The clips of everyone else, and notes that say how many subjects are missing.
+
+    Parameters
+    ----------
+    clips
+        All clips of the database.
+    database
+        Its name.
+    excluded
+        Subjects that the configuration excludes.
+    results
+        The folder whose list of forgotten subjects counts.
+
+    Raises
+    ------
+    DatabaseError
+        If the list of forgotten subjects is damaged: somebody would come back unnoticed.
+    """
+    listed = tuple(clips)
+    subjects, names, forgotten = {clip.subject for clip in listed}, frozenset(excluded), _digests(results)
+    gone = {subject for subject in subjects if subject in names or _digest(database, subject) in forgotten}
+    notes = [Note("excluded", "subjects are left out as asked", len(gone))] if gone else []
+    notes += [Note("excluded", f"exclude_subjects: {name!r} is no subject of {database}") for name in names - subjects]
+    return tuple(clip for clip in listed if clip.subject not in gone), tuple(notes)
+
+
+def _digest(database: str, subject: str) -> str:
+    return hashlib.sha256(f"{database}\0{subject}".encode()).hexdigest()
+
+
+def _digests(results: Path) -> set[str]:
+    path = results / NAME
+    if not path.exists():
+        return set()
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+            raise ValueError("expected a list of digests")
+        return set(found)
+    except ValueError as error:
+        raise DatabaseError(f"{path}: the list of forgotten subjects cannot be read ({error})") from error

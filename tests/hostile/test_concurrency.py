@@ -1,0 +1,114 @@
+"""Several readers and writers of the same files, and file systems that know no locks."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mer_features import cache, workflow
+from mer_features.files import atomic_path
+from mer_features.shards import ClipRecord, ShardReader, ShardWriter
+
+SAMPLE = Path(__file__).parents[1] / "data" / "cache-v1.h5"
+
+
+def _other(path: Path) -> None:
+    """A cache like the sample with other flow, built beside the name and renamed, as `cache.build` does."""
+    with atomic_path(path) as temporary:
+        shutil.copy(SAMPLE, temporary)
+        with h5py.File(temporary, "r+") as file:
+            file["flow/u"][...] = 1024
+
+
+def test_a_reader_keeps_the_old_file_while_a_new_one_takes_its_name(tmp_path: Path):
+    path = Path(shutil.copy(SAMPLE, tmp_path / "c.h5"))
+    with cache.open_features(path) as features, cache.open_features(SAMPLE) as sample:
+        first = features["flow/u"][0]
+        _other(path)
+        np.testing.assert_array_equal(features["flow/u"][0], first)
+        np.testing.assert_array_equal(features["flow/u"][1], sample["flow/u"][1])  # not read before the renaming
+        with cache.open_features(path) as again:
+            assert float(again["flow/u"][0].max()) == 1.0
+    features.close()
+    with features:
+        assert float(features["flow/u"][0].max()) == 1.0
+
+
+def test_a_clip_can_be_dropped_while_somebody_reads(tmp_path: Path):
+    path = Path(shutil.copy(SAMPLE, tmp_path / "c.h5"))
+    with cache.open_features(path) as features:
+        rows = len(features.clips)
+        cache.drop(path, {features.clips[0].clip_id})
+        assert len(features["flow/u"]) == rows
+    with cache.open_features(path) as features:
+        assert len(features.clips) == rows - 1
+
+
+@pytest.fixture
+def stage_file(tmp_path: Path) -> Path:
+    with ShardWriter(tmp_path / "s000.h5", "faces", {}) as writer:
+        writer.add(ClipRecord("s/c", {"crops": np.ones((2, 4, 4, 1), np.uint8)}))
+    return tmp_path / "s000.h5"
+
+
+def test_files_are_read_where_a_lock_is_refused(tmp_path: Path, stage_file: Path):
+    """Somebody else holds the lock, as some network file systems and their daemons do."""
+    path = Path(shutil.copy(SAMPLE, tmp_path / "c.h5"))
+    with path.open("rb") as one, stage_file.open("rb") as other:
+        fcntl.flock(one, fcntl.LOCK_EX)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="lock"):
+            h5py.File(path, "r")  # the lock is real
+        with cache.open_features(path) as features:
+            assert len(features.clips) == 3
+        with ShardReader(stage_file) as reader:
+            assert reader.clip_ids == ["s/c"]
+
+
+@pytest.mark.parametrize("setting", ["TRUE", "FALSE", "BEST_EFFORT"])
+def test_files_are_read_in_a_folder_that_cannot_be_written(tmp_path: Path, stage_file: Path, setting: str):
+    """As another user, for root may write anywhere; whatever HDF5 is told about locks."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    paths = [Path(shutil.copy(item, folder)) for item in (SAMPLE, stage_file)]
+    for item in (*paths, folder):
+        item.chmod(0o555 if item.is_dir() else 0o444)
+    for parent in folder.parents:
+        if parent.owner() != "root" or parent.stat().st_mode & 0o005 != 0o005:
+            parent.chmod(parent.stat().st_mode | 0o055)
+    code = (
+        "import os, sys\n"
+        "from mer_features import cache, shards\n"
+        "from mer_features.shards import ShardReader\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        "assert not os.access(os.path.dirname(sys.argv[1]), os.W_OK)\n"
+        "with cache.open_features(sys.argv[1]) as features: assert len(features.clips) == 3\n"
+        "assert cache.validate(sys.argv[1]) == []\n"
+        "with ShardReader(sys.argv[2]) as reader: print(reader.clip_ids)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, check=False,
+        env=os.environ | {"HDF5_USE_FILE_LOCKING": setting},
+    )  # fmt: skip
+    folder.chmod(0o755)
+    assert done.stdout.strip() == "['s/c']", done.stderr[-2000:]
+
+
+def test_a_locked_folder_is_noticed_before_anything_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    tree = {"databases": {"d": {"adapter": "table", "root": "gone", "table": "clips.tsv"}}}
+    Path(".snakemake/locks").mkdir(parents=True)
+    with pytest.raises(ValueError, match="gone"):
+        workflow.Plan(tree, refresh=True)
+    Path(".snakemake/locks/0.input.lock").touch()
+    workflow.Plan(tree, refresh=True)  # looks at nothing: Snakemake refuses in a moment
+    assert not Path("results").exists()
+    assert workflow.another_runs()
