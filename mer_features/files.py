@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -159,4 +158,4 @@ def _is_left(temporary: Path) -> bool:
 
 
 def _host() -> str:
-    return socket.gethostname().replace(".", "-")
+    return os.uname().nodename.replace(".", "-")

@@ -249,6 +249,6 @@ def drop(path: Path, clip_ids: Collection[str]) -> int:
         if not left:
             path.unlink()
         elif len(left) < len(listed):
-            with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=True) as target:
+            with atomic_file(path) as held, h5py.File(held, "w", track_order=True) as target:
                 reader.copy(left, target)
     return len(listed) - len(left)

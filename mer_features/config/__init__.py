@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -212,6 +212,8 @@ def validate(tree: Mapping[str, Any], origin: str = "configuration") -> Config:
         return Config.model_validate(dict(tree))
     except ValidationError as error:
         lines = [f"  {_explain(item)}" for item in error.errors()]
+        unknown = {item["loc"][:-1]: None for item in error.errors() if item["type"] == "extra_forbidden"}
+        lines += [f"  {'.'.join(map(str, place)) or 'top level'} accepts: {_accepted(place)}" for place in unknown]
         raise ConfigError(f"{origin}:\n" + "\n".join(lines)) from None
 
 
@@ -244,10 +246,14 @@ def _explain(item: Mapping[str, Any]) -> str:
         known = _keys_at(place[:-1])
         near = difflib.get_close_matches(place[-1], known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{key}: unknown key{hint} Accepted here: {', '.join(known)}"
+        return f"{key}: unknown key{hint}"
     message = item["msg"].removeprefix("Value error, ")
     found = "" if item["type"] in {"missing", "value_error"} else f"; found {_SHORT.repr(item['input'])}"
     return f"{key or 'top level'}: {message}{found}"
+
+
+def _accepted(place: Iterable[object]) -> str:
+    return ", ".join(_keys_at([str(part) for part in place]))
 
 
 def _keys_at(place: list[str]) -> list[str]:

@@ -45,7 +45,11 @@ class Latents:
     def take(self, place: int, positions: Ordered[int]) -> torch.Tensor:
         """Frames of the clip at a place among the chosen ones, (n, 4, s, s)."""
         if self._opened is None:
-            self._opened = np.load(self._store, mmap_mode="r") if isinstance(self._store, Path) else self._store
+            self._opened = (
+                np.load(self._store, mmap_mode="r", allow_pickle=False)
+                if isinstance(self._store, Path)
+                else self._store
+            )
         return torch.from_numpy(self._opened[self._starts[place] + np.asarray(positions)])
 
 
@@ -87,7 +91,7 @@ def _opened(folder: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
     folder.mkdir(parents=True, exist_ok=True)
     path, note = folder / "latents.npy", folder / "latents.json"
     if note.exists() and path.exists():
-        return np.load(path, mmap_mode="r+"), json.loads(note.read_text(encoding="utf-8"))["clips"]
+        return np.load(path, mmap_mode="r+", allow_pickle=False), json.loads(note.read_text(encoding="utf-8"))["clips"]
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape), 0
 
 
