@@ -430,7 +430,7 @@ def test_sound_alone_has_no_frames(tmp_path):
         out.mux(stream.encode(None))
     issue = rejection(lambda: open_frames(path))
     assert issue.code == "no_frames"
-    assert "no video stream" in issue.detail
+    assert "not a video" in issue.detail
 
 
 def test_unknown_codec_has_no_frames(tmp_path):

@@ -54,6 +54,9 @@ class VideoFile(FrameSequence):
         url, options = f"file:{self.source}", {"format_whitelist": ",".join(_CONTAINERS)}
         try:
             return av.open(url, metadata_errors="replace", options=options)
+        except av.ArgumentError as error:  # what FFmpeg says of a kind that is not on the list
+            said = f"not a video that holds its pictures itself; read are {', '.join(_CONTAINERS)}"
+            raise ClipRejectedError("no_frames", f"{self.source}: {said}") from error
         except (av.FFmpegError, OSError) as error:
             raise ClipRejectedError("no_frames", f"{self.source}: {error.strerror}") from error
 

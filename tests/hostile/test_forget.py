@@ -223,7 +223,7 @@ def test_the_configuration_can_exclude_people(results: Path):
     listing = databases.read(chosen, "d")
     assert {clip.subject for clip in listing.clips} == {"ada", "bo"}
     assert [(note.count, note.detail) for note in listing.notes if note.kind == "excluded"] == [
-        (1, "subjects are left out as asked"),
+        (1, "1 subjects are left out as asked"),
         (1, "exclude_subjects: 'nobody' is no subject of d"),
     ]
     assert GONE not in json.dumps(chosen.model_dump(mode="json"), ensure_ascii=False)

@@ -121,7 +121,7 @@ def test_a_file_is_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.M
         with pytest.raises(ValueError, match=re.escape(path.name)) as caught:
             OPENERS[case.kind](path)
         assert case.code in str(caught.value)
-        assert len(str(caught.value)) < 2000
+        assert len(str(caught.value)) < 5000
     assert not files.mark(tmp_path).exists()
 
 

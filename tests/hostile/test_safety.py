@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import subprocess
@@ -120,14 +121,16 @@ def test_the_hook_sees_a_connection_and_a_stray_file(tmp_path: Path):
         assert event in done.stdout + done.stderr
 
 
+@functools.cache
+def _all_calls() -> list[tuple[Path, str, ast.Call]]:
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+    calls = ((path, node) for path, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [(path, ast.unparse(call.func), call) for path, call in calls]
+
+
 def _calls(name: str) -> list[tuple[Path, ast.Call]]:
     """Calls of a function, or method, of this dotted end, anywhere in the package."""
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and re.search(rf"(^|\.){re.escape(name)}$", ast.unparse(node.func)):
-                found.append((path, node))
-    return found
+    return [(path, call) for path, called, call in _all_calls() if re.search(rf"(^|\.){re.escape(name)}$", called)]
 
 
 def _said(call: ast.Call, keyword: str) -> object:
