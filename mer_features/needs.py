@@ -18,15 +18,17 @@ from mer_features.clips import Clip
 #: Snakemake's own processes inside a cluster job, beside what the rule's script needs.
 SNAKEMAKE_MB = 250
 #: Least minutes of any job: starting Python from a slow shared disk is among them.
-START_MINUTES = 10
-#: CPU seconds a frame on the slow side of what was measured, for each stage at its default options.
+START_MINUTES = 5
+#: CPU seconds a frame on the slow side of what was measured (docs/scale.md), for each stage at its default options,
+#: and for the feature file, which one process writes.
 SECONDS_PER_FRAME = {
-    "faces": 0.06,
-    "apex": 0.03,
-    "magnify": 0.02,
-    "flow": 0.03,
-    "style": 0.02,
-    "descriptors": 0.03,
+    "faces": 0.013,
+    "apex": 0.005,
+    "magnify": 0.005,
+    "flow": 0.008,
+    "style": 0.01,
+    "descriptors": 0.004,
+    "cache": 0.003,
 }
 #: How much slower than the measured machine a node, its disk and an own choice of method may be.
 SAFETY = 5.0
@@ -39,7 +41,6 @@ STEPS: dict[str, tuple[int, int]] = {
     "synth": (2000, 120),
     "ingest": (500, 15),
     "style_fit": (1500, 60),
-    "cache": (1500, 60),
     "protocol": (500, 15),
     "assess": (1500, 60),
     "style_measure": (1500, 60),
@@ -64,12 +65,12 @@ def _frames(clip: Clip) -> int:
 
 
 def shard_frames(table: str | Path) -> int:
-    """Frames of a shard's clip table; none if the table is not there yet."""
+    """Frames of a clip table; none if the table is not there yet."""
     return frames(clip_tables.read(table)) if Path(table).exists() else 0
 
 
 def stage_minutes(stage: str, count: int, threads: int, attempt: int) -> int:
-    """Minutes to ask for a stage of a shard with so many frames."""
+    """Minutes to ask for a stage (or the feature file) of so many frames."""
     work = SAFETY * SECONDS_PER_FRAME[stage] * count / threads / 60
     return attempt * (START_MINUTES + math.ceil(work))
 

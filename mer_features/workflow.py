@@ -138,7 +138,7 @@ class Plan:
     def needs(self, step: str) -> dict[str, Any]:
         """Resources of a rule, for Snakemake to call where they depend on the shard or the attempt."""
         asked = self.config.resources
-        if step in stages.SPECS:
+        if step in needs.SECONDS_PER_FRAME:
             return needs.of_stage(step, asked.stage_mem_mb)
         if step not in needs.TRAINING_MINUTES:
             return needs.of_step(*needs.STEPS[step])

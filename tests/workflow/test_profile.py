@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from mer_features.needs import STEPS, TRAINING_MINUTES
+from mer_features.needs import SECONDS_PER_FRAME, STEPS, TRAINING_MINUTES
 from mer_features.stages import SPECS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def test_every_rule_asks_the_plan_for_its_resources():
     names = re.findall(r"^(?:rule|checkpoint) (\w+):", RULES, re.MULTILINE)
     asked = re.findall(r'\*\*plan\.needs\("(\w+)"\)', RULES)
     assert len(asked) == len(names)
-    assert set(asked) == {*SPECS, *STEPS, *TRAINING_MINUTES}
+    assert set(asked) == {*SECONDS_PER_FRAME, *STEPS, *TRAINING_MINUTES}
 
 
 def test_an_outage_and_a_slow_file_system_are_waited_out():
