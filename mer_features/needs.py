@@ -32,6 +32,8 @@ SECONDS_PER_FRAME = {
 }
 #: How much slower than the measured machine a node, its disk and an own choice of method may be.
 SAFETY = 5.0
+#: What a step holds of every clip at once, twice what was measured; stages hold a clip at a time.
+MB_PER_CLIP = {"cache": 0.1}
 #: Frames of a clip whose sheet tells neither its ends nor its rate.
 UNKNOWN_FRAMES = 150
 #: A recording is longer than the annotated movement; what a frame rate alone lets one expect, in seconds.
@@ -64,9 +66,9 @@ def _frames(clip: Clip) -> int:
     return math.ceil(clip.fps * _UNKNOWN_SECONDS) if clip.fps else UNKNOWN_FRAMES
 
 
-def shard_frames(table: str | Path) -> int:
-    """Frames of a clip table; none if the table is not there yet."""
-    return frames(clip_tables.read(table)) if Path(table).exists() else 0
+def listed(table: str | Path) -> tuple[Clip, ...]:
+    """Clips of a table; none if it is not there yet."""
+    return clip_tables.read(table) if Path(table).exists() else ()
 
 
 def stage_minutes(stage: str, count: int, threads: int, attempt: int) -> int:
@@ -83,11 +85,12 @@ def memory_mb(need_mb: int, attempt: int) -> int:
 def of_stage(stage: str, process_mb: int) -> dict[str, Callable[..., int]]:
     """Resources of a stage's rule, as functions that Snakemake calls for each shard and attempt."""
 
-    def memory(wildcards: Any, threads: int, attempt: int) -> int:  # noqa: ARG001  # Snakemake's signature
-        return memory_mb(process_mb * threads, attempt)
+    def memory(wildcards: Any, input: Any, threads: int, attempt: int) -> int:  # noqa: A002, ARG001  # Snakemake's
+        held = MB_PER_CLIP[stage] * len(listed(input.clips)) if stage in MB_PER_CLIP else 0
+        return memory_mb(process_mb * threads + math.ceil(held), attempt)
 
     def minutes(wildcards: Any, input: Any, threads: int, attempt: int) -> int:  # noqa: A002, ARG001  # the same
-        return stage_minutes(stage, shard_frames(input.clips), threads, attempt)
+        return stage_minutes(stage, frames(listed(input.clips)), threads, attempt)
 
     return {"mem_mb": memory, "runtime": minutes}
 

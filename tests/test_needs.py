@@ -74,5 +74,21 @@ def test_only_training_asks_for_a_gpu_and_only_where_one_is_wanted():
     assert "gpu" not in plan(device="auto").needs("train")
 
 
-def test_a_table_that_is_not_there_yet_has_no_frames(tmp_path: Path):
-    assert needs.shard_frames(tmp_path / "s000.tsv") == 0
+def test_a_table_that_is_not_there_yet_has_no_clips(tmp_path: Path):
+    assert needs.listed(tmp_path / "s000.tsv") == ()
+
+
+def test_the_feature_file_asks_for_what_it_holds_of_every_clip(tmp_path: Path):
+    asked = []
+    for count in (1, 10_000):
+        table = tmp_path / f"{count}.tsv"
+        table.write_text(clips.dumps([replace(CLIP, first=1, last=60)] * count))
+        asked.append(
+            {
+                step: plan().needs(step)["mem_mb"](None, SimpleNamespace(clips=table), 1, 1)
+                for step in ("cache", "faces")
+            }
+        )
+    few, many = asked
+    assert many["cache"] - few["cache"] >= 0.05 * 10_000
+    assert many["faces"] == few["faces"]
