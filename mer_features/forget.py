@@ -55,7 +55,7 @@ class Forgotten:
 def forget(subject: str, results: Path = Path("results"), database: str | None = None) -> Forgotten:
     """Remove a subject from a folder of results and keep it from coming back there.
 
-    A killed call can be repeated: the table that says which clips are the subject's is changed last.
+    A killed call can be repeated, also after a run: what says which clips are the subject's is changed last.
 
     Parameters
     ----------
@@ -79,8 +79,9 @@ def forget(subject: str, results: Path = Path("results"), database: str | None =
     name, clips = _find(subject, results, database)
     done = Forgotten(name, tuple(clip.clip_id for clip in clips))
     exclusion.remember(results, name, subject)
-    _own_files(done, results)
     _joint_files(done, subject, results)
+    _notes(done, subject, results, records)
+    _own_files(done, results)  # after all that a killed call would not find any more once these are gone
     _notes(done, subject, results, records)
     _source_files(done, clips, subject, results)
     _tables(done, subject, results)
@@ -90,7 +91,7 @@ def forget(subject: str, results: Path = Path("results"), database: str | None =
 
 def _find(subject: str, results: Path, database: str | None) -> tuple[str, tuple[Clip, ...]]:
     """The database that has the subject, and the subject's clips."""
-    listed = {path.stem: clip_tables.read(path) for path in sorted((results / "sources").glob("*.tsv"))}
+    listed = _listed(results)
     if not listed:
         raise ValueError(f"{results}: no results of the workflow here; expected tables in {results / 'sources'}")
     found = {name: clips for name, clips in listed.items() if any(clip.subject == subject for clip in clips)}
@@ -105,6 +106,22 @@ def _find(subject: str, results: Path, database: str | None) -> tuple[str, tuple
     if len(_subjects(clips)) == 1:
         raise ValueError(f"{subject!r} is all of {name}: take the database out of the configuration, delete {results}")
     return name, tuple(clip for clip in clips if clip.subject == subject)
+
+
+def _listed(results: Path) -> dict[str, tuple[Clip, ...]]:
+    """Clips of every database: those of its table, and those that only a stage file still has.
+
+    A call that was killed, and a run after it, leave stage files of people whom no table lists any more.
+    """
+    listed = {path.stem: clip_tables.read(path) for path in sorted((results / "sources").glob("*.tsv"))}
+    for name, clips in listed.items():
+        known = {clip.clip_id for clip in clips}
+        for path in sorted(path for stage in stages.SPECS for path in (results / stage / name).glob("*.h5")):
+            with shards.ShardReader(path) as reader:
+                beyond = [clip_id for clip_id in reader.clip_ids if clip_id not in known]
+            known.update(beyond)
+            listed[name] += tuple(Clip(one, name, one.partition("/")[0], source="") for one in beyond)
+    return listed
 
 
 def _subjects(clips: Iterable[Clip]) -> list[str]:
@@ -198,6 +215,9 @@ def _remove(done: Forgotten, path: Path) -> None:
 
 # Logs and Snakemake's records
 
+#: Folders of Snakemake's with texts.
+_LOGS = ("log", "slurm_logs", "auxiliary")
+
 
 def _notes(done: Forgotten, subject: str, results: Path, records: Path) -> None:
     """Delete logs that name the subject, and Snakemake's records of files that are gone or that name the clips.
@@ -205,15 +225,21 @@ def _notes(done: Forgotten, subject: str, results: Path, records: Path) -> None:
     Records of files that stay are kept: without them Snakemake would not know what those were made from.
     """
     word = re.compile(rb"(?<![\w+.-])" + re.escape(subject.encode()) + rb"(?![\w+-])")
-    for folder in (results / "logs", results / "benchmarks", records / "log"):
+    for path in _unfinished(results, records):
+        _remove(done, path)
+    for folder in (results / "logs", results / "benchmarks", *(records / name for name in _LOGS)):
         for path in _files(folder):
             if _mentions(path, done.clips) or word.search(path.read_bytes()):
                 _remove(done, path)
-    gone = [path.relative_to(results.parent).as_posix() for path in done.removed if path.is_relative_to(results)]
     for path in _files(records / "metadata"):
-        made = _recorded(path, records / "metadata")
-        if any(made == name or made.startswith(f"{name}/") for name in gone) or _mentions(path, done.clips):
+        made = records.parent / _recorded(path, records / "metadata")
+        if not made.exists() or _mentions(path, done.clips):  # gone now, or by an earlier call that was killed
             _remove(done, path)
+
+
+def _unfinished(results: Path, records: Path) -> list[Path]:
+    """What killed runs leave: half-written files, and copies of outputs and scripts that Snakemake keeps meanwhile."""
+    return [*results.rglob(".*.tmp"), *(records / name for name in ("backup", "scripts", "shadow"))]
 
 
 def _recorded(path: Path, folder: Path) -> str:

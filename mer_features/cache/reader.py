@@ -269,6 +269,8 @@ def open_file(path: Path) -> h5py.File:
     try:
         file = open_hdf5(path)
     except OSError as error:
+        if "unable to lock" in str(error):  # the environment insists on locks, and HDF5 heeds it more than the call
+            raise CacheError(f"{path}: cannot be locked; set HDF5_USE_FILE_LOCKING=FALSE to read it anyway") from error
         raise CacheError(f"{path}: not an HDF5 file, or a damaged one ({error})") from error
     if problem := header_problem(file):
         file.close()

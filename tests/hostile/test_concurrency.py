@@ -112,3 +112,21 @@ def test_a_locked_folder_is_noticed_before_anything_changes(tmp_path: Path, monk
     workflow.Plan(tree, refresh=True)  # looks at nothing: Snakemake refuses in a moment
     assert not Path("results").exists()
     assert workflow.another_runs()
+
+
+def test_an_environment_that_insists_on_locks_is_named(tmp_path: Path):
+    """HDF5 heeds the variable more than the call: such a file is no damaged one."""
+    path = Path(shutil.copy(SAMPLE, tmp_path))
+    code = (
+        "import fcntl, sys\n"
+        "from mer_features import cache\n"
+        "holder = open(sys.argv[1], 'rb')\n"
+        "fcntl.flock(holder, fcntl.LOCK_EX)\n"
+        "from pathlib import Path\n"
+        "print(cache.open_features(Path(sys.argv[1])).clips)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False,
+        env=os.environ | {"HDF5_USE_FILE_LOCKING": "TRUE"},
+    )  # fmt: skip
+    assert "cannot be locked; set HDF5_USE_FILE_LOCKING=FALSE" in done.stderr.splitlines()[-1]

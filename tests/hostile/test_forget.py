@@ -246,6 +246,36 @@ def test_a_killed_call_can_be_repeated(results: Path, monkeypatch: pytest.Monkey
     assert not [path for path, data in _everything(results.parent).items() if GONE.encode() in data]
 
 
+@pytest.mark.parametrize("step", ["_joint_files", "_notes", "_own_files"])
+def test_a_killed_call_can_be_repeated_after_a_run(results: Path, monkeypatch: pytest.MonkeyPatch, step: str):
+    """The run takes the person out of the tables; stage files that it has no use for, and logs, still have them."""
+    with monkeypatch.context() as patch:
+        patch.setattr(forget, step, _killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget.forget(GONE, results)
+    databases.refresh_sources(_tree(results.parent))
+    assert GONE not in (results / "sources/d.tsv").read_text(encoding="utf-8")
+    forget.forget(GONE, results)
+    assert not [path for path, data in _everything(results.parent).items() if GONE.encode() in data]
+
+
+def test_what_killed_runs_left_goes(results: Path):
+    """Half-written files and Snakemake's copies hold a person as much as finished ones."""
+    left = [
+        results / "faces/d/.s000.h5.k1lled.tmp",
+        Path(".snakemake/backup/half.npz"),
+        Path(".snakemake/scripts/x.py"),
+    ]
+    left.append(Path(".snakemake/slurm_logs/rule_faces/1.log"))
+    kept = Path(".snakemake/slurm_logs/rule_faces/2.log")
+    for path in (*left, kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{GONE} is odd" if path != kept else "ada is odd", encoding="utf-8")
+    assert forget.forget(GONE, results).left == []
+    assert [path for path in left if path.exists()] == []
+    assert kept.exists()
+
+
 def _killed(*_: object) -> None:
     raise KeyboardInterrupt
 

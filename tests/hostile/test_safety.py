@@ -16,6 +16,8 @@ from mer_features import frames
 from tests.hostile import images
 
 PACKAGE = Path(__file__).parents[2] / "mer_features"
+#: All that runs in a job: the package and the workflow's scripts.
+SOURCES = sorted((*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "workflow/scripts").glob("*.py")))
 
 #: Runs in a process of its own: an audit hook cannot be taken away again.
 _WATCHED = """
@@ -123,7 +125,7 @@ def test_the_hook_sees_a_connection_and_a_stray_file(tmp_path: Path):
 
 @functools.cache
 def _all_calls() -> list[tuple[Path, str, ast.Call]]:
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
     calls = ((path, node) for path, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.Call))
     return [(path, ast.unparse(call.func), call) for path, call in calls]
 
@@ -155,7 +157,7 @@ def test_nothing_is_unpickled():
             r"\beval\(|\bexec\(|os\.system|shell=True",
         )
     )
-    sources = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+    sources = {path: path.read_text(encoding="utf-8") for path in SOURCES}
     found = {path: re.findall(forbidden, text, re.MULTILINE) for path, text in sources.items()}
     # `network.eval()` of PyTorch is a method of no argument.
     assert {path: hits for path, hits in found.items() if [hit for hit in hits if not hit.startswith("eval(")]} == {}
@@ -170,7 +172,7 @@ def test_no_module_of_the_network_is_imported():
             r"torch\.hub|huggingface|load_state_dict_from_url|pretrained=True|DEFAULT\)|data\.download",
         )
     )
-    for path in PACKAGE.rglob("*.py"):
+    for path in SOURCES:
         assert re.findall(clients, path.read_text(encoding="utf-8"), re.MULTILINE) == [], path
 
 
