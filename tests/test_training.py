@@ -563,7 +563,8 @@ def test_a_pre_training_is_made_once_and_handed_on(store: Store, tmp_path: Path,
         task, caches={"demo": tmp_path / "p.tsv"}, protocol_tsv=path, faces=(), output_dir=tmp_path / "macro"
     )
     summary = json.loads((tmp_path / "macro" / "summary.json").read_text())
-    assert summary == {"task": "toy", "recipe": {}, "seed": 0, "clips": 36, "classes": list(CLASSES)}
+    expected = {"task": "toy", "recipe": {}, "seed": 0, "databases": ["demo"], "clips": 36, "classes": list(CLASSES)}
+    assert summary == expected
     assert sorted(file.name for file in (tmp_path / "macro").iterdir()) == ["summary.json", "weights.pt"]
     system = config.System(system=toy, protocols=("p",), pretrained="macro", recipe={"start": True})
     sources = Sources({"demo": Path("demo.h5")}, path, tmp_path / "macro" / "weights.pt")

@@ -19,6 +19,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -264,6 +265,9 @@ def _trainer(epochs: int, execution: Execution, devices: int, callbacks: list[Ca
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=True,
+        # The workflow gives a training one task on one machine; Lightning starts a process for each of its GPUs. Left
+        # to itself it asks for srun wherever Slurm is installed.
+        plugins=[LightningEnvironment()],
     )
 
 
