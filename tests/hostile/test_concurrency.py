@@ -85,11 +85,14 @@ def test_files_are_read_in_a_folder_that_cannot_be_written(stage_file: Path, set
         "import os, sys\n"
         "from mer_features import cache, shards\n"
         "from mer_features.shards import ShardReader\n"
+        "def look():\n"
+        "    with cache.open_features(sys.argv[1]) as features: assert len(features.clips) == 3\n"
+        "    assert cache.validate(sys.argv[1]) == []\n"
+        "    with ShardReader(sys.argv[2]) as reader: return reader.clip_ids\n"
+        "look()\n"  # what is imported late: the other user may not read this checkout
         "if os.getuid() == 0: os.setuid(65534)\n"
         "assert not os.access(os.path.dirname(sys.argv[1]), os.W_OK)\n"
-        "with cache.open_features(sys.argv[1]) as features: assert len(features.clips) == 3\n"
-        "assert cache.validate(sys.argv[1]) == []\n"
-        "with ShardReader(sys.argv[2]) as reader: print(reader.clip_ids)\n"
+        "print(look())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, check=False,
