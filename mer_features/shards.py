@@ -143,6 +143,15 @@ class ClipView:
         return self._group[name]
 
 
+def _refuse_elsewhere(group: h5py.Group, name: str) -> None:
+    link = group.get(name, getlink=True)
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{name} is a {type(link).__name__}; a stage file holds no links to elsewhere")
+    item = group[name]
+    if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+        raise ValueError(f"the data of {name} lie in another file; a stage file holds all its data")
+
+
 class ShardReader:
     """Reads one stage file; use as a context manager.
 
@@ -161,7 +170,7 @@ class ShardReader:
         except OSError as error:
             raise ValueError(f"{self.path}: not a readable stage file ({error}); delete it and run again") from error
         found, complete = self._file.attrs.get("format"), self._file.attrs.get("complete", False)
-        if found != FORMAT or not complete:
+        if np.ndim(found) or found != FORMAT or not complete:
             self._file.close()
             raise ValueError(
                 f"{self.path}: not a complete stage file of format {FORMAT} (found format {found}, "
@@ -176,7 +185,10 @@ class ShardReader:
     def options(self) -> dict[str, Any]:
         """The options the stage ran with."""
         with self._naming("options"):
-            return json.loads(self._file.attrs["options"])
+            options = json.loads(self._file.attrs["options"])
+            if not isinstance(options, dict):
+                raise TypeError(f"found a {type(options).__name__}, expected a mapping")
+            return options
 
     @property
     def clip_ids(self) -> list[str]:
@@ -185,6 +197,8 @@ class ShardReader:
             dataset = self._file["clip_id"]
             if claim := unstored(dataset):
                 raise ValueError(claim)
+            if dataset.ndim != 1:
+                raise ValueError(f"found shape {dataset.shape}, expected one text a clip")
             return list(dataset.asstr()[()])
 
     def status(self, clip_id: str) -> Status:
@@ -219,7 +233,10 @@ class ShardReader:
         link = self._file["clips"].get(clip_id, getlink=True)
         if link is not None and not isinstance(link, h5py.HardLink):
             raise ValueError(f"a {type(link).__name__}; a stage file holds no links to elsewhere")
-        return self._file["clips"][clip_id]
+        group = self._file["clips"][clip_id]
+        for name in group:
+            _refuse_elsewhere(group, name)
+        return group
 
     @contextmanager
     def _naming(self, what: str) -> Iterator[None]:

@@ -75,9 +75,13 @@ def _cells(table: Path) -> list[list[str]]:
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = "\t" if "\t" in first else ";" if ";" in first else ","
     try:
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        # Strict: a quotation mark that is never closed would otherwise take the lines below into its cell, unsaid.
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        return list(reader)
     except csv.Error as error:
-        raise DatabaseError(f"{table}: not a table ({error}); is a quotation mark left open?") from error
+        raise DatabaseError(
+            f"{table}:{reader.line_num}: not a table ({error}); is a quotation mark left open?"
+        ) from error
 
 
 def _text(table: Path) -> str:

@@ -6,7 +6,10 @@ an older recipe, code or input gets into a result.
 
 from __future__ import annotations
 
+import logging
 import shutil
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +17,8 @@ from urllib.parse import quote
 import numpy as np
 
 from mer_features.files import atomic_path, write_text
+
+log = logging.getLogger(__name__)
 
 
 class State:
@@ -49,11 +54,17 @@ class State:
         shutil.rmtree(self.current(fold), ignore_errors=True)
 
     def load(self, fold: str) -> dict[str, Any] | None:
-        """The arrays of a finished fold; None if it is not finished."""
-        if not self._file(fold).exists():
+        """The arrays of a finished fold; None if it is not finished, or damaged, which is logged."""
+        path = self._file(fold)
+        if not path.exists():
             return None
-        with np.load(self._file(fold), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            # TypeError, AttributeError: numpy takes a bare array for what it is, no archive.
+            log.warning("%s: found no arrays (%s), expected those of a finished fold; trained anew", path, error)
+            return None
 
     def remove(self) -> None:
         """Remove everything: the results stand elsewhere now."""

@@ -83,6 +83,16 @@ def _replace(name: str, value: object) -> Spoil:
     return spoil
 
 
+def _stage_elsewhere(file: h5py.File) -> None:
+    file["clips/s/c/elsewhere"] = h5py.ExternalLink("/etc/passwd", "/x")
+
+
+def _stage_virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((3,), "f8")
+    layout[:] = h5py.VirtualSource("/etc/passwd", "x", (3,))
+    file.create_virtual_dataset("clips/s/c/virtual", layout)
+
+
 def _link(name: str, link: object) -> Spoil:
     return _replace(name, link)
 
@@ -136,6 +146,11 @@ HDF5: list[Case] = [
     Case("stage file", "cut by half", _stage(share=0.5), "error", "not a readable stage file"),
     Case("stage file", "a cache instead", lambda f: Path(shutil.copy(SAMPLE, f / "s.h5")), "error", "not a complete stage file"),
     Case("stage file", "future version", _stage(_set("format", 99)), "error", "99"),
+    Case("stage file", "array elsewhere", _stage(_stage_elsewhere), "error", "s/c"),
+    Case("stage file", "array of virtual data", _stage(_stage_virtual), "error", "lie in another file"),
+    Case("stage file", "versions", _stage(_set("format", [1, 1])), "error", "not a complete stage file"),
+    Case("stage file", "options are a list", _stage(_set("options", "[]")), "error", "options"),
+    Case("stage file", "a table of clips", _stage(_replace("clip_id", np.array([[b"s/c"]]))), "error", "clip_id"),
     Case("stage file", "not complete", _stage(_set("complete", False)), "error", "not a complete stage file"),
     Case("stage file", "no list of clips", _stage(lambda f: f.__delitem__("clip_id")), "error", "clip_id"),
     Case("stage file", "list of clips of numbers", _stage(_replace("clip_id", np.arange(3))), "error", "clip_id"),

@@ -93,6 +93,8 @@ CASES: list[Case] = [
     Case("table", "more cells than columns", table(line(rest="\t1\t2\t4\t100\tfear\tx\ty")), "warned", "bad_cell"),
     Case("table", "a cell of a megabyte", table(line(rest="\t1\t2\t4\t100\t" + "x" * (1 << 20))), "error", "field larger"),
     Case("table", "quote never closed", table(line('"other') + ("x" * 70 + "\n") * 3000), "error", "field larger"),
+    Case("table", "quote never closed in a small table", table(line('"other') + GOOD), "error", "clips.tsv:4"),
+    Case("table", "letters after a quote", table(line('"other"s')), "error", "left open"),
     Case("table", "a pipe", _pipe, "error", "not a file"),
     Case("table", "a terabyte", _huge, "error", "bytes"),
     Case("table", "a folder", lambda folder: (tree(folder), (folder / "root" / NAME).mkdir())[0], "error", "not a file"),
