@@ -185,20 +185,9 @@ def pretrain(recipe: MacroNetRecipe, material: Material, setup: Setup, output: P
         the figures on them.
     """
     assert material.examples is not None  # the task is on labelled clips
-    parts = macro.part(material.examples, recipe.held_out, setup.seed)
-    torch.set_num_threads(setup.execution.threads)
-    with engine.seeded(setup.seed):
-        network = Network(recipe, len(material.classes))
-        losses = engine.run(network, network.batches(parts.trained), recipe.epochs, setup)
+    network, said = macro.learn(lambda: Network(recipe, len(material.classes)), material, recipe.held_out, setup)
     about = {"task": "eidnet", "classes": list(material.classes), "backbone": recipe.backbone, "size": recipe.size}
     faces = torch.from_numpy(material.examples.features["expression"])
     labels = torch.from_numpy(material.examples.labels).repeat_interleave(faces.shape[1])
     macro.write(output, {**network.net.state_dict(), "faces": faces.flatten(0, 1), "labels": labels}, about)
-    said: dict[str, object] = {"classes": list(material.classes), "clips": len(parts.trained), "losses": losses}
-    return said if parts.held_out is None else said | {"held_out": _figures(network, parts.held_out)}
-
-
-def _figures(network: Network, held_out: Examples) -> dict[str, object]:
-    """How MacroNet does on clips of subjects it has not seen."""
-    answers = engine.answers(network, held_out.features, lambda batch: {"": network.scores(batch)})
-    return macro.figures(macro.confusion(answers[""], held_out.labels))
+    return said

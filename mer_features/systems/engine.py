@@ -53,7 +53,10 @@ class Network(lightning.LightningModule):
         raise NotImplementedError(f"{type(self).__name__}.batches")
 
     def scores(self, batch: Batch) -> Tensor:
-        """Class probabilities (N, K) of clips; called in evaluation mode without gradients."""
+        """Class probabilities (N, K) of clips; called in evaluation mode without gradients.
+
+        Not abstract: a network that only pre-trains on unlabelled video has no classes.
+        """
         raise NotImplementedError(f"{type(self).__name__}.scores")
 
     def layers(self, batch: Batch) -> Batch:  # noqa: ARG002

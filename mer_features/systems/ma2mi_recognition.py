@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -81,20 +80,8 @@ def pretrain(recipe: MacroRecognitionRecipe, material: Material, setup: Setup, o
         ``classes``, ``clips`` trained, ``losses`` by epoch, and with held-out subjects ``held_out``: their clips and
         the figures on them.
     """
-    assert material.examples is not None  # the task is on labelled clips
-    parts = macro.part(material.examples, recipe.held_out, setup.seed)
-    torch.set_num_threads(setup.execution.threads)
-    with engine.seeded(setup.seed):
-        network = Network(recipe, len(material.classes))
-        losses = engine.run(network, network.batches(parts.trained), recipe.epochs, setup)
+    network, said = macro.learn(lambda: Network(recipe, len(material.classes)), material, recipe.held_out, setup)
     keys = recipe.model_dump(mode="json", exclude={"imagenet_weights"})
     about = {"task": "ma2mi_recognition", "classes": list(material.classes), "recipe": keys}
     macro.write(output, {f"model.net.{name}": value for name, value in network.net.state_dict().items()}, about)
-    said: dict[str, object] = {"classes": list(material.classes), "clips": len(parts.trained), "losses": losses}
-    return said if parts.held_out is None else said | {"held_out": _figures(network, parts.held_out)}
-
-
-def _figures(network: Network, held_out: Examples) -> dict[str, object]:
-    """How it does on clips of subjects it has not seen."""
-    answers = engine.answers(network, held_out.features, lambda batch: {"": network.scores(batch)})
-    return macro.figures(macro.confusion(answers[""], held_out.labels))
+    return said

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from mer_features import metrics, protocols
 from mer_features.systems import engine
-from mer_features.systems.contract import Examples
+from mer_features.systems.contract import Examples, Material, Setup
 
 #: Name under which a file of weights holds its description, JSON as bytes: files hold tensors and nothing else.
 _ABOUT = "about.json"
+
+N = TypeVar("N", bound=engine.Network)
 
 
 class Frozen:
@@ -80,6 +82,39 @@ def part(examples: Examples, share: float, seed: int) -> Parts:
     side = protocols.balanced_folds(owners, [str(label) for label in examples.labels], folds, seed)
     outside = np.array([side[owner] == 0 for owner in owners])
     return Parts(examples.take(np.flatnonzero(~outside)), examples.take(np.flatnonzero(outside)))
+
+
+def learn(make: Callable[[], N], material: Material, held_out: float, setup: Setup) -> tuple[N, dict[str, object]]:
+    """Train a classifier of macro clips and measure it on subjects it has not seen.
+
+    Parameters
+    ----------
+    make
+        Builds the network; called when the seed is set.
+    material
+        Labelled macro clips.
+    held_out
+        Share of the subjects that are not trained on.
+    setup
+        Seed, device, folder of the checkpoint.
+
+    Returns
+    -------
+    network, dict
+        The dict has ``classes``, ``clips`` trained, ``losses`` by epoch, and with held-out subjects ``held_out``: their
+        clips and the figures on them.
+    """
+    assert material.examples is not None  # the task is on labelled clips
+    parts = part(material.examples, held_out, setup.seed)
+    torch.set_num_threads(setup.execution.threads)
+    with engine.seeded(setup.seed):
+        network = make()
+        losses = engine.run(network, network.batches(parts.trained), network.epochs, setup)
+    said: dict[str, object] = {"classes": list(material.classes), "clips": len(parts.trained), "losses": losses}
+    if parts.held_out is not None:
+        answers = engine.answers(network, parts.held_out.features, lambda batch: {"": network.scores(batch)})
+        said["held_out"] = figures(confusion(answers[""], parts.held_out.labels))
+    return network, said
 
 
 def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
