@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mer_features.cache import open_features
 from mer_features.files import atomic_path, write_text
 from mer_features.pictures import write_png
 from mer_features.protocols import FoldRow, FoldTable
+from mer_features.style import fitted, folds
 from mer_features.systems.contract import Companions
 from mer_features.training import Clips, Execution, Setup, Sources
 
@@ -69,8 +71,9 @@ def embed_half(
         Where the results go.
     """
     table = half(protocols.read(sources.protocol_tsv), seed)
-    clips = training.load_clips(sources.caches, table, training.inputs_of(system))
-    train, test = training.split(clips, _HELD_OUT)
+    clips = training.FoldClips(sources, table, training.inputs_of(system), seed)
+    style = clips.style(_HELD_OUT)
+    train, test = training.split(clips.of(_HELD_OUT, style), _HELD_OUT)
     setup = Setup(training.derived_seed(seed, _HELD_OUT), execution, sources.pretrained, class_names=table.classes)
     model = training.train_fold(train, system, len(table.classes), setup)
     parts: list[tuple[Clips, Mapping[str, np.ndarray]]] = [(test, model.embed(test.features))]
@@ -87,6 +90,7 @@ def embed_half(
         "caches": {name: str(path) for name, path in sources.caches.items()},
         "pretrained": None if sources.pretrained is None else str(sources.pretrained),
         "held_out": [[row.database, row.clip_id, row.label] for row in test.rows],
+        "style": None if style is None else fitted.dumps(style),
     }
     write_text(files.model, json.dumps(record, indent=1))
 
@@ -148,8 +152,9 @@ def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
     model = training.build(system, len(classes), Setup(0, Execution(), pretrained, class_names=classes))
     model.load(run / "half.pt")
     database, row = _find(record["caches"], clip_id)
+    restyle = partial(folds.render, fitted=fitted.loads(record["style"])) if record["style"] else None
     clips = training.load_clips(
-        {database: Path(record["caches"][database])}, FoldTable((row,)), training.inputs_of(system)
+        {database: Path(record["caches"][database])}, FoldTable((row,)), training.inputs_of(system), restyle
     )
     output.mkdir(parents=True, exist_ok=True)
     written = []

@@ -204,6 +204,12 @@ class Plan:
         chosen = {name: getattr(item, name) for name in ("system", "ablation", "pretrained", "shuffle_labels")}
         return chosen | {"recipe": item.full_recipe.model_dump(mode="json"), "protocols": [protocol]}
 
+    def fold_style(self, name: str) -> dict[str, Any]:
+        """Style aggregation that a system's training fits in every fold; empty if it fits none."""
+        style = self.config.style
+        needed = style.fit_on == "fold" and style.fits and self.config.systems[name].full_recipe.styled
+        return style.model_dump(mode="json") if needed else {}
+
     def system_code(self, name: str) -> str:
         """Fingerprint of the training code of one system."""
         return fingerprint.of(f"mer_features.systems.{self.config.systems[name].system}", "mer_features.training")

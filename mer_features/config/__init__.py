@@ -101,6 +101,8 @@ class Config(Section):
             _require(f"systems.{name}.protocols", system.protocols, self.protocols)
             self._require_task(f"systems.{name}.pretrained", system.pretrained, system.full_recipe.pretraining)
             self._refuse_leak(name, system)
+            if system.full_recipe.styled and self.style.method == "none":
+                raise ValueError(f"systems.{name}: reads style-aggregated faces; style.method is `none`")
         for name, task in self.pretraining.items():
             _require(f"pretraining.{name}.databases", task.databases, self.databases)
             _require(f"pretraining.{name}.protocol", (task.protocol,) if task.protocol else (), self.protocols)

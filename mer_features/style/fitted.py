@@ -160,17 +160,22 @@ def read(path: Path | str) -> Fitted:
         If the file is none.
     """
     try:
-        tree = json.loads(Path(path).read_text(encoding="utf-8"))
-        if tree.pop("format") != FORMAT:
-            raise ValueError(f"format is not {FORMAT!r}")
-        source = tree.pop("source")
-        references = tuple(_statistics(item) for item in tree.pop("references"))
-        histogram = np.array(tree.pop("histogram"), np.float64).reshape(4, 256)
-        members = tuple(tree.pop("members"))
-        seen = Source(source["fit_on"], tuple(source["databases"]), source["crops"])
-        return Fitted(source=seen, references=references, histogram=histogram, members=members, **tree)
+        return loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not a fit of style aggregation ({error}); run it again") from error
+
+
+def loads(text: str) -> Fitted:
+    """A fit from what :func:`dumps` made of it."""
+    tree = json.loads(text)
+    if tree.pop("format") != FORMAT:
+        raise ValueError(f"format is not {FORMAT!r}")
+    source = tree.pop("source")
+    references = tuple(_statistics(item) for item in tree.pop("references"))
+    histogram = np.array(tree.pop("histogram"), np.float64).reshape(4, 256)
+    members = tuple(tree.pop("members"))
+    seen = Source(source["fit_on"], tuple(source["databases"]), source["crops"])
+    return Fitted(source=seen, references=references, histogram=histogram, members=members, **tree)
 
 
 def _statistics(tree: Mapping[str, Any]) -> Statistics:

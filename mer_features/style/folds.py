@@ -13,6 +13,9 @@ from mer_features.protocols.table import FoldRow
 from mer_features.style import aggregate_pair
 from mer_features.style.fitted import Fitted, Source, fit
 
+#: Variables of a feature file that :func:`render` stands in for.
+VARIABLES = ("style/onset", "style/apex")
+
 #: Reads one crop (S, S, C) of a clip; ``name`` is ``onset`` or ``apex``.
 Reader = Callable[[Features, str, str], np.ndarray]
 
@@ -63,21 +66,24 @@ def fit_fold(
     return fit(crops, method=options.method, clusters=options.clusters, seed=seed, source=source)
 
 
-def render_rows(
-    caches: Mapping[str, Path],
-    rows: Sequence[FoldRow],
-    fitted: Fitted,
-    *,
-    read: Reader = read_crop,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Aggregated onset and apex, (S, S, C), uint8, of every row, each under parameters of its own onset.
+def render(crops: Mapping[str, np.ndarray], fitted: Fitted | None) -> dict[str, np.ndarray]:
+    """Onset and apex of a clip as the style stage would have stored them.
 
-    To be called for the training rows and for the held-out rows of a fold with the same fit.
+    Parameters
+    ----------
+    crops
+        ``faces/onset`` and ``faces/apex`` of one clip, (S, S, C) uint8.
+    fitted
+        What to aggregate with; None leaves the crops as they are.
+
+    Returns
+    -------
+    dict
+        Every name in :data:`VARIABLES` -> (S, S, C) uint8. A held-out clip is rendered as a training clip is: under
+        parameters of its own onset and the references of the fit.
     """
-    with _Opened(caches) as files:
-        for row in rows:
-            onset, apex = (read(files[row.database], row.clip_id, name) for name in ("onset", "apex"))
-            yield aggregate_pair(onset, apex, fitted.method, fitted)
+    method = "none" if fitted is None else fitted.method
+    return dict(zip(VARIABLES, aggregate_pair(crops["faces/onset"], crops["faces/apex"], method, fitted), strict=True))
 
 
 def _crops(caches: Mapping[str, Path], rows: Sequence[FoldRow], read: Reader) -> Iterator[np.ndarray]:

@@ -3,9 +3,9 @@
 from mer_features.systems.contract import Execution, Setup
 from mer_features.training.data import Clips, Inputs, LeakError, Sources, load_clips, split
 from mer_features.training.evaluation import evaluate
+from mer_features.training.folds import FoldClips
 from mer_features.training.loop import (
     build,
-    derived_seed,
     inputs_of,
     module_of,
     train_fold,
@@ -13,10 +13,12 @@ from mer_features.training.loop import (
     write_embeddings,
 )
 from mer_features.training.pretraining import pretrain
+from mer_features.training.seeds import derived_seed
 
 __all__ = [
     "Clips",
     "Execution",
+    "FoldClips",
     "Inputs",
     "LeakError",
     "Setup",

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mer_features import protocols
+from mer_features import config, protocols
 from mer_features.cache import ClipRow, Features, open_features
 from mer_features.protocols import FoldRow, FoldTable
+from mer_features.style import folds as fold_style
 from mer_features.systems.contract import Arrays, Examples
 
 #: What identifies a recording, whatever its name: no training clip may share one of these with a held-out clip.
@@ -34,11 +35,14 @@ class Sources:
         Table of the protocol (:func:`mer_features.protocols.read`).
     pretrained
         File of the pre-training, for a recipe that needs one.
+    style
+        Style aggregation that is fitted anew in every fold; None where the caches hold what the system reads.
     """
 
     caches: Mapping[str, Path]
     protocol_tsv: Path
     pretrained: Path | None = None
+    style: config.Style | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,11 @@ class Clips:
         return Examples(self.features, self.labels, subjects)
 
 
-def load_clips(caches: Mapping[str, Path], table: FoldTable, inputs: Inputs) -> Clips:
+#: Style-aggregated faces of a clip from its crops.
+Restyle = Callable[[Arrays], Arrays]
+
+
+def load_clips(caches: Mapping[str, Path], table: FoldTable, inputs: Inputs, restyle: Restyle | None = None) -> Clips:
     """Inputs of all clips of a protocol.
 
     Parameters
@@ -83,6 +91,8 @@ def load_clips(caches: Mapping[str, Path], table: FoldTable, inputs: Inputs) -> 
         The protocol.
     inputs
         What to read and how to prepare it.
+    restyle
+        Makes the variables of `/style` out of ``faces/onset`` and ``faces/apex``; None reads them.
 
     Raises
     ------
@@ -91,7 +101,10 @@ def load_clips(caches: Mapping[str, Path], table: FoldTable, inputs: Inputs) -> 
     """
     columns: dict[str, list[np.ndarray]] = {}
     identities = []
-    for clip, arrays in _read(caches, table.rows, (*inputs.variables, *_IDENTITY)):
+    made = fold_style.VARIABLES if restyle else ()
+    stored = [name for name in inputs.variables if name not in made]
+    for clip, read in _read(caches, table.rows, (*stored, *_IDENTITY)):
+        arrays = {**read, **restyle(read)} if restyle else read
         prepared = inputs.prepare({name: arrays[name] for name in inputs.variables})
         for name, value in prepared.items():
             columns.setdefault(name, []).append(value)

@@ -27,7 +27,9 @@ from mer_features.metrics import Prediction
 from mer_features.progress import track
 from mer_features.systems import recipes
 from mer_features.systems.contract import Execution, Setup, System, SystemModule
-from mer_features.training.data import Clips, Inputs, Sources, load_clips, split
+from mer_features.training.data import Clips, Inputs, Sources, split
+from mer_features.training.folds import FoldClips
+from mer_features.training.seeds import derived_seed
 from mer_features.training.state import State
 
 log = logging.getLogger(__name__)
@@ -44,11 +46,6 @@ def inputs_of(system: config.System) -> Inputs:
     """What a system reads of every clip."""
     module, recipe = module_of(system.system), system.full_recipe
     return Inputs(module.variables(recipe), lambda clip: module.prepare(recipe, clip))
-
-
-def derived_seed(seed: int, fold: str) -> int:
-    """Seed of one fold, 0 .. 2³² - 1: the same whatever other folds run in the job or in which order."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{fold}".encode(), digest_size=4).digest(), "big")
 
 
 def build(system: config.System, classes: int, setup: Setup) -> System:
@@ -106,7 +103,7 @@ def train_folds(
     Parameters
     ----------
     sources
-        Caches, protocol, pre-training.
+        Caches, protocol, pre-training, and the style aggregation if it is fitted in every fold.
     system
         System, recipe, and whether labels are shuffled.
     folds
@@ -126,9 +123,9 @@ def train_folds(
         If a fold does not exist, a clip is not in its cache or the pre-training is missing.
     """
     table = protocols.read(sources.protocol_tsv)
-    clips = load_clips(sources.caches, table, inputs_of(system))
+    clips = FoldClips(sources, table, inputs_of(system), seed)
     setup = Setup(seed, execution, sources.pretrained, class_names=table.classes)
-    state = State(output_dir / "unfinished", _key(clips, system, setup))
+    state = State(output_dir / "unfinished", _key(clips.plain, system, setup, sources.style))
     done = [
         _fold(fold, clips, system, table.classes, setup, state) for fold in track(folds, len(folds), output_dir.name)
     ]
@@ -140,11 +137,13 @@ def train_folds(
     state.remove()
 
 
-def _key(clips: Clips, system: config.System, setup: Setup) -> str:
+def _key(clips: Clips, system: config.System, setup: Setup, style: config.Style | None) -> str:
     """Digest of all that the outcome of a fold depends on."""
     digest = hashlib.sha256()
     code = fingerprint.of(f"mer_features.systems.{system.system}", "mer_features.training")
     plain = {"system": system.model_dump(mode="json"), "seed": setup.seed, "code": code}
+    if style is not None:
+        plain["style"] = style.model_dump(mode="json")
     digest.update(json.dumps(plain, sort_keys=True).encode())
     digest.update(repr(clips.rows).encode())
     for name, values in clips.features.items():
@@ -154,9 +153,11 @@ def _key(clips: Clips, system: config.System, setup: Setup) -> str:
     return digest.hexdigest()
 
 
-def _fold(fold: str, clips: Clips, system: config.System, classes: Sequence[str], setup: Setup, state: State) -> _Done:
+def _fold(
+    fold: str, clips: FoldClips, system: config.System, classes: Sequence[str], setup: Setup, state: State
+) -> _Done:
     """One fold, or what a killed run left of it."""
-    train, test = split(clips, fold)
+    train, test = split(clips.of(fold), fold)
     stored = state.load(fold)
     if stored is not None:
         losses = json.loads(str(stored.pop("losses")))

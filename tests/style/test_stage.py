@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,21 @@ import h5py
 import numpy as np
 import pytest
 
-from mer_features import cache, config, export, extract, stages, workflow
+from mer_features import (
+    cache,
+    config,
+    explain,
+    export,
+    extract,
+    metrics,
+    protocols,
+    stages,
+    training,
+    workflow,
+)
 from mer_features.clips import Clip
 from mer_features.config import Style
-from mer_features.protocols import FoldRow
+from mer_features.protocols import FoldRow, FoldTable
 from mer_features.quality import Issue
 from mer_features.shards import ClipRecord, ShardReader, ShardWriter
 from mer_features.style import aggregate_pair, fitted, fitting, folds
@@ -205,11 +217,64 @@ def test_both_sides_of_a_fold_are_rendered_alike(feature_file: Path, crops: np.n
     options = Style(method="statistical", fit_on="fold")
     fit = folds.fit_fold({"d": feature_file}, ROWS, "d/s2", options, seed=0)
     assert fit.source == fitted.Source("fold", ("d",), 3)
-    rendered = list(folds.render_rows({"d": feature_file}, ROWS, fit))
-    for pair, (onset, apex) in zip(crops, rendered, strict=True):
-        expected = aggregate_pair(*pair, fitted=fit)
-        np.testing.assert_array_equal(onset, expected[0])
-        np.testing.assert_array_equal(apex, expected[1])
+    for name in ("onset", "apex"):
+        read = training.Inputs((f"style/{name}",), lambda clip, name=name: {name: clip[f"style/{name}"]})
+        sources = training.Sources({"d": feature_file}, Path("p.tsv"), style=options)
+        clips = training.FoldClips(sources, FoldTable(ROWS), read, seed=5)
+        fit = clips.style("d/s2")
+        assert fit is not None
+        assert fit.source == fitted.Source("fold", ("d",), 3)
+        rendered = clips.of("d/s2").features[name]
+        for pair, picture in zip(crops, rendered, strict=True):
+            np.testing.assert_array_equal(picture, aggregate_pair(*pair, fitted=fit)[("onset", "apex").index(name)])
+        assert not np.array_equal(rendered, clips.of("d/s3").features[name])
+        np.testing.assert_array_equal(clips.plain.features[name], crops[:, ("onset", "apex").index(name)])
+
+
+def test_no_style_is_fitted_for_a_system_that_reads_none(feature_file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(folds, "fit_fold", lambda *_, **__: pytest.fail("fitted"))
+    read = training.Inputs(("faces/apex",), lambda clip: {"image": clip["faces/apex"]})
+    options = Style(method="statistical", fit_on="fold")
+    sources = training.Sources({"d": feature_file}, Path("p.tsv"), style=options)
+    clips = training.FoldClips(sources, FoldTable(ROWS), read, seed=0)
+    assert clips.style("d/s1") is None
+    assert clips.of("d/s1") is clips.of("d/s2") is clips.plain
+
+
+def test_a_system_is_trained_tested_and_explained_in_the_style_of_each_fold(feature_file: Path, tmp_path: Path):
+    pytest.importorskip("lightning", reason="needs the extra `train`")
+    recipe = {"beta": 0, "student": "resnet8", "stem": "strided", "size": 32, "epochs": 1}
+    system = config.System(system="sa_at", protocols=("p",), recipe=recipe)
+    rows = tuple(replace(row, label=label) for row, label in zip(ROWS, "abab", strict=True))
+    protocols.write(tmp_path / "p.tsv", FoldTable(rows))
+    sources = training.Sources({"d": feature_file}, tmp_path / "p.tsv")
+    with pytest.raises((KeyError, ValueError), match="style"):
+        training.train_folds(sources, system, folds=["d/s1"], seed=0, output_dir=tmp_path / "run")
+    probabilities = {}
+    for method in ("statistical", "histogram"):
+        styled = replace(sources, style=Style(method=method, fit_on="fold"))
+        training.train_folds(styled, system, folds=["d/s1", "d/s2"], seed=0, output_dir=tmp_path / method)
+        found = metrics.read_predictions(tmp_path / method / "predictions.tsv")[0]
+        assert [item.clip_id for item in found] == ["s1/c0", "s1/c1", "s2/c2"]
+        probabilities[method] = [item.probabilities for item in found]
+    assert probabilities["statistical"] != probabilities["histogram"]
+
+    names = {"embeddings": "half.npz", "weights": "half.pt", "pictures": "half-pictures.npz", "model": "half.json"}
+    files = explain.HalfFiles(**{name: tmp_path / file for name, file in names.items()})
+    explain.embed_half(styled, system, seed=0, files=files)
+    record = json.loads(files.model.read_text())
+    held_out = {clip for _, clip, _ in record["held_out"]}
+    assert fitted.loads(record["style"]).source.crops == len(rows) - len(held_out)
+    clip = min(held_out)
+    said = explain.explain_clip(tmp_path, clip, tmp_path / "out")
+    assert said["held_out"]
+    files.model.write_text(json.dumps(record | {"style": fitted.dumps(_brighter(fitted.loads(record["style"])))}))
+    other = explain.explain_clip(tmp_path, clip, tmp_path / "out")
+    assert other["probabilities"] != said["probabilities"], "the stored style is what the clip is shown in"
+
+
+def _brighter(fit: fitted.Fitted) -> fitted.Fitted:
+    return replace(fit, histogram=np.roll(fit.histogram, 40, axis=1))
 
 
 def test_generators_are_not_fitted_per_fold(feature_file: Path):
@@ -262,6 +327,34 @@ def test_what_a_teacher_learns_from_may_lend_its_style_too():
     config.validate(tree)
     with pytest.raises(config.ConfigError, match="macro would be fitted on and is tested"):
         config.validate(tree | {"systems": {"s": {"system": "linear", "protocols": ["macro"]}}})
+
+
+SA_AT = {"system": "sa_at", "protocols": ["p"], "recipe": {"beta": 0}}
+SYSTEMS = BASE | {
+    "protocols": {"p": {"databases": ["a"]}},
+    "systems": {
+        "styled": SA_AT,
+        "recorded": SA_AT | {"recipe": {"beta": 0, "images": "faces"}},
+        "other": {"system": "linear", "protocols": ["p"]},
+    },
+}
+
+
+def test_a_system_that_reads_style_needs_one():
+    with pytest.raises(config.ConfigError, match=r"systems\.styled: reads style-aggregated faces"):
+        config.validate(SYSTEMS)
+    config.validate(SYSTEMS | {"style": {"method": "clahe"}})
+
+
+def test_training_is_told_of_the_style_it_has_to_fit():
+    told = {}
+    for fit_on in ("fold", "all"):
+        plan = workflow.Plan(SYSTEMS | {"style": {"method": "statistical", "fit_on": fit_on}}, refresh=False)
+        told[fit_on] = {name: plan.fold_style(name) for name in plan.config.systems}
+    assert told["all"] == {"styled": {}, "recorded": {}, "other": {}}
+    styled = told["fold"].pop("styled")
+    assert Style.model_validate(styled) == Style(method="statistical", fit_on="fold")
+    assert told["fold"] == {"recorded": {}, "other": {}}
 
 
 def test_the_plan_names_what_the_stage_reads():

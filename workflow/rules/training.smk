@@ -45,6 +45,7 @@ rule train:
         **plan.needs("train"),
     params:
         system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
+        style=lambda wildcards: plan.fold_style(wildcards.system),
         folds=lambda wildcards, input: plan.batch_folds(
             input.protocol, wildcards.system, wildcards.batch
         ),
@@ -75,6 +76,7 @@ rule embed:
         **plan.needs("embed"),
     params:
         system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
+        style=lambda wildcards: plan.fold_style(wildcards.system),
         seed=lambda wildcards: plan.config.systems[wildcards.system].seeds[0],
         code=lambda wildcards: plan.system_code(wildcards.system),
     script:

@@ -10,6 +10,7 @@ with job_log(snakemake.log[0]):
             {Path(path).stem: Path(path) for path in snakemake.input.caches},
             Path(snakemake.input.protocol),
             next(map(Path, snakemake.input.pretrained), None),
+            config.Style.model_validate(snakemake.params.style) if snakemake.params.style else None,
         ),
         config.System.model_validate(snakemake.params.system),
         folds=snakemake.params.folds,

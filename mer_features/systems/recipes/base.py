@@ -26,3 +26,8 @@ class Recipe(BaseModel):
     def pretraining(self) -> str | None:
         """The pre-training task whose result this recipe needs; None for a system that starts from scratch."""
         return None
+
+    @property
+    def styled(self) -> bool:
+        """Whether the system reads style-aggregated faces, `/style` of the feature file."""
+        return False

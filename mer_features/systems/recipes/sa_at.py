@@ -75,6 +75,11 @@ class SAATRecipe(Recipe):
         """The teacher, unless the student learns alone."""
         return "sa_at" if self.weight > 0 or not self.micro_training else None
 
+    @property
+    def styled(self) -> bool:
+        """Whether apexes are style-aggregated."""
+        return self.images == "style"
+
 
 class SAATTeacherRecipe(Recipe):
     """Teacher of SA-AT: an expression classifier on single faces of a macro-expression database."""
