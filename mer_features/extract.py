@@ -145,7 +145,7 @@ def _outcome(clips: Sequence[Clip], files: Mapping[str, Path]) -> dict[Status, l
     for path in files.values():
         with ShardReader(path) as reader:
             for clip_id in reader.clip_ids:
-                issues[clip_id].update(dict.fromkeys(reader.read(clip_id, ()).issues))
+                issues[clip_id].update(dict.fromkeys(reader.view(clip_id).issues))
     out: dict[Status, list[Clip]] = {state: [] for state in Status}
     for clip in clips:
         found = tuple(issues[clip.clip_id])

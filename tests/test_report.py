@@ -15,7 +15,7 @@ import pytest
 from mer_features import cache, clips, config, metrics, protocols, report
 from mer_features.clips import Clip
 from mer_features.metrics import Prediction
-from mer_features.report import data, findings, gallery, methods, paper_figures, plots, results
+from mer_features.report import data, findings, gallery, methods, paper_figures, plots, results, subjects
 from mer_features.report.inline import svg
 from mer_features.systems import recipes
 
@@ -213,10 +213,61 @@ def test_figures_stand_beside_the_papers_with_a_mark(page: str):
     # UF1 1 and 1/6 (one class of three with F1 1/2): mean 0.583, std 0.589; UAR 1 and 1/3.
     assert "0.583 ± 0.589" in text
     assert "0.667 ± 0.471" in text
-    assert "0.7838 / 0.7832 Zhou et al. 2022, Table 2 not comparable: measured on synthetic data" in text
-    assert text.count("not comparable: measured on") == 1  # a control has no printed figure
+    assert (
+        "UF1 0.7838, UAR 0.7832 Zhou et al. 2022 (FR), Table 2, FR; mean of at least ten rounds not comparable: "
+        "printed for MEGC 2019 composite database evaluation: 442 clips, 68 subjects left out in turn; measured here "
+        "on synthetic, protocol three"
+    ) in text
+    assert text.count("not comparable: printed for") == 1  # a control has no printed figure
     assert "Everything here was measured on the embedded synthetic database." in text
     assert "optimiser adam (default sgd)" in text
+
+
+def test_every_seed_stands_with_its_interval(page: str):
+    text = Page(page).text
+    # Subjects are alike, so that resampling them changes nothing.
+    assert "mine 0 1.000 1.00 to 1.00 1.000 1.00 to 1.00 1.000 1.00 to 1.00" in text
+    assert "mine 1 0.167 0.17 to 0.17 0.333 0.33 to 0.33 0.333 0.33 to 0.33" in text
+
+
+def test_each_run_links_to_its_whole_recipe(page: str):
+    found = Page(page)
+    assert {"#recipe-1-1", "#recipe-1-2"} <= set(found.all("a", "href"))
+    for key, value in recipes.recipe("fr", {"optimiser": "adam"}).model_dump(mode="json").items():
+        assert re.search(rf"mine\. .*{key}\s{re.escape(str(value))}.*control\. ", found.text), key
+    assert "<strong>optimiser&nbsp;adam</strong>" in page
+    assert "<strong>momentum" not in page
+
+
+def test_errors_by_subject_are_shown(page: str):
+    # Three clips each; the first seed is right, the second misses positive and surprise.
+    assert "subject clips mine control demo/s1 3 1 1 demo/s2 3 1 1" in Page(page).text
+
+
+def test_subjects_are_sorted_by_their_errors():
+    def run(name: str, *seeds: tuple[int, int, int]) -> data.Run:
+        people = (("a", "s1", 4), ("b", "s1", 2), ("a", "s2", 4))
+        entries = [
+            {
+                "per_subject": [
+                    {"database": d, "subject": s, "n": n, "wrong": w}
+                    for (d, s, n), w in zip(people, wrong, strict=True)
+                ]
+            }
+            for wrong in seeds
+        ]
+        return data.Run("p", name, "fr", {}, CLASSES, "d", {}, tuple(entries), np.zeros((3, 3)), False)
+
+    found = subjects.build([run("one", (1, 2, 0), (2, 2, 0)), run("two", (4, 0, 0), (4, 1, 0))])
+    assert found.runs == ["one", "two"]
+    # Shares: a/s1 1.5/4 + 4/4, b/s1 2/2 + 0.5/2, a/s2 nothing.
+    assert [(row.database, row.subject, row.clips) for row in found.rows] == [
+        ("a", "s1", 4),
+        ("b", "s1", 2),
+        ("a", "s2", 4),
+    ]
+    assert [[item.text for item in row.wrong] for row in found.rows] == [["1.5", "4"], ["2", "0.5"], ["0", "0"]]
+    assert found.rows[1].wrong[1].share == 0.25
 
 
 def test_pictures_of_what_a_system_looked_at_are_shown(page: str):
@@ -263,7 +314,8 @@ def test_a_page_of_recordings_claims_nothing_synthetic(tmp_path: Path):
     runs = {("three", "mine"): {"metrics": _metrics(tmp_path, "mine", measured_on="demo")}}
     text = Page(_build(tmp_path, tree, protocols={"three": _fold_table(tmp_path)}, runs=runs)).text
     assert "synthetic" not in text.replace("mer-features", "")
-    assert "they compare only if this protocol holds the same clips" in text
+    assert "not comparable: printed for MEGC 2019 composite" in text
+    assert "measured here on demo, protocol three" in text
 
 
 def test_missing_parts_leave_their_sections_out(tmp_path: Path):
@@ -363,20 +415,109 @@ def test_guessing_gives_one_third_of_three_equal_classes():
     ],
 )
 def test_printed_figures_agree_with_the_printed_confusion_matrix(refine: str, confusion: list[list[int]]):
-    printed = paper_figures.printed("fr", {"refine": refine})
-    assert printed is not None
+    printed = paper_figures.printed("fr", {"refine": refine})[0]
     assert round(float(metrics.uf1(np.array(confusion))), 4) == printed.uf1
     assert round(float(metrics.uar(np.array(confusion))), 4) == printed.uar
 
 
 def test_printed_figures_follow_the_variant():
-    assert paper_figures.printed("fr", {"fusion": "concat"}).uf1 == 0.7632
-    assert paper_figures.printed("fr", {"refine": "none", "fusion": "concat"}).uf1 == 0.7360
-    assert paper_figures.printed("fr", {"refine": "fc", "fusion": "concat"}) is None  # printed nowhere
-    assert paper_figures.printed("linear", {}) is None
+    assert paper_figures.printed("fr", {"fusion": "concat"})[0].uf1 == 0.7632
+    assert paper_figures.printed("fr", {"refine": "none", "fusion": "concat"})[0].uf1 == 0.7360
+    assert paper_figures.printed("fr", {"refine": "fc", "fusion": "concat"}) == ()  # printed nowhere
+    assert paper_figures.printed("linear", {}) == ()
+    assert paper_figures.beside("linear", {}, "megc2019") is None
     rows = {row.name: row.composite for row in paper_figures.CDE_TABLE}
-    printed = paper_figures.printed("fr", {})
-    assert rows["FR"] == (printed.uf1, printed.uar)
+    headline = paper_figures.printed("fr", {})[0]
+    assert rows["FR"] == (headline.uf1, headline.uar)
+
+
+#: What each paper prints of its own system: presets, and one figure of each that was looked up in it again.
+PRINTED = {
+    ("fr", None): {
+        "megc2019": "UF1 0.7838, UAR 0.7832", "smic-hs-3": "accuracy 0.5790", "casme2-5-benchmark": "accuracy 0.6285",
+        "casme2-4": "accuracy 0.6838", "samm-4": "accuracy 0.6013", "cdmer-1": "UF1 0.7065, accuracy 0.7149",
+        "cdmer-2": "UF1 0.5971, accuracy 0.5968", "cdmer-3": "UF1 0.5335, accuracy 0.5673",
+        "cdmer-4": "UF1 0.5137, accuracy 0.5200", "cdmer-5": "UF1 0.7934, accuracy 0.7910",
+        "cdmer-6": "UF1 0.7921, accuracy 0.7921", "cdmer-7": "UF1 0.4670, accuracy 0.4905",
+        "cdmer-8": "UF1 0.4883, accuracy 0.5380", "cdmer-9": "UF1 0.5678, accuracy 0.6101",
+        "cdmer-10": "UF1 0.5929, accuracy 0.6019", "cdmer-11": "UF1 0.4399, accuracy 0.4823",
+        "cdmer-12": "UF1 0.5963, accuracy 0.6081",
+    },
+    ("fr", "Basic Inception"): {
+        "megc2019": "UF1 0.7360, UAR 0.7391", "smic-hs-3": "accuracy 0.5612", "casme2-4": "accuracy 0.6601",
+        "samm-4": "accuracy 0.5783",
+    },
+    ("sa_at", None): {"megc2019": "UF1 0.5936, UAR 0.5958"},
+    ("sa_at", "ResNet&SA"): {"megc2019": "UF1 0.5611, UAR 0.5503"},
+    ("eidnet", None): {
+        "megc2019": "UF1 0.8647, UAR 0.8559", "casme2-5-2019": "UF1 0.6640, accuracy 0.7309",
+        "smic-hs-3": "UF1 0.7249, accuracy 0.7317",
+    },
+    ("eidnet", "Phase I"): {
+        "megc2019": "UF1 0.6768, UAR 0.6809", "casme2-5-2019": "UF1 0.5501, accuracy 0.6506",
+        "smic-hs-3": "UF1 0.6465, accuracy 0.6524",
+    },
+    ("ma2mi", None): {
+        "casme2-5-2019": "UF1 0.8882, accuracy 0.8916", "samm-5": "UF1 0.7893, accuracy 0.8382",
+        "mmew-6": "accuracy 0.7521",
+    },
+    ("svm", None): {
+        "megc2019": "UF1 0.5882, UAR 0.5785", "smic-hs-3": "accuracy 0.4878", "casme2-4": "accuracy 0.4090",
+        "samm-4": "accuracy 0.4150",
+    },
+    ("off_apexnet", None): {"megc2019": "UF1 0.7196, UAR 0.7096"},
+    ("ststnet", None): {"megc2019": "UF1 0.7353, UAR 0.7605"},
+    ("dual_inception", None): {"megc2019": "UF1 0.7322, UAR 0.7278"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("system", "ablation"), PRINTED)
+@pytest.mark.parametrize("preset", [*protocols.PRESETS, None])
+def test_a_figure_of_another_protocol_is_marked(system: str, ablation: str | None, preset: str | None):
+    expected = PRINTED[system, ablation]
+    recipe = recipes.recipe(system, None, ablation).model_dump(mode="json")
+    assert {row.protocol: row.text for row in paper_figures.printed(system, recipe)} == expected
+    found = paper_figures.beside(system, recipe, preset)
+    assert found.foreign == (preset not in expected)
+    assert found.printed.text == expected[found.printed.protocol]
+    assert found.foreign or found.printed.protocol == preset
+
+
+def published_rows(database: str, short: int = 0) -> tuple[protocols.FoldRow, ...]:
+    """As many clips and subjects as SAMM's published three-class list has, or fewer."""
+    counts = dict(protocols.EXPECTED_COUNTS["samm-3"]["samm"])
+    subjects_ = counts.pop("subjects")
+    labels = [label for label, count in counts.items() for _ in range(count)][short:]
+    return tuple(
+        protocols.FoldRow(f"s{i}/c", database, f"s{i % subjects_}", label, label, f"{database}/s{i % subjects_}")
+        for i, label in enumerate(labels)
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured_on", "short", "section", "marked"),
+    [
+        ("mine", 0, {"preset": "samm-3", "roles": ["samm"], "databases": ["mine"]}, False),
+        ("synthetic", 0, {"preset": "samm-3", "roles": ["samm"], "databases": ["mine"]}, True),
+        ("mine", 1, {"preset": "samm-3", "roles": ["samm"], "databases": ["mine"]}, True),
+        ("mine", 0, {"databases": ["mine"], "labels": "megc2019"}, True),
+    ],
+)
+def test_a_printed_figure_stands_unmarked_only_beside_its_own_clips(
+    measured_on: str, short: int, section: dict, marked: bool
+):
+    table = protocols.FoldTable(published_rows("mine", short))
+    said = [Prediction(r.clip_id, "mine", r.subject, r.fold, 0, r.label, r.label, ()) for r in table.rows]
+    tree = metrics.summarise({0: said}, table.classes, seed=0)
+    scores = {name: data.Score(tree[name]["mean"], 0, *tree[name]["interval"]) for name in data.METRICS}
+    recipe = recipes.recipe("map_mer", {"target": "amplified"}).model_dump(mode="json")
+    run = data.Run(
+        "p", "x", "map_mer", recipe, table.classes, measured_on, scores, tuple(tree["seeds"]), np.eye(3), False
+    )
+    (line,) = results.build("p", table, [run], results.Shown(), section).lines
+    assert bool(line.warning) == marked
+    assert line.beside.printed.protocol == ("samm-5" if marked else "samm-3")
+    assert not marked or f"measured here on {measured_on}, protocol p" in line.warning
 
 
 def test_chosen_clips_spread_over_emotions_then_subjects():

@@ -10,10 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
+import cv2
 import numpy as np
 import pytest
 
-from mer_features import config, explain, metrics, protocols, training
+from mer_features import cli, config, explain, metrics, protocols, training
 from mer_features.protocols import FoldRow, FoldTable
 from mer_features.training import Execution, LeakError, Setup, Sources
 
@@ -39,7 +40,10 @@ class FakeCache:
         rng = np.random.default_rng(0)
         self.path = Path("demo.h5")
         self.clips = [
-            SimpleNamespace(clip_id=row.clip_id, source_sha256=f"digest of {row.clip_id}") for row in fold_table.rows
+            SimpleNamespace(
+                clip_id=row.clip_id, source_sha256=f"digest of {row.clip_id}", subject=row.subject, emotion=row.emotion
+            )
+            for row in fold_table.rows
         ]
         self.arrays: dict[str, list[np.ndarray]] = {}
         for row in fold_table.rows:
@@ -60,6 +64,12 @@ class FakeCache:
     def close(self) -> None:
         pass
 
+    def __enter__(self) -> FakeCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 Store = Callable[..., tuple[Path, FakeCache]]
 
@@ -70,7 +80,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
     def put(fold_table: FoldTable, **keys: float) -> tuple[Path, FakeCache]:
         cache = FakeCache(fold_table, **keys)
-        monkeypatch.setattr(training.data, "open_features", lambda _: cache)
+        for module in (training.data, explain):
+            monkeypatch.setattr(module, "open_features", lambda _: cache)
         protocols.write(tmp_path / "p.tsv", fold_table)
         return tmp_path / "p.tsv", cache
 
@@ -382,6 +393,33 @@ def test_picture_of_one_model(store: Store, tmp_path: Path):
     assert "held-out half" in picture["note"]
     assert json.loads(json.dumps(picture)) == picture
     assert picture == explain.project([output], seed=0)
+
+
+def test_one_clip_is_explained(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("torch", reason="needs the extra `train`")
+    keys = {"images": "faces", "beta": 0, "student": "resnet8", "stem": "strided", "size": 16, "epochs": 1}
+    system = config.System(system="sa_at", protocols=("p",), recipe=keys)
+    path, _ = store(table())
+    run = tmp_path / "run"
+    run.mkdir()
+    names = {"embeddings": "half.npz", "weights": "half.pt", "pictures": "half-pictures.npz", "model": "half.json"}
+    files = explain.HalfFiles(**{name: run / file for name, file in names.items()})
+    explain.embed_half(Sources({"demo": Path("demo.h5")}, path), system, seed=0, files=files)
+    with np.load(files.pictures) as stored:
+        shown, pictures = str(stored["clip_id"][1]), {name: stored[name][1] for name in stored.files[2:]}
+    assert cli.main(["explain", str(run), shown, "-o", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert f"demo/{shown}: held out from this model" in said
+    assert sum(float(line.split()[1]) for line in said.splitlines()[1:4]) == pytest.approx(1, abs=0.002)
+    assert {file.stem for file in (tmp_path / "out").iterdir()} == set(pictures) > {"image", "student_stage_1"}
+    for name, picture in pictures.items():
+        np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out" / f"{name}.png"))[..., ::-1], picture)
+    held_out = {item[1] for item in json.loads(files.model.read_text())["held_out"]}
+    trained = next(row.clip_id for row in table().rows if row.clip_id not in held_out)
+    assert not explain.explain_clip(run, f"demo/{trained}", tmp_path / "out")["held_out"]
+    assert cli.main(["explain", str(run), "nobody/here"]) == 2
+    assert "no clip 'nobody/here' in demo.h5" in " ".join(capsys.readouterr().err.split())
+    assert cli.main(["explain", str(tmp_path), shown]) == 2
 
 
 def test_half_is_whole_subjects_and_balanced():

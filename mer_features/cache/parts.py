@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from mer_features import config
-from mer_features.cache import packing
+from mer_features.cache import chunks, packing
 from mer_features.cache.layout import text
 from mer_features.cache.schema import (
     DESCRIPTORS,
@@ -103,17 +103,21 @@ class FacesPart(Part):
         faces, apex = views["faces"], int(views["apex"].attrs["apex"])
         crops, numbers = faces["crops"], faces["numbers"][()]
         places = {"onset": int(faces.attrs["onset"]), "apex": apex, "offset": int(faces.attrs["offset"])}
-        for name, position in places.items():
-            out[name][row] = _channels(crops[position], self._channels)
         window = window_around(apex, len(numbers), self._keyframes)
-        out["keyframes"][row] = np.stack([_channels(crops[position], self._channels) for position in window])
+        level = out["keyframes"].compression_opts
+        # Once each, though the apex and often the others stand in the file twice.
+        streams = {
+            position: chunks.images(_channels(crops[position], self._channels), level)
+            for position in {*places.values(), *window}
+        }
+        for name, position in places.items():
+            chunks.put(out[name], (row,), streams[position])
+        for place, position in enumerate(window):
+            chunks.put(out["keyframes"], (row, place), streams[position])
         out["keyframe_number"][row] = numbers[window]
         out["landmarks"][row] = faces["landmarks"][()]
         out["transform"][row] = faces["transform"][()]
         return []
-
-    def _image(self, crops: Any, position: int) -> np.ndarray:
-        return _channels(crops[position], self._channels)
 
 
 def _channels(image: np.ndarray, channels: int) -> np.ndarray:
@@ -241,7 +245,8 @@ class FlowPart(Part):
                 variable = FLOW.variable(name)
                 assert variable.scale is not None
                 assert variable.limit is not None
-                out[name][row, index], peak = packing.pack(field, variable.scale, variable.limit)
+                packed, peak = packing.pack(field, variable.scale, variable.limit)
+                chunks.put(out[name], (row, index), chunks.fields(packed))
                 if peak > variable.limit:
                     detail = f"{name} of {pair} reaches {peak:.4g}, clipped to {variable.limit:g}"
                     issues.append(Issue("flow_out_of_range", detail))

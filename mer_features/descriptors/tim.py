@@ -15,6 +15,8 @@ import numpy as np
 
 #: Fewer frames hold no curve; they are interpolated linearly.
 FEWEST = 3
+# Pixels resampled at once: a clip in double precision does not fit a processor's caches, so many frames of these do.
+_SLAB = 2048
 
 
 def resample(frames: np.ndarray, count: int) -> np.ndarray:
@@ -39,9 +41,13 @@ def resample(frames: np.ndarray, count: int) -> np.ndarray:
     """
     if len(frames) < 1 or count < 1:
         raise ValueError(f"found {len(frames)} frames and a count of {count}; expected at least 1 of both")
-    flat = frames.reshape(len(frames), -1).astype(np.float64)
-    mean = flat.mean(axis=0)
-    return (matrix(len(frames), count) @ (flat - mean) + mean).reshape(count, *frames.shape[1:])
+    flat = frames.reshape(len(frames), -1)
+    out = np.empty((count, flat.shape[1]))
+    for start in range(0, flat.shape[1], _SLAB):
+        slab = flat[:, start : start + _SLAB].astype(np.float64)
+        mean = slab.mean(axis=0)
+        out[:, start : start + _SLAB] = matrix(len(frames), count) @ (slab - mean) + mean
+    return out.reshape(count, *frames.shape[1:])
 
 
 @functools.lru_cache(maxsize=256)

@@ -35,9 +35,9 @@ class FrameBuffer:
             self._file.write(self._held)
             self._held = bytearray()
         if self._file is None:
-            self._held += image.tobytes()
+            self._held += np.ascontiguousarray(image).data
         else:
-            self._file.write(image.tobytes())
+            self._file.write(np.ascontiguousarray(image).data)
 
     def stack(self) -> np.ndarray:
         """All images, shape (T, H, W, C), uint8; backed by the temporary file if they outgrew memory."""

@@ -43,22 +43,26 @@ _START = {"none": "without pre-training", "recognition": "macro recognition", "p
 _POSITION = {"none": "no position encoder", "reconstruction": "no L_pos"}
 
 
-def printed_ma2mi(recipe: Mapping[str, Any]) -> Printed | None:
-    """UF1 on CASME II for a recipe, with the other figures of its row.
+def printed_ma2mi(recipe: Mapping[str, Any]) -> tuple[Printed, ...]:
+    """CASME II, SAMM and MMEW for a recipe.
 
     None for a mixture of rows, for other encoders and for smaller faces, which the paper does not have.
     """
     changed = _changes(recipe)
     if len(changed) > 1 or recipe.get("backbone", "resnet18") != "resnet18" or recipe.get("size", 256) != 256:
-        return None
+        return ()
     row = next(row for row in ROWS if row.name == (changed or ["MA2MI"])[0])
-    casme2 = "" if row.casme2 is None else f", accuracy {row.casme2:.2f} %"
-    samm = "" if row.samm is None else f", accuracy {row.samm:.2f} %"
-    where = (
-        f"Li, Niu, Zhao (MA2MI), {row.table}, {row.name}: CASME II, five classes{casme2}; "
-        f"SAMM UF1 {row.samm_uf1:.4f}{samm}; MMEW accuracy {row.mmew:.2f} %; pre-training on DFEW"
+    where = f"Li, Niu, Zhao (MA2MI), {row.table}, {row.name}"
+    remark = "" if row.name == "without pre-training" else "pre-training on DFEW"
+    return (
+        Printed("casme2-5-2019", where, row.casme2_uf1, accuracy=_share(row.casme2), remark=remark),
+        Printed("samm-5", where, row.samm_uf1, accuracy=_share(row.samm), remark=remark),
+        Printed("mmew-6", where, accuracy=_share(row.mmew), remark=remark),
     )
-    return Printed(row.casme2_uf1, None, where)
+
+
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else round(percent / 100, 4)
 
 
 def _changes(recipe: Mapping[str, Any]) -> list[str]:

@@ -52,7 +52,6 @@ TABLE_4 = (
 
 #: Flow target of a recipe -> the protocols for which the paper chose it: five classes, three classes.
 _PROTOCOLS = {"apex": ("casme2-5-dual-branch", "casme2-3"), "amplified": ("samm-5", "samm-3")}
-_DATABASES = {"apex": "CASME II", "amplified": "SAMM"}
 
 #: Rows of Table 4 by (branches, area weights, AU alignment, Region Replacing).
 _MODELS = {
@@ -66,9 +65,8 @@ _MODELS = {
 }
 
 
-def printed_map_mer(recipe: Mapping[str, Any]) -> Printed | None:
-    """What the paper prints for this variant with five classes, on the database whose flow target the recipe has."""
-    target = recipe.get("target", "apex")
+def printed_map_mer(recipe: Mapping[str, Any]) -> tuple[Printed, ...]:
+    """Rows for a variant on the database whose flow target the recipe has; of the whole model also three classes."""
     parts = (
         recipe.get("awm", "code") != "none",
         recipe.get("au_alignment", True),
@@ -76,16 +74,13 @@ def printed_map_mer(recipe: Mapping[str, Any]) -> Printed | None:
     )
     model = _MODELS.get((recipe.get("branches", 2), *parts))
     if model is None:
-        return None
-    five, three = _PROTOCOLS[target]
-    ablation = _find(TABLE_4, five, model)
-    place = f"{_DATABASES[target]}, five classes, accuracy {ablation.accuracy:.4f}; {_SELECTED}"
-    if model != "db + all":
-        return Printed(ablation.uf1, None, f"{_PAPER}, Table 4, {model}: {place}")
-    whole, fewer = _find(TABLE_3, five, model), _find(TABLE_3, three, model)
-    also = f"three classes: {fewer.uf1:.3f} / {fewer.uar:.3f}, accuracy {fewer.accuracy:.3f}"
-    return Printed(ablation.uf1, whole.uar, f"{_PAPER}, Tables 3 and 4: {place}; {also}")
+        return ()
+    known = _PROTOCOLS[recipe.get("target", "apex")]
+    found = [(3, row) for row in TABLE_3] + [(4, row) for row in TABLE_4 if row.model != "db + all"]
+    return tuple(_printed(table, row) for table, row in found if row.model == model and row.protocol in known)
 
 
-def _find(table: tuple[Row, ...], protocol: str, model: str) -> Row:
-    return next(row for row in table if (row.protocol, row.model) == (protocol, model))
+def _printed(table: int, row: Row) -> Printed:
+    """A row; Table 3 has three decimals, Table 4 four and no UAR."""
+    where = f"{_PAPER}, Table {table}, {row.model}"
+    return Printed(row.protocol, where, row.uf1, row.uar, row.accuracy, _SELECTED, digits=table)

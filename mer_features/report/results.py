@@ -12,12 +12,35 @@ import numpy as np
 from mer_features import config as configuration
 from mer_features import metrics
 from mer_features.protocols import PRESETS, FoldTable, published
-from mer_features.report import paper_figures, plots, unit_sets
-from mer_features.report.data import Embedding, Kind, Run, Score
+from mer_features.report import paper_figures, plots, subjects, unit_sets
+from mer_features.report.data import METRICS, Embedding, Kind, Run, Score
 from mer_features.report.explained import Explained
 from mer_features.report.inline import Picture, svg
-from mer_features.report.paper_figures import Printed
+from mer_features.report.paper_figures import Beside
+from mer_features.report.subjects import Subjects
 from mer_features.systems import recipes
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a run's recipe."""
+
+    name: str
+    value: Any
+    default: Any  # the paper's, or ours where the paper has none
+
+    @property
+    def changed(self) -> bool:
+        """Whether the run differs from the default."""
+        return bool(self.value != self.default)
+
+
+@dataclass(frozen=True)
+class Seed:
+    """Figures of one seed with their intervals."""
+
+    number: int
+    scores: Sequence[Score]  # in the order of ``METRICS``
 
 
 @dataclass(frozen=True)
@@ -27,11 +50,17 @@ class Line:
     name: str
     kind: Kind
     scores: Mapping[str, Score]
-    seeds: int
-    differs: str  # from the paper's recipe
+    seeds: Sequence[Seed]
+    recipe: Sequence[Key]
     measured_on: str
-    printed: Printed | None
+    beside: Beside | None  # what its paper prints
+    warning: str  # why that compares with nothing here; empty if it does
     muted: bool  # a control or yardstick, not a competitor
+
+    @property
+    def differs(self) -> str:
+        """Recipe keys that are not the paper's, as text; empty if all are."""
+        return ", ".join(f"{key.name} {key.value} (default {key.default})" for key in self.recipe if key.changed)
 
 
 @dataclass(frozen=True)
@@ -98,6 +127,7 @@ class Results:
     confusions: Sequence[Confusion]
     parts: Sequence[Part]
     spread: Picture | None
+    subjects: Subjects | None
     projections: Sequence[Projection]
     explained: Sequence[Explained]
 
@@ -133,9 +163,11 @@ def build(
     runs = sorted(runs, key=lambda run: (list(Kind).index(run.kind), -run.scores["uf1"].mean))
     counted = table.counts()
     chance = guessing([sum(counts[label] for counts in counted.values()) for label in table.classes])
+    preset = (protocol or {}).get("preset")
+    kept = preset if expected and counted == expected else None
     return Results(
         protocol=name,
-        title=PRESETS[protocol["preset"]].title if protocol and protocol.get("preset") else "",
+        title=PRESETS[preset].title if preset else "",
         counts=list(_with_sum(counted, table).items()),
         published=_with_sum(expected, table),
         accepted=bool(expected) and counted != expected,
@@ -143,11 +175,12 @@ def build(
         folds=len(table.folds),
         chance=chance,
         synthetic=any("synthetic" in run.measured_on for run in runs),
-        lines=[_line(run) for run in runs],
+        lines=[_line(run, kept) for run in runs],
         charts=[_chart(runs, metric, label, chance[metric]) for metric, label in _CHARTS] if runs else [],
         confusions=[_confusion(run) for run in runs],
         parts=[part for run in runs for part in _parts(run)] if len(counted) > 1 else [],
         spread=_spread(name, runs) if runs else None,
+        subjects=subjects.build(runs) if runs else None,
         projections=[_projection(run, shown.embeddings[run.name]) for run in runs if run.name in shown.embeddings],
         explained=[shown.explained[run.name] for run in runs if run.name in shown.explained],
     )
@@ -172,24 +205,37 @@ def guessing(clips: Sequence[int]) -> dict[str, float]:
 _CHARTS = (("uf1", "unweighted F1 (UF1)"), ("uar", "unweighted average recall (UAR)"))
 
 
-def _line(run: Run) -> Line:
+def _line(run: Run, preset: str | None) -> Line:
+    """A run under a protocol that is ``preset`` clip for clip, as far as counts tell."""
+    own = None if "synthetic" in run.measured_on else preset
+    beside = None if run.shuffled else paper_figures.beside(run.system, run.recipe, own)
     return Line(
         name=run.name,
         kind=run.kind,
         scores=run.scores,
-        seeds=len(run.seeds),
-        differs=_differences(run),
+        seeds=[_seed(seed) for seed in run.seeds],
+        recipe=_recipe(run),
         measured_on=run.measured_on,
-        printed=None if run.shuffled else paper_figures.printed(run.system, run.recipe),
+        beside=beside,
+        warning=_warning(run, beside),
         muted=run.kind is not Kind.SYSTEM,
     )
 
 
-def _differences(run: Run) -> str:
-    """Recipe keys that are not the paper's, as text; empty if all are."""
+def _warning(run: Run, beside: Beside | None) -> str:
+    if beside is None or not beside.foreign:
+        return ""
+    theirs = PRESETS[beside.printed.protocol].title
+    return f"not comparable: printed for {theirs}; measured here on {run.measured_on}, protocol {run.protocol}"
+
+
+def _recipe(run: Run) -> list[Key]:
     defaults: Mapping[str, Any] = recipes.recipe(run.system).model_dump(mode="json")
-    changed = {key: value for key, value in run.recipe.items() if key in defaults and defaults[key] != value}
-    return ", ".join(f"{key} {value} (default {defaults[key]})" for key, value in changed.items())
+    return [Key(name, value, defaults[name]) for name, value in run.recipe.items() if name in defaults]
+
+
+def _seed(seed: Mapping[str, Any]) -> Seed:
+    return Seed(seed["seed"], [Score(seed[metric], 0.0, *seed["intervals"][metric]) for metric in METRICS])
 
 
 def _bar(run: Run, metric: str) -> plots.Bar:

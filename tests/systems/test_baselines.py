@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from mer_features import strain
 from mer_features.systems import svm
 from mer_features.systems.contract import Examples, Setup
 from mer_features.systems.recipes import recipe
@@ -62,6 +64,29 @@ def test_a_class_without_training_clips_is_never_chosen(tmp_path: Path):
     np.testing.assert_array_equal(other.predict(train.features), found)
 
 
+def test_separates_eight_clips_one_or_all_at_a_time_and_leaves_them_alone():
+    clips = described(8, 3)
+    clips.features["descriptor"][:] = np.random.default_rng(5).normal(size=(8, 40))  # nothing in it but their number
+    kept = clips.features["descriptor"].copy()
+    made = svm.build(SvmRecipe(), 3, Setup())
+    made.fit(clips)
+    found = made.predict(clips.features)
+    np.testing.assert_array_equal(found.argmax(axis=1), clips.labels)
+    for number in range(8):
+        alone = made.predict({"descriptor": kept[number : number + 1]})
+        np.testing.assert_allclose(alone[0], found[number], rtol=1e-6)
+    np.testing.assert_array_equal(clips.features["descriptor"], kept)
+
+
+@pytest.mark.parametrize("change", [{}, {"C": 1e-4}])
+def test_slack_is_the_recipes(change: dict):
+    clips = described(30, 3)
+    made, one = svm.build(SvmRecipe(**change), 3, Setup()), svm.build(SvmRecipe(), 3, Setup())
+    for system in (made, one):
+        system.fit(clips)
+    assert np.allclose(made.predict(clips.features), one.predict(clips.features)) == (not change)
+
+
 def test_reads_its_descriptor():
     chosen = SvmRecipe(descriptor="bi_woof")
     assert svm.variables(chosen) == ("descriptors/bi_woof",)
@@ -106,7 +131,9 @@ def test_maps_have_the_published_sizes():
     assert made.features[0].streams[0][0](flow).shape == (2, 3, 30, 30)
     assert made.features[0](flow).shape == (2, 16, 10, 10)
     assert made.features(flow).shape == (2, 400)
-    assert off_apexnet.stream()(flow[:, :1]).shape == (2, 16, 7, 7)
+    stream = off_apexnet.stream()
+    assert stream[:3](flow[:, :1]).shape == (2, 6, 14, 14)
+    assert stream(flow[:, :1]).shape == (2, 16, 7, 7)
     torch.nn.init.zeros_(made.head.weight)
     torch.nn.init.zeros_(made.head.bias)
     assert F.cross_entropy(made(flow), torch.tensor([0, 1])).item() == pytest.approx(math.log(3))
@@ -136,8 +163,9 @@ def moving_spots(n: int, planes: int, seed: int = 0) -> Examples:
 def test_learns_keeps_and_does_not_mind_company(name: str, tmp_path: Path):
     module, planes = NETWORKS[name], 3 if name == "ststnet" else 2
     chosen = recipe(name, FAST[name])
-    made = module.build(chosen, 3, Setup(seed=1))
-    made.fit(moving_spots(24, planes))
+    made, clips = module.build(chosen, 3, Setup(seed=1)), moving_spots(24, planes)
+    made.fit(clips)
+    np.testing.assert_array_equal(clips.features["flow"], moving_spots(24, planes).features["flow"])  # left alone
     test = moving_spots(30, planes, seed=1)
     found = made.predict(test.features)
     assert (found.argmax(axis=1) == test.labels).mean() > 0.9
@@ -175,3 +203,25 @@ def test_input_is_resized_and_scaled(name: str):
     signed = module.prepare(recipe(name, {"scale": "symmetric"}), clip)["flow"]
     turned = module.prepare(recipe(name, {"scale": "symmetric"}), {key: -value for key, value in clip.items()})["flow"]
     np.testing.assert_allclose(turned, -signed, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "fr"])
+@pytest.mark.parametrize("resize", ["bilinear", "area"])
+def test_a_mirrored_face_gives_mirrored_planes_and_turns_u_around(name: str, resize: str):
+    """A face mirrored moves the other way along x: u changes its sign, v and strain do not."""
+    module = {**NETWORKS, "fr": fr}[name]
+    rng = np.random.default_rng(0)
+    u, v = (cv2.GaussianBlur(rng.normal(size=(84, 84)).astype(np.float32), (0, 0), 3) for _ in "uv")
+
+    def clip(u: np.ndarray, v: np.ndarray) -> dict[str, np.ndarray]:
+        planes = {"u": u, "v": v, "strain": strain.magnitude(u, v)}
+        return {f"flow/{plane}[onset_apex]": values for plane, values in planes.items()}
+
+    for scale, turned in (("symmetric", lambda plane: -plane), ("minmax", lambda plane: 1 - plane)):
+        chosen = recipe(name, {"scale": scale, "resize": resize})
+        straight, mirrored = (
+            module.prepare(chosen, each)["flow"] for each in (clip(u, v), clip(-u[:, ::-1], v[:, ::-1]))
+        )
+        expected = straight[..., ::-1].copy()
+        expected[0] = turned(expected[0])
+        np.testing.assert_allclose(mirrored, expected, atol=1e-5)

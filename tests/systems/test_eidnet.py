@@ -234,6 +234,21 @@ def test_equal_faces_have_equal_identities(form: str):
 
 
 @pytest.mark.parametrize("form", ["mean_square", "norm"])
+def test_a_perfect_decoder_and_equal_faces_leave_classification_alone(form: str):
+    """L_rec compares with the expression face, not with the neutral one."""
+    network = eidnet_disentangling.Network(FAST.model_copy(update={"distance": form}), 3).eval()
+    batch = network.batches(clips(6)).take(torch.arange(8))
+    faces = eidnet_images.centre(batch["expression"], SIDE)
+    network.net.decoder.forward = lambda *_: faces
+    assert float(network.training_step(batch)["reconstruction"].detach()) == 0
+    network.net.decoder.forward = lambda *_: eidnet_images.centre(batch["neutral"], SIDE)
+    assert float(network.training_step(batch)["reconstruction"].detach()) > 0
+    network.net.decoder.forward = lambda *_: faces
+    found = network.training_step({**batch, "neutral": batch["expression"]})
+    assert torch.equal(found["loss"], found["classification"])
+
+
+@pytest.mark.parametrize("form", ["mean_square", "norm"])
 def test_phase_1_is_eq_4(form: str):
     torch.manual_seed(0)
     recipe = FAST.model_copy(update={"distance": form, "reconstruction_weight": 0.3, "similarity_weight": 0.2})

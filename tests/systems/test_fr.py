@@ -13,7 +13,7 @@ pytest.importorskip("lightning", reason="needs the extra `train`")
 
 from torch.nn import functional as F  # noqa: E402
 
-from mer_features.systems import engine, fr  # noqa: E402
+from mer_features.systems import engine, fr, recipes  # noqa: E402
 from mer_features.systems.contract import Examples, Setup  # noqa: E402
 from mer_features.systems.recipes.fr import FRRecipe  # noqa: E402
 
@@ -296,6 +296,32 @@ def test_overfits_eight_clips():
     system = fr.build(FAST.model_copy(update={"epochs": 20}), 3, Setup(seed=0))
     system.fit(examples(features, labels))
     np.testing.assert_array_equal(system.predict({"flow": features}).argmax(axis=1), labels)
+
+
+def test_training_leaves_the_clips_as_they_are():
+    features, labels = moving_spots(9)
+    system = fr.build(FAST.model_copy(update={"epochs": 1}), 3, Setup(seed=0))
+    system.fit(examples(features, labels))
+    np.testing.assert_array_equal(features, moving_spots(9)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "count"),
+    [
+        ("Basic Inception", fr.Basic, 6_449_867),
+        ("FR-fc", fr.FR, 10_252_750),
+        ("FR-concat", fr.FR, 10_777_038),
+        ("Table 7", fr.FR, 10_241_781),
+    ],
+)
+def test_each_named_ablation_is_its_network(name: str, kind: type, count: int):
+    made = recipes.recipe("fr", None, name)
+    with torch.device("meta"):
+        network = fr.Network(made, 3).net
+    assert type(network) is kind
+    assert engine.parameters(network) == count
+    assert (made.refine == "fc") == (name == "FR-fc")
+    assert set(FRRecipe.ablations) == {"Basic Inception", "FR-fc", "FR-concat", "Table 7"}
 
 
 @pytest.mark.parametrize("keys", [{"refine": "attention"}, {"refine": "none"}, {"variant": "table7"}])

@@ -55,6 +55,29 @@ def test_fewer_clips_than_components():
     np.testing.assert_array_equal(system.predict({"planes": features}).argmax(axis=1), labels)
 
 
+def test_separates_eight_clips_one_or_all_at_a_time_and_leaves_them_alone():
+    planes = np.random.default_rng(5).normal(size=(8, 30)).astype(np.float32)  # nothing in it but their number
+    clips = examples(planes.copy(), np.array([0, 1, 2, 0, 1, 2, 0, 1]))
+    system = linear.build(LinearRecipe(C=100), 3, Setup())
+    system.fit(clips)
+    found = system.predict(clips.features)
+    np.testing.assert_array_equal(found.argmax(axis=1), clips.labels)
+    for number in range(8):
+        np.testing.assert_allclose(system.predict({"planes": planes[number : number + 1]})[0], found[number], rtol=1e-5)
+    np.testing.assert_array_equal(clips.features["planes"], planes)
+
+
+@pytest.mark.parametrize("keys", [{"C": 1e-4}, {"components": 2}])
+def test_keys_change_what_is_learned(keys: dict):
+    clips = examples(*blobs(40, 3))
+    found = []
+    for recipe in (LinearRecipe(), LinearRecipe(**keys)):
+        system = linear.build(recipe, 3, Setup())
+        system.fit(clips)
+        found.append(system.predict(clips.features))
+    assert not np.allclose(*found, atol=1e-3)
+
+
 def test_learns_no_features_to_show():
     assert linear.build(LinearRecipe(), 3, Setup()).embed({"planes": np.zeros((4, 9))}) == {}
 

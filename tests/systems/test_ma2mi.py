@@ -849,6 +849,14 @@ def test_overfits_eight_clips():
     assert system.losses()[-1]["loss"] < 0.05
 
 
+def test_training_leaves_the_clips_as_they_are():
+    examples = clips(6)
+    recipe = FAST.model_copy(update={"pretrain": "none", "epochs": 1, "augment": True})
+    ma2mi.build(recipe, 3, Setup()).fit(examples)
+    for name, values in clips(6).features.items():
+        np.testing.assert_array_equal(examples.features[name], values)
+
+
 @pytest.fixture(scope="module")
 def trained(future: tuple[Path, dict]) -> engine.TorchSystem:
     recipe = FAST.model_copy(update={"epochs": 25, "batch_size": 8, "learning_rate": 5e-4})
@@ -1011,11 +1019,17 @@ def test_every_row_of_the_tables_is_printed_and_no_mixture():
     rows = {row.name: row for row in figures_ma2mi.ROWS}
     assert rows.keys() == MA2MIRecipe.ablations.keys()
     for name, row in rows.items():
-        found = paper_figures.printed("ma2mi", recipes.recipe("ma2mi", None, name).model_dump(mode="json"))
-        assert (found.uf1, found.uar) == (row.casme2_uf1, None)
-        assert f", {name}: CASME II" in found.where
+        made = recipes.recipe("ma2mi", None, name).model_dump(mode="json")
+        casme2, samm, mmew = (
+            paper_figures.beside("ma2mi", made, preset) for preset in ("casme2-5-2019", "samm-5", "mmew-6")
+        )
+        assert not any(found.foreign for found in (casme2, samm, mmew))
+        assert (casme2.printed.uf1, samm.printed.uf1, mmew.printed.uf1) == (row.casme2_uf1, row.samm_uf1, None)
+        for found, percent in ((casme2, row.casme2), (samm, row.samm), (mmew, row.mmew)):
+            assert found.printed.accuracy == (None if percent is None else pytest.approx(percent / 100))
+            assert found.printed.where.endswith(f", {name}")
     for keys in ({"pretrain": "none", "position": "none"}, {"backbone": "small"}, {"size": 128}):
-        assert paper_figures.printed("ma2mi", keys) is None
+        assert paper_figures.printed("ma2mi", keys) == ()
 
 
 def test_printed_accuracies_are_whole_clips_of_our_protocols():

@@ -1,0 +1,64 @@
+"""Whose clips go wrong: errors by subject, one column a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mer_features.report.data import Run
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Wrong predictions of one run on one subject's clips."""
+
+    mean: float  # over seeds
+    share: float  # of the subject's clips
+
+    @property
+    def text(self) -> str:
+        """The mean without needless decimals."""
+        return f"{self.mean:.1f}".removesuffix(".0")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One subject."""
+
+    database: str
+    subject: str
+    clips: int
+    wrong: Sequence[Wrong]  # by run
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Errors of all subjects of a protocol, those with the largest share of wrong predictions first."""
+
+    runs: Sequence[str]
+    rows: Sequence[Row]
+
+
+def build(runs: Sequence[Run]) -> Subjects:
+    """The table of runs under one protocol, which all predict the same clips."""
+    found = [_by_subject(run) for run in runs]
+    rows = [_row(owner, clips, [one[owner][1] for one in found]) for owner, (clips, _) in found[0].items()]
+    return Subjects([run.name for run in runs], sorted(rows, key=_hardness))
+
+
+def _by_subject(run: Run) -> dict[tuple[str, str], tuple[int, float]]:
+    """Clips and mean wrong predictions by database and subject."""
+    entries: Sequence[Sequence[Mapping[str, Any]]] = [seed["per_subject"] for seed in run.seeds]
+    return {
+        (item["database"], item["subject"]): (item["n"], sum(seed[place]["wrong"] for seed in entries) / len(entries))
+        for place, item in enumerate(entries[0])
+    }
+
+
+def _row(owner: tuple[str, str], clips: int, wrong: Sequence[float]) -> Row:
+    return Row(*owner, clips, [Wrong(mean, mean / clips) for mean in wrong])
+
+
+def _hardness(row: Row) -> tuple[float, str, str]:
+    return -sum(item.share for item in row.wrong), row.database, row.subject
