@@ -93,6 +93,7 @@ def _add_train_magnifier(commands: argparse._SubParsersAction[argparse.ArgumentP
     command.add_argument("-o", "--output", type=Path, required=True, help="the weights to write (.safetensors)")
     for name, kind in (("steps", int), ("size", int), ("batch", int), ("rate", float), ("seed", int)):
         command.add_argument(f"--{name}", type=kind, help=f"`train_magnifier.{name}` of the configuration")
+    command.add_argument("--start", type=Path, metavar="FILE", help="weights to go on from (default: none)")
     command.add_argument("--config", type=Path, metavar="YAML", help="file with a `train_magnifier` section")
     command.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto", help="default: a GPU if any")
     command.add_argument("-j", "--threads", type=int, default=1, help="samples trained on at once on a CPU")
@@ -243,7 +244,7 @@ def _train_magnifier(arguments: argparse.Namespace) -> int:
     from mer_features.config.magnifier import MagnifierTraining
 
     tree = config.read_tree(arguments.config) if arguments.config else {}
-    given = {"folder": "folder", "steps": "steps", "size": "size_px", "batch": "batch", "rate": "rate", "seed": "seed"}
+    given = {name: name for name in ("folder", "start", "steps", "batch", "rate", "seed")} | {"size": "size_px"}
     chosen = {key: value for name, key in given.items() if (value := getattr(arguments, name)) is not None}
     options = MagnifierTraining.model_validate({**tree.get("train_magnifier", {}), **chosen})
     try:

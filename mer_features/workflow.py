@@ -229,6 +229,12 @@ class Plan:
         return fingerprint.of(f"mer_features.systems.{self.config.pretraining[name].task}", "mer_features.training")
 
     @property
+    def magnifier_start(self) -> list[str]:
+        """The weights that training of the learned magnifier goes on from, if it does."""
+        start = self.config.train_magnifier.start
+        return [str(start)] if start else []
+
+    @property
     def magnifier_training(self) -> dict[str, Any]:
         """What the weights of the learned magnifier depend on."""
         options = self.config.train_magnifier

@@ -112,6 +112,11 @@ def load(weights: Path | None = None) -> Magnifier:
     return Magnifier(_network(path, content), digest)
 
 
+def network(path: Path) -> MagnificationNet:
+    """The network of a weights file, to train it further; raises as :func:`load` does."""
+    return _network(path, path.read_bytes())
+
+
 @lru_cache(maxsize=1)
 def _expected() -> str:
     """The shipped file's checksum, from the list that ``sha256sum --check`` reads."""

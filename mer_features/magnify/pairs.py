@@ -43,6 +43,7 @@ class Recipe:
     factor: tuple[float, float] = (1.0, 20.0)
     reach_px: float = 7.0  # largest magnified motion
     objects: tuple[int, int] = (7, 15)
+    object_radius: tuple[float, float] = (0.06, 0.3)  # over the side
     face: float = 0.5
     low_contrast: float = 0.1
     background_only: float = 0.1
@@ -150,7 +151,7 @@ def _object_scene(recipe: Recipe, factor: float, random: np.random.Generator) ->
     for number in range(count + 1):
         texture = textures.draw(names, side, random)
         texture = _faint(texture, random) if faint else texture
-        radius = recipe.size * float(np.exp(random.uniform(np.log(0.06), np.log(0.3))))
+        radius = recipe.size * float(np.exp(random.uniform(*np.log(recipe.object_radius))))
         cover = textures.outline(side, radius, random) if number else None
         still = static or (number == 0 and still_background)
         shift = np.zeros(2) if still else _translation(recipe, factor, random)

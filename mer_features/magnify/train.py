@@ -35,7 +35,7 @@ from torch.utils.data import DataLoader, Dataset
 from mer_features import tensors
 from mer_features.config.magnifier import MagnifierTraining
 from mer_features.files import atomic_path
-from mer_features.magnify import pairs
+from mer_features.magnify import learned, pairs
 from mer_features.magnify.network import MagnificationNet
 from mer_features.progress import track
 
@@ -110,7 +110,14 @@ class Samples(Dataset):
 
 def recipe(options: MagnifierTraining) -> pairs.Recipe:
     """The samples that these options ask for."""
-    return pairs.Recipe(options.size_px, _seed(options), options.folder, face=options.face_share)
+    return pairs.Recipe(
+        options.size_px,
+        _seed(options),
+        options.folder,
+        objects=options.objects,
+        object_radius=options.object_radius,
+        face=options.face_share,
+    )
 
 
 def _seed(options: MagnifierTraining) -> int:
@@ -148,19 +155,26 @@ def train(options: MagnifierTraining, output: Path, execution: Execution = Execu
     Raises
     ------
     ValueError
-        Where a checkpoint of other options lies in the way.
+        Where a checkpoint of other options lies in the way, or the weights to start from are of another network.
     """
     with _reproducible():
         _Run(options, output, execution).finish()
+
+
+def _first(options: MagnifierTraining) -> MagnificationNet:
+    """The network before its first step."""
+    if options.start is not None:
+        return learned.network(options.start)
+    net = MagnificationNet(options.g_kernel)
+    initialise(net, _seed(options))
+    return net
 
 
 class _Run:
     def __init__(self, options: MagnifierTraining, output: Path, execution: Execution) -> None:
         self.options, self.output, self.execution = options, output, execution
         self.device = _device(execution.device)
-        self.net = MagnificationNet(options.g_kernel)
-        initialise(self.net, _seed(options))
-        self.net.to(self.device)
+        self.net = _first(options).to(self.device)
         self.adam = torch.optim.Adam(self.net.parameters(), lr=options.rate, betas=(0.9, 0.999))
         self.checkpoint = output.with_name(f"{output.name}.checkpoint")
         self.step, self.curve, self.sums = 0, list[list[float]](), torch.zeros(len(Losses._fields), dtype=torch.float64)

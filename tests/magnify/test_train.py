@@ -157,6 +157,33 @@ def test_more_steps_may_be_asked_for_before_the_rate_falls(tmp_path: Path):
         train._Run(late, path, Execution("cpu"))
 
 
+def test_training_goes_on_from_given_weights(tmp_path: Path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    train.train(OPTIONS.model_copy(update={"g_kernel": 7}), first, Execution("cpu"))
+    onward = OPTIONS.model_copy(update={"start": first, "rate": 1e-9, "steps": 2})
+    train.train(onward, second, Execution("cpu"))
+    before, after = (learned.network(path).state_dict() for path in (first, second))
+    assert before["manipulator.g.weight"].shape[-1] == 7
+    for name, weight in before.items():
+        assert (after[name] - weight).abs().max() < 1e-7
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no weights")
+    with pytest.raises(ValueError, match=r"broken\.safetensors: found no safetensors file"):
+        train.train(onward.model_copy(update={"start": broken}), tmp_path / "w.safetensors", Execution("cpu"))
+
+
+@pytest.mark.parametrize("key", ["objects", "object_radius"])
+@pytest.mark.parametrize("value", [(3, 1), (-1, 2)])
+def test_ranges_that_are_none_are_refused(key: str, value: tuple[int, int]):
+    with pytest.raises(ValueError, match="the least and the most"):
+        MagnifierTraining.model_validate({key: value})
+
+
+def test_objects_are_drawn_as_the_options_say():
+    found = train.recipe(OPTIONS.model_copy(update={"objects": (0, 4), "object_radius": (0.1, 0.5)}))
+    assert (found.objects, found.object_radius) == ((0, 4), (0.1, 0.5))
+
+
 def test_a_checkpoint_of_other_options_is_refused(tmp_path: Path):
     path = tmp_path / "w.safetensors"
     _stopped(path, OPTIONS)

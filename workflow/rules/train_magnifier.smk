@@ -1,5 +1,7 @@
 # Weights of one's own for learned magnification; no target needs them, ask for them by the rule's name.
 rule train_magnifier:
+    input:
+        start=plan.magnifier_start,
     output:
         weights="results/magnifier/weights.safetensors",
         curve="results/magnifier/weights.safetensors.csv",
