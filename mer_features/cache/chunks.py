@@ -1,8 +1,8 @@
 """Chunks of a cache's variables, deflated here instead of by HDF5, which then stores and reads them as its own.
 
 What a chunk holds is the same; the deflate stream is another. Noise fills the low bytes of flow, so coding them gains
-little and is most of the work of reading a field: they stay as they are, in stored blocks, and only the high bytes, which
-hardly change from pixel to pixel, are coded. That reads three times as fast and takes no longer to write.
+little and is most of the work of reading a field: they stay as they are, in stored blocks, and only the high bytes,
+which hardly change from pixel to pixel, are coded. That reads three times as fast and takes no longer to write.
 """
 
 from __future__ import annotations
