@@ -83,6 +83,7 @@ class FeatureVariable:
         self._dataset = dataset
         self._position = position
         self._scale = np.float32(_scalar(dataset, "scale_factor")) if "scale_factor" in dataset.attrs else None
+        self._texts = h5py.check_string_dtype(dataset.dtype) is not None
 
     def __len__(self) -> int:
         return int(self._dataset.shape[0])
@@ -90,7 +91,7 @@ class FeatureVariable:
     def __getitem__(self, index: int | slice) -> Any:
         """Row or rows of clips: an array, a number or a text."""
         where = index if self._position is None else (index, self._position)
-        if h5py.check_string_dtype(self._dataset.dtype):
+        if self._texts:
             return self._dataset.asstr()[where]
         stored = self._dataset[where]
         return stored if self._scale is None else packing.unpack(stored, self._scale)
@@ -214,9 +215,13 @@ class Features:
 
     def labels(self, name: str) -> tuple[str, ...]:
         """Labels along a dimension, e.g. of ``flow/pair``; raises ``KeyError`` if it has none."""
-        if name.lstrip("/") not in self.coordinates():
+        try:
+            dataset = open_object(self._file, name)
+        except KeyError:
+            dataset = None
+        if not isinstance(dataset, h5py.Dataset) or not dataset.is_scale or is_bare_dimension(dataset):
             raise KeyError(f"{self.path}: no labels {name!r}; there are {', '.join(self.coordinates())}")
-        return tuple(map(str, _column(open_object(self._file, name))))
+        return tuple(map(str, _column(dataset)))
 
     @cached_property
     def clips(self) -> tuple[ClipRow, ...]:
