@@ -2,8 +2,8 @@
 
 Pairs of 224 x 224 pixels with noise of 1 grey level, always the same: the time of TV-L1 depends on the noise through
 its stopping rule. Throughput: wall time of a batch, own kernels on N threads beside OpenCV in N processes of one thread
-each, in alternating rounds. Single thread: thread CPU time pair by pair, alternating. Medians. Compare the ratios, not
-the milliseconds: a shared machine drifts.
+each, in alternating rounds. Single thread: thread CPU time pair by pair, alternating,
+scikit-image's TV-L1 beside them. Medians. Compare the ratios, not the milliseconds: a shared machine drifts.
 
     python benchmarks/tvl1_speed.py [--pairs 64] [--rounds 5] [--threads 2]
 
@@ -28,6 +28,8 @@ import tvl1_pairs
 
 from mer_features import flow, tvl1
 
+#: The yardstick, and what is shown beside it on one thread.
+REFERENCE, OTHERS = "opencv_tvl1", ("skimage_tvl1",)
 #: Least ratio of OpenCV's time to the preset's.
 GOALS = {"tvl1": ("T1", 15), "tvl1_fast": ("T3", 30), "tvl1_aligned": ("T4", 60)}
 
@@ -41,7 +43,7 @@ def opencv(pairs):
 
 def single_thread(pairs):
     """Thread CPU time of every pair by every method, seconds."""
-    times = {method: [] for method in ("opencv_tvl1", *GOALS)}
+    times = {method: [] for method in (REFERENCE, *OTHERS, *GOALS)}
     for pair in pairs:
         for method, column in times.items():
             start = time.thread_time()
@@ -52,7 +54,7 @@ def single_thread(pairs):
 
 def throughput(pairs, rounds, threads):
     """Wall time of the batch by every method in every round, seconds."""
-    times = {method: [] for method in ("opencv_tvl1", *GOALS)}
+    times = {method: [] for method in (REFERENCE, *GOALS)}
     references, moveds = (list(images) for images in zip(*pairs, strict=True))
     with ProcessPoolExecutor(threads, mp_context=get_context("spawn")) as pool:
         shares = [pairs[number::threads] for number in range(threads)]
@@ -60,7 +62,7 @@ def throughput(pairs, rounds, threads):
         for _ in range(rounds):
             start = time.perf_counter()
             list(pool.map(opencv, shares))
-            times["opencv_tvl1"].append(time.perf_counter() - start)
+            times[REFERENCE].append(time.perf_counter() - start)
             for method in GOALS:
                 start = time.perf_counter()
                 flow.estimate_batch(references, moveds, method, threads=threads)
@@ -78,11 +80,11 @@ def work(pair, method):
 def table(title, times, count, judged):
     """Print one table; the goals missed."""
     print(f"\n{title}\n  {'method':14s} {'ms/pair':>8s} {'ratio':>7s}  range        goal")
-    reference, missed = np.array(times["opencv_tvl1"]), []
+    reference, missed = np.array(times[REFERENCE]), []
     for method, column in times.items():
         ratios = reference / np.array(column)
         line = f"  {method:14s} {1000 * np.median(column) / count:8.1f} {np.median(ratios):7.1f}"
-        if method in GOALS:
+        if method != REFERENCE:
             line += f"  {ratios.min():.0f} .. {ratios.max():.0f}"
         if method in GOALS and judged:
             name, least = GOALS[method]
