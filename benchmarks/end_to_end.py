@@ -12,7 +12,8 @@ Clips are 70 JPEG frames of scikit-image's portrait, with head motion, an expres
 
 E1: the pipeline must reach 0.85 of what two processes of kernels alone would do, and E2: 4 clips a second, 2.5 times
 that with OpenCV's TV-L1, and 5 times the plain script. E3 (``--all-frames``): flow from the onset to each other frame,
-1 clip a second. Beside these, what every stage takes of a clip and what its kernels do.
+1 clip a second, which with ``--samm`` is the only goal. Beside these, what every stage takes of a clip and what its
+kernels do.
 
     python benchmarks/end_to_end.py [--clips 24] [--rounds 3] [--samm] [--all-frames]
 """
@@ -215,6 +216,17 @@ def throughput(pool, work, jobs, clips):
     return clips / wall, sum(cpu) / (2 * wall), sum(cpu) / clips
 
 
+def report(goals, judged):
+    """Print what was measured; whether one of the goals whose name begins with one of ``judged`` is missed."""
+    missed = False
+    for text, value, goal in goals:
+        counts = text.startswith(judged)
+        verdict = f"   must be >= {goal}: {'kept' if value >= goal else 'MISSED'}" if counts else ""
+        print(f"{text:42}{value:7.2f}{verdict}")
+        missed |= counts and value < goal
+    return missed
+
+
 def main() -> None:
     """Print the table; status 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -262,9 +274,7 @@ def main() -> None:
     if options.all_frames:
         print(f"kernels with {count - 1} flows, one process: {1 / sum(alone.values()):.2f} clips a second of CPU")
         goals.append(("E3 the same, two side by side", beside, 1.0))
-    for text, value, goal in goals:
-        print(f"{text:42}{value:7.2f}   must be >= {goal}: {'kept' if value >= goal else 'MISSED'}")
-    sys.exit(any(value < goal for _, value, goal in goals))
+    sys.exit(report(goals, ("E3",) if options.samm else ("E1", "E2", "E3", "against")))
 
 
 if __name__ == "__main__":

@@ -199,9 +199,9 @@ CASES = {
     "STSTNet": flow_case(ststnet.StstNet, "ststnet", 3, 256),
     "Dual-Inception": flow_case(dual_inception.DualInception, "dual_inception", 2, 3),
     # Smaller ones and other ways, for docs/systems/ma2mi.md.
-    "MA2MI, pixels": Case(future, 2, 16_000, "DFEW", keys={"space": "pixel"}, listed=False),
-    "MA2MI, DiT 192 x 4": Case(future, 8, 16_000, "DFEW", keys=DEMO_DIT, listed=False),
-    "MA2MI, DiT 192 x 4, small": Case(future, 8, 16_000, "DFEW", keys=DEMO_DIT | SMALL, listed=False),
+    "MA2MI, pixels": Case(future, 32, 16_000, "DFEW", 2, {"space": "pixel"}, listed=False),
+    "MA2MI, DiT 192 x 4": Case(future, 32, 16_000, "DFEW", 8, DEMO_DIT, listed=False),
+    "MA2MI, DiT 192 x 4, small": Case(future, 32, 16_000, "DFEW", 8, DEMO_DIT | SMALL, listed=False),
     "MA2MI, fine-tuning, small": Case(fine_tuning, 16, 249, "CASME II", keys=SMALL, listed=False),
     "latents, small autoencoder": Case(coding, 16, keys={"kind": "small"}, listed=False),
     "latents, Stable Diffusion's": Case(coding, 16, keys={"kind": "stable_diffusion"}, listed=False),
@@ -301,7 +301,7 @@ def measure(name: str, batch: int, steps: int, threads: int) -> None:
     if case.make is coding:
         busy, peak = timed(lambda: made.encode(batches), steps)
         weights = sum(value.numel() for value in made.weights().values())
-        print(f"| {name} | {weights:,} | {batch} | | {busy:.2f} | {peak:.2f} | | |")
+        print(f"| {name} | {weights:,} | {batch} | {busy:.2f} | {peak:.2f} | | | | |")
         return
     step = Training(made, batches)
     with Kept(made.parameters()) as kept:

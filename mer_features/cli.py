@@ -297,6 +297,8 @@ def _explain(arguments: argparse.Namespace) -> int:
         out.print(f"  {name:12} {probability:.3f}", highlight=False)
     for path in said["pictures"]:
         out.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    if not said["pictures"]:
+        out.print("This system makes no pictures of a clip.", highlight=False)
     return 0
 
 

@@ -245,7 +245,7 @@ def test_errors_by_subject_are_shown(page: str):
 
 
 def test_subjects_are_sorted_by_their_errors():
-    def run(name: str, *seeds: tuple[int, int, int]) -> data.Run:
+    def run(name: str, *seeds: tuple[int, int, int], shuffled: bool = False) -> data.Run:
         people = (("a", "s1", 4), ("b", "s1", 2), ("a", "s2", 4))
         entries = [
             {
@@ -256,7 +256,7 @@ def test_subjects_are_sorted_by_their_errors():
             }
             for wrong in seeds
         ]
-        return data.Run("p", name, "fr", {}, CLASSES, "d", {}, tuple(entries), np.zeros((3, 3)), False)
+        return data.Run("p", name, "fr", {}, CLASSES, "d", {}, tuple(entries), np.zeros((3, 3)), shuffled)
 
     found = subjects.build([run("one", (1, 2, 0), (2, 2, 0)), run("two", (4, 0, 0), (4, 1, 0))])
     assert found.runs == ["one", "two"]
@@ -268,6 +268,9 @@ def test_subjects_are_sorted_by_their_errors():
     ]
     assert [[item.text for item in row.wrong] for row in found.rows] == [["1.5", "4"], ["2", "0.5"], ["0", "0"]]
     assert found.rows[1].wrong[1].share == 0.25
+    # A control's errors are shown and do not count.
+    controlled = subjects.build([run("one", (1, 2, 0)), run("control", (4, 0, 4), shuffled=True)])
+    assert [(row.database, row.subject) for row in controlled.rows] == [("b", "s1"), ("a", "s1"), ("a", "s2")]
 
 
 def test_pictures_of_what_a_system_looked_at_are_shown(page: str):

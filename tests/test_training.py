@@ -379,7 +379,7 @@ def test_fr_learns_across_subjects(store: Store, tmp_path: Path):
         assert stored["fold"].tolist() == ["demo/s0"] * 3 + ["demo/s3"] * 3
 
 
-def test_picture_of_one_model(store: Store, tmp_path: Path):
+def test_picture_of_one_model(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path, _ = store(table(subjects=6, per_class=2), noise=0.2)
     names = {"embeddings": "half.npz", "weights": "half.pt", "pictures": "half-pictures.npz", "model": "half.json"}
     files = explain.HalfFiles(**{name: tmp_path / file for name, file in names.items()})
@@ -393,6 +393,9 @@ def test_picture_of_one_model(store: Store, tmp_path: Path):
     assert "held-out half" in picture["note"]
     assert json.loads(json.dumps(picture)) == picture
     assert picture == explain.project([output], seed=0)
+    assert cli.main(["explain", str(tmp_path), picture["clips"][0]]) == 0
+    assert "held out from this model" in (said := capsys.readouterr().out)
+    assert "This system makes no pictures of a clip." in said
 
 
 def test_one_clip_is_explained(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

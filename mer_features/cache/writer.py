@@ -81,7 +81,7 @@ def build(
     """Write the cache of one database.
 
     The file appears under its name only when complete. The same input gives the same bytes with the same versions
-    of h5netcdf, h5py and HDF5.
+    of h5netcdf, h5py, HDF5 and zlib.
 
     Parameters
     ----------

@@ -167,7 +167,7 @@ class Cache(Section):
     """The published feature file."""
 
     keyframes: int = Field(5, ge=1, le=31, description="Frames stored around the apex; odd.")
-    gzip_level: int = Field(4, ge=1, le=9, description="Compression of the published file; higher is smaller.")
+    gzip_level: int = Field(4, ge=1, le=9, description="Compression of the published pictures; higher is smaller.")
 
     @field_validator("keyframes")
     @classmethod

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mer_features.report.data import Run
+from mer_features.report.data import Kind, Run
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Subjects:
-    """Errors of all subjects of a protocol, those with the largest share of wrong predictions first."""
+    """Errors of all subjects of a protocol, those that the systems get wrong most often first."""
 
     runs: Sequence[str]
     rows: Sequence[Row]
@@ -44,7 +44,8 @@ def build(runs: Sequence[Run]) -> Subjects:
     """The table of runs under one protocol, which all predict the same clips."""
     found = [_by_subject(run) for run in runs]
     rows = [_row(owner, clips, [one[owner][1] for one in found]) for owner, (clips, _) in found[0].items()]
-    return Subjects([run.name for run in runs], sorted(rows, key=_hardness))
+    competing = [place for place, run in enumerate(runs) if run.kind is Kind.SYSTEM]
+    return Subjects([run.name for run in runs], sorted(rows, key=lambda row: _hardness(row, competing)))
 
 
 def _by_subject(run: Run) -> dict[tuple[str, str], tuple[int, float]]:
@@ -60,5 +61,5 @@ def _row(owner: tuple[str, str], clips: int, wrong: Sequence[float]) -> Row:
     return Row(*owner, clips, [Wrong(mean, mean / clips) for mean in wrong])
 
 
-def _hardness(row: Row) -> tuple[float, str, str]:
-    return -sum(item.share for item in row.wrong), row.database, row.subject
+def _hardness(row: Row, runs: Sequence[int]) -> tuple[float, str, str]:
+    return -sum(row.wrong[run].share for run in runs), row.database, row.subject
