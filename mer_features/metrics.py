@@ -265,7 +265,8 @@ def summarise(runs: Mapping[int, Sequence[Prediction]], classes: Sequence[str], 
     for number, run in runs.items():
         confusion = pool(run, classes)
         entry = {"seed": number} | scores(confusion) | {"per_class": per_class(confusion, classes)}
-        entry |= {"intervals": bootstrap([run], classes, seed=seed), "per_subject": per_subject(run)}
+        own = {name: list(edges) for name, edges in bootstrap([run], classes, seed=seed).items()}
+        entry |= {"intervals": own, "per_subject": per_subject(run)}
         seeds.append(entry | {"per_database": per_database(run, classes), "per_fold": per_fold(run)})
     intervals = bootstrap(list(runs.values()), classes, seed=seed)
     summary: dict[str, Any] = {"seeds": seeds, "chance": 1 / len(classes)}
