@@ -63,6 +63,7 @@ CODES: dict[str, Code] = {
     "range_reversed": Code(_W, "the annotated offset lies before the onset; the whole clip stands in"),
     "erratum_applied": Code(_W, "a value of the annotation sheet that is known to be wrong was replaced"),
     "duplicate_frame": Code(_R, "two files of the clip claim the same frame number"),
+    "empty_descriptor": Code(_W, "nothing moves between onset and apex: the clip's Bi-WOOF is all zeros"),
 }
 
 

@@ -10,6 +10,7 @@ from mer_features import config
 from mer_features.clips import Clip
 from mer_features.descriptors import bi_woof, lbp_top, tim
 from mer_features.grey import levels
+from mer_features.quality import Issue
 from mer_features.shards import ClipRecord, ClipView
 
 #: Frames that a clip is resampled to before LBP-TOP (MEGC 2019).
@@ -22,9 +23,12 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: config.Descript
     Returns
     -------
     ClipRecord
-        An array for every method: ``lbp_top`` (1125,) and ``bi_woof`` (200,), float64.
+        An array for every method: ``lbp_top`` (1125,) and ``bi_woof`` (200,), float64. One of zeros alone, which
+        only Bi-WOOF can be, is flagged ``empty_descriptor``.
     """
-    return ClipRecord(clip.clip_id, {method: _METHODS[method](inputs) for method in options.methods})
+    found: dict[str, np.ndarray] = {method: _METHODS[method](inputs) for method in options.methods}
+    empty = [Issue("empty_descriptor", method) for method, values in found.items() if not values.any()]
+    return ClipRecord(clip.clip_id, found, issues=tuple(empty))
 
 
 def _lbp_top(inputs: Mapping[str, ClipView]) -> np.ndarray:
