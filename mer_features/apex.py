@@ -81,7 +81,7 @@ def spot_all(
     ----------
     frames : array-like, shape (T, H, W) or (T, H, W, C)
         Registered face crops, uint8 or floating point in [0, 1], C = 1 or 3 (RGB). Indexed one frame at a time, so an
-        array on disk is never loaded whole.
+        h5py dataset is never loaded whole.
     methods
         Names of the spotters.
     landmarks : ndarray, shape (68, 2), optional
@@ -164,7 +164,7 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: config.Apex) ->
     faces = inputs["faces"]
     onset, offset = int(faces.attrs["onset"]), int(faces.attrs["offset"])
     spotted = spot_all(
-        faces.frames("crops"),
+        faces["crops"],
         options.spotters,
         faces["landmarks"][()],
         onset=onset,

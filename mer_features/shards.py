@@ -145,33 +145,6 @@ class ClipView:
         """An array-like that decodes only what is indexed (an h5py dataset)."""
         return _array(self._group, name)
 
-    def frames(self, name: str) -> Ahead:
-        """An array for whoever takes its frames one after the other."""
-        return Ahead(_array(self._group, name))
-
-
-class Ahead:
-    """Frames of an array on disk by their positions, read some at a time: a call of HDF5 takes longer than a frame."""
-
-    _COUNT = 16
-
-    def __init__(self, array: h5py.Dataset) -> None:
-        self._array = array
-        self._start = 0
-        self._held = np.empty((0, *array.shape[1:]), array.dtype)
-
-    def __len__(self) -> int:
-        return len(self._array)
-
-    def __getitem__(self, position: int) -> np.ndarray:
-        """Frame at a position from 0, which is not to be written to; raises ``IndexError``."""
-        if not 0 <= position < len(self):
-            raise IndexError(f"frame {position} of {len(self)}")
-        if not self._start <= position < self._start + len(self._held):
-            self._start = position
-            self._held = self._array[position : position + self._COUNT]
-        return self._held[position - self._start]
-
 
 def _array(group: h5py.Group, name: str) -> h5py.Dataset:
     """An array of a clip, refused if its data are not in the file."""

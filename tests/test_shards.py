@@ -44,20 +44,6 @@ def test_a_view_reads_single_frames(tmp_path: Path):
         assert view.attrs["onset"] == 1
 
 
-def test_frames_are_read_ahead_and_are_those_of_the_array(tmp_path: Path):
-    crops = np.arange(40 * 6, dtype=np.uint8).reshape(40, 2, 3)
-    with ShardWriter(tmp_path / "s.h5", "faces", {}) as writer:
-        writer.add(ClipRecord("a/1", {"crops": crops}))
-    with ShardReader(tmp_path / "s.h5") as reader:
-        frames = reader.view("a/1").frames("crops")
-        assert len(frames) == 40
-        for position in (*range(40), 39, 3, 15, 16, 2, 38):
-            np.testing.assert_array_equal(frames[position], crops[position])
-        for position in (-1, 40):
-            with pytest.raises(IndexError, match="of 40"):
-                frames[position]
-
-
 def test_the_same_records_give_the_same_bytes(tmp_path: Path):
     _write(tmp_path / "1.h5")
     _write(tmp_path / "2.h5")

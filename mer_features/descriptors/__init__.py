@@ -30,7 +30,7 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: config.Descript
 def _lbp_top(inputs: Mapping[str, ClipView]) -> np.ndarray:
     faces = inputs["faces"]
     onset, offset = int(faces.attrs["onset"]), int(faces.attrs["offset"])
-    crops = faces.frames("crops")
+    crops = faces["crops"]
     grey = np.stack([levels(crops[position]) for position in range(onset, offset + 1)])
     return lbp_top.describe(tim.resample(grey, TIM_FRAMES))
 
