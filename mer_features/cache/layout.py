@@ -48,21 +48,19 @@ class Target:
             out.dimensions[name] = None if name in UNLIMITED else size
         for variable in group.variables:
             if not variable.optional or set(variable.dims[1:]) <= set(sizes):
-                self._create_variable(out, variable)
+                self._create_variable(out, variable, sizes)
         for name in set(sizes) & set(UNLIMITED):
             out.resize_dimension(name, sizes[name])
         return out
 
-    def _create_variable(self, out: h5netcdf.Group, variable: Variable) -> None:
+    def _create_variable(self, out: h5netcdf.Group, variable: Variable, sizes: Mapping[str, int]) -> None:
         storage: dict[str, Any] = {"fillvalue": variable.fill}
         if variable.compressed:
-            chunks = tuple(1 if name in ONE_PER_CHUNK else out.dimensions[name].size for name in variable.dims)
+            chunks = tuple(1 if name in ONE_PER_CHUNK else sizes[name] for name in variable.dims)
             storage |= {"chunks": chunks, "compression": "gzip", "shuffle": True}
             storage["compression_opts"] = self.gzip_level
         elif set(variable.dims) & set(UNLIMITED):
-            storage["chunks"] = tuple(
-                _UNLIMITED_CHUNK if name in UNLIMITED else out.dimensions[name].size for name in variable.dims
-            )
+            storage["chunks"] = tuple(_UNLIMITED_CHUNK if name in UNLIMITED else sizes[name] for name in variable.dims)
         dtype = _TEXT if variable.dtype == "str" else np.dtype(variable.dtype)
         created = out.create_variable(variable.name, variable.dims, dtype, **storage)
         for name, value in variable.attributes().items():
