@@ -11,6 +11,7 @@ torch is imported when a magnifier is loaded, not before.
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).with_name("weights") / "magnifier-v1.safetensors"
 _CHECKSUMS = SHIPPED.with_name("SHA256SUMS")
 
+#: Entry of a weights file's metadata, a JSON object, and what it says of the network: by how much its m - 1 must
+#: grow (``train.measure_gain``).
+ABOUT, GAIN = "about", "gain"
+MOST_GAIN = 2.0  # a network that needs more has not learned to magnify
+
 _LEAST_SIDE = 8  # pixels: codes of half and quarter size need two samples to be reflected
 
 
@@ -40,10 +46,12 @@ class Magnifier:
     ----------
     digest : str
         SHA-256 of the weights file, 64 hexadecimal digits: store it with what the magnifier makes.
+    gain : float
+        The network is asked for 1 + gain (m - 1), so that the motion comes out m times as large.
     """
 
-    def __init__(self, net: MagnificationNet, digest: str) -> None:
-        self.digest = digest
+    def __init__(self, net: MagnificationNet, digest: str, gain: float = 1.0) -> None:
+        self.digest, self.gain = digest, gain
         self._net = net.eval().requires_grad_(False)
 
     def __call__(self, reference: np.ndarray, moved: np.ndarray, factor: float) -> np.ndarray:
@@ -69,12 +77,16 @@ class Magnifier:
         _check(reference, moved, factor)
         if factor == 1:
             return moved.copy()
-        planes = np.stack([_planes(reference), _planes(moved)])
-        change = self._change(planes, float(factor))[: moved.shape[0], : moved.shape[1]]
+        change = self._change(np.stack([_planes(reference), _planes(moved)]), float(factor))
+        change = change[: moved.shape[0], : moved.shape[1]]
         if moved.ndim == 2 or moved.shape[2] == 1:
             change = change.mean(axis=-1, keepdims=True)
         out = moved.astype(np.float32) + change.reshape(moved.shape)
         return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+
+    def magnified(self, reference: np.ndarray, moved: np.ndarray, factor: float) -> np.ndarray:
+        """As a call, from and to (3, H, W) float32, grey levels 0..255, H and W divisible by 4; nothing is rounded."""
+        return moved + np.moveaxis(self._change(np.stack([reference, moved]), factor), -1, 0)
 
     def _change(self, planes: np.ndarray, factor: float) -> np.ndarray:
         """How the network's picture changes from m = 1 to ``factor``; (H, W, 3) float32, grey levels."""
@@ -83,7 +95,7 @@ class Magnifier:
         with torch.inference_mode():
             reference, moved = (torch.from_numpy(planes).float() / 127.5 - 1).split(1)
             codes, origin = self._net.encoder(moved), self._net.encoder(reference)
-            shape = self._net.manipulator(origin.shape, codes.shape, torch.tensor([factor]))
+            shape = self._net.manipulator(origin.shape, codes.shape, torch.tensor([1 + self.gain * (factor - 1)]))
             magnified, plain = (self._net.decoder(codes.texture, each)[0] for each in (shape, codes.shape))
             return 127.5 * (magnified - plain).permute(1, 2, 0).numpy()
 
@@ -109,7 +121,7 @@ def load(weights: Path | None = None) -> Magnifier:
     digest = hashlib.sha256(content).hexdigest()
     if weights is None and digest != _expected():
         raise WeightsError(f"{path}: SHA-256 {digest}, expected {_expected()}; install the package anew")
-    return Magnifier(_network(path, content), digest)
+    return Magnifier(_network(path, content), digest, _gain(path))
 
 
 def network(path: Path) -> MagnificationNet:
@@ -141,6 +153,21 @@ def _network(path: Path, content: bytes) -> MagnificationNet:
     _fits(path, state, net.state_dict())
     net.load_state_dict(state)
     return net
+
+
+def _gain(path: Path) -> float:
+    """Of a file that :func:`_network` could read; 1 where it states none."""
+    from safetensors import safe_open  # noqa: PLC0415  # as above
+
+    with safe_open(path, "pt") as file:
+        about = (file.metadata() or {}).get(ABOUT, "{}")
+    try:
+        gain = float(json.loads(about).get(GAIN, 1))
+    except (ValueError, TypeError, AttributeError):
+        gain = float("nan")
+    if not 1 <= gain <= MOST_GAIN:
+        raise WeightsError(f"{path}: found {about[:80]!r}, expected a gain from 1 to {MOST_GAIN:g}")
+    return gain
 
 
 def _fits(path: Path, found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:

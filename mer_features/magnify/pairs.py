@@ -11,6 +11,7 @@ Sample i is a function of (seed, i) alone: neither processes nor interruptions c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -83,7 +84,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class _Scene:
-    """The three noise-free frames A, C, Y in A's colours, and the motion from A to C."""
+    """Noise-free frames in A's colours (A, C and Y for a sample), and the motion from A to C."""
 
     frames: list[np.ndarray]
     motion: np.ndarray
@@ -93,8 +94,7 @@ def make(recipe: Recipe, index: int) -> Pair:
     """Sample ``index`` of a recipe; the same arguments give the same arrays."""
     random = stream("magnifier", recipe.seed, index)
     factor = _factor(recipe, random)
-    draw_scene = _face_scene if random.uniform() < recipe.face else _object_scene
-    scene = draw_scene(recipe, factor, random)
+    scene = _scene(recipe, factor, random, (0.0, 1.0, factor))
     if random.uniform() < recipe.grey:
         scene = _Scene([_grey(frame) for frame in scene.frames], scene.motion)
     first, plain, magnified = scene.frames
@@ -103,6 +103,42 @@ def make(recipe: Recipe, index: int) -> Pair:
     target, still = (np.clip(recolour(frame), 0, 255) for frame in (magnified, plain))
     first, second, plain = (_recorded(frame, strength, recipe, random) for frame in (first, still, plain))
     return Pair(first, second, plain, target, still, factor, scene.motion)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A pair and the frames that a magnified one might be; images (3, H, W) float32 in grey levels 0..255.
+
+    Attributes
+    ----------
+    first, second
+        A and B, with noise and quantised.
+    factor
+        m.
+    possible : ndarray, shape (N, 3, H, W)
+        Free of noise, with the asked shares of m times the motion.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    factor: float
+    possible: np.ndarray
+
+
+def series(recipe: Recipe, index: int, shares: Sequence[float]) -> Series:
+    """The pair ``index`` of a recipe in one light, and its motion magnified by each of ``shares`` times m."""
+    random = stream("magnifier-series", recipe.seed, index)
+    factor = _factor(recipe, random)
+    scene = _scene(recipe, factor, random, (0.0, 1.0, *(share * factor for share in shares)))
+    strength = random.uniform(*recipe.noise)
+    first, second = (_recorded(frame, strength, recipe, random) for frame in scene.frames[:2])
+    return Series(first, second, factor, np.clip(np.stack(scene.frames[2:]), 0, 255))
+
+
+def _scene(recipe: Recipe, factor: float, random: np.random.Generator, times: Sequence[float]) -> _Scene:
+    """A scene whose motion times ``factor`` is in the recipe's bounds, at some multiples of the motion."""
+    draw = _face_scene if random.uniform() < recipe.face else _object_scene
+    return draw(recipe, factor, random, times)
 
 
 def _factor(recipe: Recipe, random: np.random.Generator) -> float:
@@ -137,7 +173,7 @@ class _Layer:
     shift: np.ndarray  # (x, y) from A to C
 
 
-def _object_scene(recipe: Recipe, factor: float, random: np.random.Generator) -> _Scene:
+def _object_scene(recipe: Recipe, factor: float, random: np.random.Generator, times: Sequence[float]) -> _Scene:
     margin = int(np.ceil(recipe.reach_px)) + 3
     side = recipe.size + 2 * margin
     names = _sources(recipe.folder)
@@ -156,7 +192,7 @@ def _object_scene(recipe: Recipe, factor: float, random: np.random.Generator) ->
         still = static or (number == 0 and still_background)
         shift = np.zeros(2) if still else _translation(recipe, factor, random)
         layers.append(_Layer(texture, cover, shift))
-    frames = [_composed(layers, times, margin) for times in (0.0, 1.0, factor)]
+    frames = [_composed(layers, each, margin) for each in times]
     return _Scene(frames, _visible_motion(layers, margin))
 
 
@@ -224,7 +260,7 @@ def _face(cast: int, number: int) -> _Face:
     return _Face(made.texture, made.landmarks, preset.style.oversample)
 
 
-def _face_scene(recipe: Recipe, factor: float, random: np.random.Generator) -> _Scene:
+def _face_scene(recipe: Recipe, factor: float, random: np.random.Generator, times: Sequence[float]) -> _Scene:
     face = _face(int(random.integers(len(_CASTS))), int(random.integers(8)))
     static = random.uniform() < recipe.static
     field = _expression(recipe, face, factor, random)
@@ -236,7 +272,7 @@ def _face_scene(recipe: Recipe, factor: float, random: np.random.Generator) -> _
         field, drift = _Field(np.zeros_like(field.magnified), field.left, field.top), np.zeros(2)
     x, y = grid(recipe.size, recipe.size)
     x, y = x + np.float32(corner[0]), y + np.float32(corner[1])
-    frames = [_seen(face, field, times / factor, times * drift, (x, y)) for times in (0.0, 1.0, factor)]
+    frames = [_seen(face, field, each / factor, each * drift, (x, y)) for each in times]
     return _Scene(frames, field.at(x, y) / np.float32(factor) + drift.astype(np.float32)[:, None, None])
 
 

@@ -64,6 +64,21 @@ def test_motion_of_a_face_is_the_stored_one(index: int):
         assert left < max(0.35 * still, 0.6)
 
 
+@pytest.mark.parametrize("face", [0.0, 1.0])
+def test_a_series_shows_its_motion_magnified_by_every_share(face: float):
+    recipe = replace(CLEAN, face=face, size=32, factor=(4.0, 4.0), static=0.0)
+    shares = (0.0, 0.25, 0.5, 1.0)
+    found = pairs.series(recipe, 3, shares)
+    assert found.factor == pytest.approx(4.0)
+    np.testing.assert_allclose(found.possible[0], found.first, atol=1e-3)
+    np.testing.assert_allclose(found.possible[1], found.second, atol=1e-3)
+    away = [np.abs(frame - found.first).mean() for frame in found.possible]
+    assert away == sorted(away)
+    assert away[1] > 0.05
+    other = pairs.series(replace(recipe, seed=1), 3, shares)
+    assert not np.array_equal(found.first, other.first)
+
+
 def test_magnified_by_one_is_the_moved_frame():
     recipe = replace(CLEAN, factor=(1.0, 1.0), recoloured=1.0)
     for index in range(6):

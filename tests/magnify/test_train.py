@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
-pytest.importorskip("safetensors", reason="the train extra is not installed")
+safetensors = pytest.importorskip("safetensors.torch", reason="the train extra is not installed")
 
 from mer_features import cli  # noqa: E402
 from mer_features.config.magnifier import MagnifierTraining  # noqa: E402
@@ -19,6 +20,11 @@ from mer_features.magnify.network import Codes, MagnificationNet  # noqa: E402
 from mer_features.magnify.train import Batch, Execution  # noqa: E402
 
 OPTIONS = MagnifierTraining(steps=4, size_px=32, face_share=0.0, warmup_steps=2, seed=5)
+
+
+@pytest.fixture(autouse=True)
+def _few_pairs_for_the_gain(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(train, "_GAIN_PAIRS", 2)
 
 
 def _batch(size: int = 16) -> Batch:
@@ -170,6 +176,60 @@ def test_training_goes_on_from_given_weights(tmp_path: Path):
     broken.write_bytes(b"no weights")
     with pytest.raises(ValueError, match=r"broken\.safetensors: found no safetensors file"):
         train.train(onward.model_copy(update={"start": broken}), tmp_path / "w.safetensors", Execution("cpu"))
+
+
+class _Linear:
+    """A network that shows a share of the linear answer, shape being the picture itself."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def eval(self):
+        return self
+
+    def requires_grad_(self, _):
+        return self
+
+    def encoder(self, image):
+        return Codes(image, image)
+
+    def manipulator(self, reference, moved, factor):
+        return moved + self.share * (factor - 1) * (moved - reference)
+
+    def decoder(self, _, shape):
+        return shape
+
+
+@pytest.mark.parametrize("share", [1.0, 0.8, 0.6, 0.1])
+def test_the_gain_makes_up_for_what_a_network_falls_short_of(share: float, monkeypatch):
+    """Motions so small and free of noise that the linear answer is right."""
+    monkeypatch.setattr(train, "_NOISE", 0.0)
+    monkeypatch.setattr(train, "_GAIN_PAIRS", 8)
+    made = train.recipe(OPTIONS)
+    clean = replace(made, quantised=False, motion_px=(0.05, 0.05), reach_px=0.5, factor=(2.0, 6.0))
+    monkeypatch.setattr(train, "recipe", lambda _: clean)
+    found = train.measure_gain(_Linear(share), OPTIONS)
+    assert found == pytest.approx(min(1 / share, learned.MOST_GAIN), rel=0.08)
+
+
+def test_a_file_states_its_gain_and_the_magnifier_asks_for_that_much_more(tmp_path: Path):
+    net = MagnificationNet()
+    train.initialise(net, 0)
+    random = np.random.default_rng(0)
+    reference, moved = random.integers(0, 255, (2, 16, 16, 3), np.uint8)
+    for name, about in (("plain", {}), ("stated", {learned.GAIN: 1.5})):
+        train.save(net, tmp_path / name, about)
+    plain, stated = (learned.load(tmp_path / name) for name in ("plain", "stated"))
+    assert (plain.gain, stated.gain) == (1.0, 1.5)
+    np.testing.assert_array_equal(stated(reference, moved, 3.0), plain(reference, moved, 4.0))
+    np.testing.assert_array_equal(stated(reference, moved, 1.0), moved)
+
+
+@pytest.mark.parametrize("about", ['{"gain": NaN}', '{"gain": 0.5}', '{"gain": 3}', '{"gain": []}', "[]", "gain"])
+def test_a_gain_that_is_none_is_refused(about: str, tmp_path: Path):
+    safetensors.save_file(MagnificationNet().state_dict(), tmp_path / "w", {learned.ABOUT: about})
+    with pytest.raises(learned.WeightsError, match="expected a gain"):
+        learned.load(tmp_path / "w")
 
 
 @pytest.mark.parametrize("key", ["objects", "object_radius"])
