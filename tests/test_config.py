@@ -132,6 +132,7 @@ def test_a_pretraining_on_held_out_subjects_is_refused():
             "big": {"databases": ["macro"]},
             "leak": {"databases": ["demo"]},
         },
+        "style": {"method": "clahe"},
         "pretraining": {"teacher": {"task": "sa_at", "protocol": "big"}},
         "systems": {"sa-at": {"system": "sa_at", "protocols": ["three"], "pretrained": "teacher"}},
     }

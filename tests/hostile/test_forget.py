@@ -117,15 +117,22 @@ def _chunks(dataset: h5py.Dataset, row: int | None = None) -> set[bytes]:
     return {dataset.id.read_direct_chunk(info.chunk_offset)[1] for info in wanted}
 
 
+def _contiguous(stack: h5py.Dataset) -> list[bytes]:
+    """Of an array that lies in the file as it is: every item's bytes."""
+    assert stack.chunks is None
+    return [item.tobytes() for item in stack[()]]
+
+
 def _pixels(results: Path) -> set[bytes]:
-    """Stored chunks of the person's crops and flow that nobody else has (still flow is the same for all)."""
+    """The person's crops and flow as they are stored, which nobody else has (still flow is the same for all)."""
     mine: set[bytes] = set()
     others: set[bytes] = set()
     for path in (*results.glob("faces/d/*.h5"), *results.glob("flow/d/*.h5")):
         with h5py.File(path, "r") as file:
             for clip_id in file["clip_id"].asstr()[()]:
-                stacks = [item for item in file["clips"][clip_id].values() if item.chunks]
-                (mine if clip_id.startswith(GONE) else others).update(*map(_chunks, stacks))
+                record = file["clips"][clip_id]  # empty for a rejected clip
+                pictures = [item for name in {"crops", "flow"} & set(record) for item in _contiguous(record[name])]
+                (mine if clip_id.startswith(GONE) else others).update(pictures)
     with h5py.File(results / "features/d.h5", "r") as file:
         for row, clip_id in enumerate(file["clip_id"].asstr()[()]):
             for name in ("faces/onset", "faces/apex", "faces/keyframes", "flow/u"):
