@@ -1,5 +1,9 @@
+import subprocess
+import sys
 from pathlib import Path
 
+import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 
@@ -34,6 +38,22 @@ def test_round_trip_keeps_order_arrays_and_issues(tmp_path: Path):
                 np.testing.assert_array_equal(back.arrays[name], array)
                 assert back.arrays[name].dtype == array.dtype
         assert [reader.status(clip) for clip in reader.clip_ids] == [Status.OK, Status.WARNED, Status.REJECTED]
+
+
+def test_files_from_before_are_read_though_they_are_packed(tmp_path: Path):
+    records = _write(tmp_path / "s.h5")
+    crops = records[0].arrays["crops"]
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        del file["clips/b/2/crops"]
+        packing = hdf5plugin.Bitshuffle(cname="lz4")
+        file.create_dataset("clips/b/2/crops", data=crops, chunks=(1, *crops.shape[1:]), **packing)
+    code = (
+        "import sys\n"
+        "from mer_features.shards import ShardReader\n"  # and nothing else that could know the filter
+        "with ShardReader(sys.argv[1]) as reader: sys.stdout.buffer.write(reader.view('b/2')['crops'][()].tobytes())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "s.h5"], capture_output=True, check=True)
+    assert done.stdout == crops.tobytes()
 
 
 def test_a_view_reads_single_frames(tmp_path: Path):
