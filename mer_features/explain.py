@@ -152,8 +152,7 @@ def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
     model = training.build(system, len(classes), Setup(0, Execution(), pretrained, class_names=classes))
     model.load(run / "half.pt")
     database, row = _find(record["caches"], clip_id)
-    style = record.get("style")  # runs of earlier versions say nothing of it
-    restyle = partial(folds.render, fitted=fitted.loads(style)) if style else None
+    restyle = partial(folds.render, fitted=fitted.loads(record["style"])) if record["style"] else None
     clips = training.load_clips(
         {database: Path(record["caches"][database])}, FoldTable((row,)), training.inputs_of(system), restyle
     )
