@@ -152,7 +152,8 @@ def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
     model = training.build(system, len(classes), Setup(0, Execution(), pretrained, class_names=classes))
     model.load(run / "half.pt")
     database, row = _find(record["caches"], clip_id)
-    restyle = partial(folds.render, fitted=fitted.loads(record["style"])) if record["style"] else None
+    style = record.get("style")  # runs of earlier versions say nothing of it
+    restyle = partial(folds.render, fitted=fitted.loads(style)) if style else None
     clips = training.load_clips(
         {database: Path(record["caches"][database])}, FoldTable((row,)), training.inputs_of(system), restyle
     )

@@ -43,9 +43,14 @@ class Style(Section):
         return self.method in ("statistical", "cyclegan", "histogram")
 
     @property
+    def per_fold(self) -> bool:
+        """Whether every fold fits its own, in its training, so that nothing is stored."""
+        return self.fits and self.fit_on == "fold"
+
+    @property
     def stored(self) -> bool:
         """Whether the stage runs and its result is in the feature file."""
-        return self.method != "none" and not (self.fits and self.fit_on == "fold")
+        return self.method != "none" and not self.per_fold
 
     @model_validator(mode="after")
     def _knows_what_to_fit_on(self) -> Style:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mer_features import config as configuration
 from mer_features.report.data import Database, Run
 
 WIDTH, HEIGHT, GAP = 96, 50, 18
@@ -77,9 +78,8 @@ def _steps(config: Mapping[str, Any], databases: Sequence[Database], runs: Seque
 
 def _style(options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The style stage where it runs."""
-    method = str(options.get("method", "none"))
-    per_fold = options.get("fit_on") == "fold" and method != "clahe"
-    return [] if method == "none" or per_fold else [("style", method)]
+    style = configuration.Style.model_validate(options)
+    return [("style", style.method)] if style.stored else []
 
 
 def _along(first: Node, second: Node) -> str:

@@ -48,16 +48,25 @@ class Network(lightning.LightningModule):
         self.epochs = epochs
         self._generators: dict[str, Any] | None = None
 
-    def batches(self, examples: Examples) -> Iterable[Batch]:
-        """Batches of one epoch, drawn anew from torch's generator at each pass."""
-        raise NotImplementedError(f"{type(self).__name__}.batches")
+    def batches(self, examples: Examples) -> Iterable[Batch]:  # noqa: ARG002
+        """Batches of one epoch, drawn anew from torch's generator at each pass.
 
-    def scores(self, batch: Batch) -> Tensor:
+        Raises
+        ------
+        TypeError
+            Unless a subclass says otherwise: a network that is fed video or never trained learns from no examples.
+        """
+        raise TypeError(f"{type(self).__name__} learns from no labelled clips; a system that does defines `batches`")
+
+    def scores(self, batch: Batch) -> Tensor:  # noqa: ARG002
         """Class probabilities (N, K) of clips; called in evaluation mode without gradients.
 
-        Not abstract: a network that only pre-trains on unlabelled video has no classes.
+        Raises
+        ------
+        TypeError
+            Unless a subclass says otherwise: a network that only pre-trains has no classes to tell apart.
         """
-        raise NotImplementedError(f"{type(self).__name__}.scores")
+        raise TypeError(f"{type(self).__name__} has no classes to tell apart; a system defines `scores`")
 
     def layers(self, batch: Batch) -> Batch:  # noqa: ARG002
         """Named features (N, width) for pictures; none by default."""

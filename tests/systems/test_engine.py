@@ -185,3 +185,12 @@ def test_overlay_leaves_cold_places_and_reddens_hot_ones():
     hot = engine.overlay(image, heat)
     assert (hot[-1, -1] == 100).all()
     assert (hot[0, 0] != 100).any()
+
+
+@pytest.mark.parametrize(("method", "said"), [("batches", "no labelled clips"), ("scores", "no classes")])
+def test_a_network_that_was_not_told_how_says_what_is_missing(method: str, said: str):
+    class Silent(engine.Network):
+        pass
+
+    with pytest.raises(TypeError, match=f"Silent .*{said}.*`{method}`"):
+        getattr(Silent(1), method)(None)
