@@ -22,7 +22,6 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mer_features import tensors as tensor_files
 from mer_features.files import atomic_path
@@ -396,30 +395,3 @@ def _chunks(features: Arrays, device: torch.device) -> Iterator[Batch]:
 def parameters(network: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(value.numel() for value in network.parameters() if value.requires_grad)
-
-
-def overlay(image: np.ndarray, heat: np.ndarray, strength: float = 0.5) -> np.ndarray:
-    """A heat map laid over an image.
-
-    Parameters
-    ----------
-    image : ndarray, shape (H, W, C), uint8
-        C = 1 (grey) or 3 (RGB).
-    heat : ndarray, shape (h, w), float
-        In [0, 1]; brought to the image's size bilinearly.
-    strength
-        Share of the colour where the heat is 1.
-
-    Returns
-    -------
-    ndarray, shape (H, W, 3), uint8
-    """
-    from matplotlib import colormaps  # noqa: PLC0415  # only where a picture is made
-
-    size = image.shape[:2]
-    spread = F.interpolate(torch.from_numpy(heat.astype(np.float32))[None, None], size, mode="bilinear")[0, 0]
-    grown = spread.clamp(0, 1).numpy()
-    colours = colormaps["inferno"](grown)[..., :3] * 255
-    share = (strength * grown)[..., None]
-    base = np.broadcast_to(image, (*size, 3)).astype(np.float32)
-    return np.rint(base * (1 - share) + colours * share).astype(np.uint8)

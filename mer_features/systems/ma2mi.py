@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mer_features.systems import autoencoder_networks, engine, ma2mi_images, ma2mi_losses, macro
+from mer_features.systems import autoencoder_networks, engine, heatmap, ma2mi_images, ma2mi_losses, macro
 from mer_features.systems.contract import Arrays, Examples, Setup
 from mer_features.systems.ma2mi_cams import grad_cam
 from mer_features.systems.ma2mi_network import Classifier, Features, MIACNet
@@ -159,7 +159,10 @@ class Network(engine.Network):
             "onset": batch["first"].permute(0, 2, 3, 1).contiguous().cpu().numpy(),
             "apex": apexes,
             "grad_cam": np.stack(
-                [engine.overlay(face, heat) for face, heat in zip(apexes, self.heats(batch).cpu().numpy(), strict=True)]
+                [
+                    heatmap.overlay(face, heat)
+                    for face, heat in zip(apexes, self.heats(batch).cpu().numpy(), strict=True)
+                ]
             ),
         }
         return found | self.made(batch)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torchvision.transforms import RandomErasing
 
 from mer_features import action_units
-from mer_features.systems import backbones, engine, inputs, selection
+from mer_features.systems import backbones, engine, heatmap, inputs, selection
 from mer_features.systems import map_mer_cams as cams
 from mer_features.systems.contract import Arrays, Examples, Setup
 from mer_features.systems.map_mer_losses import class_weights, losses
@@ -190,7 +190,7 @@ class Network(selection.Selecting):
 
 def _laid_over(faces: np.ndarray, heats: Tensor) -> np.ndarray:
     """Heat maps (N, S, S) over grey images (N, S, S, 1), (N, S, S, 3) uint8."""
-    return np.stack([engine.overlay(face, heat) for face, heat in zip(faces, heats.cpu().numpy(), strict=True)])
+    return np.stack([heatmap.overlay(face, heat) for face, heat in zip(faces, heats.cpu().numpy(), strict=True)])
 
 
 def _input(batch: engine.Batch) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mer_features.systems import engine, images, macro
+from mer_features.systems import engine, heatmap, images, macro
 from mer_features.systems.cifar_resnet import Output
 from mer_features.systems.contract import Arrays, Examples, Setup
 from mer_features.systems.recipes.sa_at import SAATRecipe
@@ -165,7 +165,7 @@ def maps(whose: str, network: Recogniser | Teacher, batch: engine.Batch, p: int)
     faces = shown(batch["image"])
     return {
         f"{whose}_stage_{number}": np.stack(
-            [engine.overlay(face, _spread(heat)) for face, heat in zip(faces, attention(stage, p), strict=True)]
+            [heatmap.overlay(face, _spread(heat)) for face, heat in zip(faces, attention(stage, p), strict=True)]
         )
         for number, stage in enumerate(network(batch["image"]).maps, start=1)
     }

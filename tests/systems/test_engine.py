@@ -177,16 +177,6 @@ def test_a_last_batch_too_small_for_batch_norm_is_left_out(clips_: int, fewest: 
     assert len(batches) == len(sizes)
 
 
-def test_overlay_leaves_cold_places_and_reddens_hot_ones():
-    image = np.full((8, 8, 1), 100, np.uint8)
-    heat = np.zeros((2, 2), np.float32)
-    np.testing.assert_array_equal(engine.overlay(image, heat), np.repeat(image, 3, axis=2))
-    heat[0, 0] = 1
-    hot = engine.overlay(image, heat)
-    assert (hot[-1, -1] == 100).all()
-    assert (hot[0, 0] != 100).any()
-
-
 @pytest.mark.parametrize(("method", "said"), [("batches", "no labelled clips"), ("scores", "no classes")])
 def test_a_network_that_was_not_told_how_says_what_is_missing(method: str, said: str):
     class Silent(engine.Network):
