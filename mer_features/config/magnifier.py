@@ -43,6 +43,21 @@ class MagnifierTraining(Section):
     decay_share: float = Field(
         0.3, ge=0, le=1, description="Last share of the steps, over which the learning rate falls to zero."
     )
+    detail: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="How much more pixels count in the losses on pictures where there is little contrast: a pixel's "
+        "weight is the slope of the picture around it to the power of minus this. The paper's 0 counts all alike; "
+        "skin is then learned last.",
+    )
+    lamp: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Largest change of the light's slope and curvature across a moved frame in other colours, as a "
+        "fraction; the paper's frames change everywhere alike.",
+    )
     code_weight: float = Field(0.1, ge=0, description="Weight λ of the three losses on texture and shape codes.")
     g_kernel: Literal[3, 7] = Field(
         3,

@@ -52,6 +52,7 @@ class Recipe:
     static_background: float = 0.15
     grey: float = 0.2
     recoloured: float = 0.3  # share whose moved frame has other colours and light than the first
+    lamp: float = 0.0  # largest change of the light across such a frame
     noise: tuple[float, float] = (0.0, 0.2)  # standard deviation over the root of the grey level
     quantised: bool = True
 
@@ -98,7 +99,7 @@ def make(recipe: Recipe, index: int) -> Pair:
     if random.uniform() < recipe.grey:
         scene = _Scene([_grey(frame) for frame in scene.frames], scene.motion)
     first, plain, magnified = scene.frames
-    recolour = _Recolouring.draw(random) if random.uniform() < recipe.recoloured else _Recolouring()
+    recolour = _Recolouring.draw(random, recipe.lamp) if random.uniform() < recipe.recoloured else _Recolouring()
     strength = random.uniform(*recipe.noise)
     target, still = (np.clip(recolour(frame), 0, 255) for frame in (magnified, plain))
     first, second, plain = (_recorded(frame, strength, recipe, random) for frame in (first, still, plain))
@@ -133,6 +134,24 @@ def series(recipe: Recipe, index: int, shares: Sequence[float]) -> Series:
     strength = random.uniform(*recipe.noise)
     first, second = (_recorded(frame, strength, recipe, random) for frame in scene.frames[:2])
     return Series(first, second, factor, np.clip(np.stack(scene.frames[2:]), 0, 255))
+
+
+def local_slope(image: np.ndarray) -> np.ndarray:
+    """How steep a picture is around each pixel.
+
+    Parameters
+    ----------
+    image : ndarray, shape (3, H, W), float32
+        Grey levels.
+
+    Returns
+    -------
+    ndarray, shape (H, W), float32
+        Root mean square of the gradient of its luma within about 3 px, grey levels a pixel.
+    """
+    luma = np.tensordot(LUMA, image, axes=1).astype(np.float32)
+    across, down = (cv2.Sobel(luma, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1)))
+    return np.sqrt(cv2.GaussianBlur(across**2 + down**2, (0, 0), 3))
 
 
 def _scene(recipe: Recipe, factor: float, random: np.random.Generator, times: Sequence[float]) -> _Scene:
@@ -331,27 +350,38 @@ def _seen(
 
 @dataclass(frozen=True)
 class _Recolouring:
-    """Gain, offset and gamma per channel, of values in 0..1."""
+    """Gain, offset and gamma per channel, of values in 0..1, and the slopes and curvatures of the light."""
 
     gain: np.ndarray = field(default_factory=lambda: np.ones(3))
     offset: np.ndarray = field(default_factory=lambda: np.zeros(3))
     gamma: np.ndarray = field(default_factory=lambda: np.ones(3))
+    lamp: np.ndarray = field(default_factory=lambda: np.zeros(5))  # of x, y, x², xy and y², -1 to 1 over the picture
 
     @classmethod
-    def draw(cls, random: np.random.Generator) -> _Recolouring:
+    def draw(cls, random: np.random.Generator, lamp: float) -> _Recolouring:
         """Partly common to the channels, so that light changes as well as colour."""
         strength = random.uniform()
 
         def around(spread: float) -> np.ndarray:
             return strength * spread * (random.uniform(-1, 1) + random.uniform(-1, 1, 3)) / 2
 
-        return cls(1 + around(0.25), around(0.12), np.exp(around(0.3)))
+        colours = 1 + around(0.25), around(0.12), np.exp(around(0.3))
+        return cls(*colours, random.uniform(-lamp, lamp, 5)) if lamp else cls(*colours)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         gain, offset, gamma = (
             value.astype(np.float32)[:, None, None] for value in (self.gain, self.offset, self.gamma)
         )
-        return 255 * (gain * (np.clip(image, 0, 255) / 255) ** gamma + offset)
+        recoloured = 255 * (gain * (np.clip(image, 0, 255) / 255) ** gamma + offset)
+        return recoloured * self._light(image.shape[-1]) if self.lamp.any() else recoloured
+
+    def _light(self, side: int) -> np.ndarray:
+        """Brightness across the picture, (side, side) float32, about 1."""
+        x = np.linspace(-1, 1, side)
+        y = x[:, None]
+        along_x, along_y, bend_x, twist, bend_y = self.lamp
+        light = 1 + along_x * x + along_y * y + bend_x * x**2 + twist * x * y + bend_y * y**2
+        return np.maximum(light, 0).astype(np.float32)
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ Losses and optimiser of Oh et al. 2018, section 3.4, made to learn from thousand
 - each sample is learned at two factors, m and 1, and the change of the picture between them, which is what
   :mod:`mer_features.magnify.learned` takes from the network, has a loss of its own: an error that both pictures share
   hides no motion;
+- where pictures have little contrast a pixel may count for more (option ``detail``);
 - weights start so that every layer keeps the size of what passes (:func:`initialise`), the paper's shrink it to
   nothing;
 - the written weights carry a factor that makes up for what is lost to caution (:func:`measure_gain`);
@@ -49,6 +50,7 @@ _GAIN_ROUNDS = 3  # a network does not answer in proportion
 _SHARES = tuple(number / 10 for number in range(17))
 _GAIN_PX = 96  # side of the pairs, less crowded by borders than a training sample
 _BORDER = 10  # pixels that the network cannot see around
+_SLOPE, _LEAST_SLOPE = 8.0, 1.0  # grey levels a pixel: of a picture as a whole; of one that has no detail but noise
 _NOISE = 0.09  # over the root of the grey level: one level in the middle
 
 
@@ -77,7 +79,7 @@ class Losses(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A, B, C, Y and Y for a factor of 1, (N, 3, H, W) in [-1, 1], and the factors (N,)."""
+    """A, B, C, Y and Y for a factor of 1, (N, 3, H, W) in [-1, 1]; the factors (N,); weights of pixels (N, 1, H, W)."""
 
     first: Tensor
     second: Tensor
@@ -85,6 +87,7 @@ class Batch(NamedTuple):
     target: Tensor
     still: Tensor
     factor: Tensor
+    weight: Tensor
 
 
 def losses(net: MagnificationNet, batch: Batch) -> Losses:
@@ -95,19 +98,23 @@ def losses(net: MagnificationNet, batch: Batch) -> Losses:
     textures, shapes = torch.cat([texture[1], texture[1]]), torch.cat([enlarged, shape[1]])
     magnified, still = net.decoder(textures, shapes).chunk(2)
     return Losses(
-        (F.l1_loss(magnified, batch.target) + F.l1_loss(still, batch.still)) / 2,
-        F.l1_loss(magnified - still, batch.target - batch.still),
+        (_weighted(magnified - batch.target, batch.weight) + _weighted(still - batch.still, batch.weight)) / 2,
+        _weighted(magnified - still - (batch.target - batch.still), batch.weight),
         F.l1_loss(texture[0], texture[2]),
         F.l1_loss(texture[1], texture[3]),
         F.l1_loss(shape[1], shape[2]),
     )
 
 
-class Samples(Dataset):
-    """Samples of a recipe by number."""
+def _weighted(difference: Tensor, weight: Tensor) -> Tensor:
+    return (weight * difference.abs()).mean()
 
-    def __init__(self, recipe: pairs.Recipe, count: int) -> None:
-        self.recipe, self.count = recipe, count
+
+class Samples(Dataset):
+    """Samples of a recipe by number; ``detail`` as in the training's options."""
+
+    def __init__(self, recipe: pairs.Recipe, count: int, detail: float = 0.0) -> None:
+        self.recipe, self.count, self.detail = recipe, count, detail
 
     def __len__(self) -> int:
         return self.count
@@ -115,7 +122,9 @@ class Samples(Dataset):
     def __getitem__(self, index: int) -> Batch:
         pair = pairs.make(self.recipe, index)
         frames = (pair.first, pair.second, pair.second_plain, pair.target, pair.still)
-        return Batch._make([*(torch.from_numpy(frame / 127.5 - 1) for frame in frames), torch.tensor(pair.factor)])
+        images = [torch.from_numpy(frame / 127.5 - 1) for frame in frames]
+        weight = (_SLOPE / (pairs.local_slope(pair.still) + _LEAST_SLOPE)) ** np.float32(self.detail)
+        return Batch(*images, torch.tensor(pair.factor), torch.from_numpy(weight[None]))
 
 
 def recipe(options: MagnifierTraining) -> pairs.Recipe:
@@ -127,6 +136,7 @@ def recipe(options: MagnifierTraining) -> pairs.Recipe:
         objects=options.objects,
         object_radius=options.object_radius,
         face=options.face_share,
+        lamp=options.lamp,
     )
 
 
@@ -228,7 +238,7 @@ class _Run:
         size = self.options.batch
         workers = self.execution.workers
         loader = DataLoader(
-            Samples(recipe(self.options), self.options.steps * size),
+            Samples(recipe(self.options), self.options.steps * size, self.options.detail),
             batch_size=size,
             sampler=range(self.step * size, self.options.steps * size),
             num_workers=workers,

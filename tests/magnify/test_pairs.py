@@ -143,6 +143,34 @@ def test_recolouring_is_the_same_for_moved_and_magnified_frame():
     assert np.abs(pair.second - pair.second_plain).mean() > 1
 
 
+def test_the_lamp_changes_the_moved_frame_by_a_quadratic():
+    recipe = replace(CLEAN, recoloured=1.0, face=0.0, lamp=0.1, low_contrast=0.0)
+    compared = 0
+    for index in range(4):
+        plain, lit = pairs.make(replace(recipe, lamp=0.0), index), pairs.make(recipe, index)
+        np.testing.assert_array_equal(lit.first, plain.first)
+        np.testing.assert_array_equal(lit.second_plain, plain.second_plain)
+        inside = (lit.still > 0).all(axis=0) & (lit.still < 255).all(axis=0) & (plain.still > 1).all(axis=0)
+        inside &= (plain.still < 255).all(axis=0)
+        if inside.sum() < 500:
+            continue
+        compared += 1
+        y, x = np.mgrid[-1:1:64j, -1:1:64j][:, inside]
+        terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+        ratio = (lit.still / np.maximum(plain.still, 1))[1][inside]
+        found, *_ = np.linalg.lstsq(terms, ratio)
+        np.testing.assert_allclose(terms @ found, ratio, atol=1e-3)
+        assert found[0] == pytest.approx(1, abs=1e-3)
+        assert 0.01 < np.abs(found[1:]).max() <= 0.1 + 1e-3
+    assert compared
+
+
+def test_the_local_slope_of_a_ramp_is_its_slope():
+    ramp = np.broadcast_to(3 * np.arange(40, dtype=np.float32), (3, 40, 40))
+    np.testing.assert_allclose(pairs.local_slope(ramp)[15:-15, 15:-15], 3, rtol=1e-3)
+    assert (pairs.local_slope(np.full((3, 16, 16), 80, np.float32)) == 0).all()
+
+
 def test_held_out_photographs_are_not_drawn_from():
     assert not {"cat", "chelsea", "rocket", "astronaut"} & set(textures.PHOTOGRAPHS)
 

@@ -30,7 +30,7 @@ def _few_pairs_for_the_gain(monkeypatch: pytest.MonkeyPatch):
 def _batch(size: int = 16) -> Batch:
     source = torch.Generator().manual_seed(0)
     frames = [torch.rand((2, 3, size, size), generator=source) * 2 - 1 for _ in range(5)]
-    return Batch(*frames, torch.tensor([3.0, 7.0]))
+    return Batch(*frames, torch.tensor([3.0, 7.0]), torch.ones((2, 1, size, size)))
 
 
 def _fixed(picture: torch.Tensor, codes: Codes) -> SimpleNamespace:
@@ -57,6 +57,29 @@ def test_each_loss_compares_its_own_pair():
     terms = train.losses(_fixed(pictures, Codes(level, 10 * level)), batch)
     assert [float(term) for term in terms] == pytest.approx([0.375, 0.25, 4 - 1, 8 - 2, 10 * (4 - 2)])
     assert float(terms.total(0.1)) == pytest.approx(0.375 + 0.25 + 0.1 * (3 + 6 + 20))
+
+
+def test_pictures_count_by_the_weights_of_their_pixels():
+    batch, same = _batch(), torch.ones((2, 32, 4, 4))
+    left = torch.zeros_like(batch.weight)
+    left[..., :8] = 3.0
+    wrong = torch.zeros_like(batch.target)
+    wrong[..., :4], wrong[..., 8:] = 0.5, 9.0  # the right half has no weight
+    pictures = torch.cat([batch.target + wrong, batch.still])
+    codes = Codes(same.repeat(4, 1, 1, 1), same.repeat(4, 1, 1, 1))
+    terms = train.losses(_fixed(pictures, codes), batch._replace(weight=left))
+    assert [float(term) for term in terms[:2]] == pytest.approx([3 * 0.5 / 4 / 2, 3 * 0.5 / 4])
+
+
+def test_weights_of_pixels_go_with_the_contrast():
+    made = train.recipe(OPTIONS)
+    plain, once, twice = (train.Samples(made, 1, detail)[0].weight for detail in (0.0, 1.0, 2.0))
+    assert (plain == 1).all()
+    assert once.shape == (1, 32, 32)
+    assert once.max() > 2 * once.min()
+    torch.testing.assert_close(twice, once**2)
+    slope = train.pairs.local_slope(train.pairs.make(made, 0).still)
+    assert np.corrcoef(slope.ravel(), once.numpy().ravel())[0, 1] < -0.5
 
 
 def test_code_losses_ignore_the_decoder():
@@ -242,6 +265,7 @@ def test_ranges_that_are_none_are_refused(key: str, value: tuple[int, int]):
 def test_objects_are_drawn_as_the_options_say():
     found = train.recipe(OPTIONS.model_copy(update={"objects": (0, 4), "object_radius": (0.1, 0.5)}))
     assert (found.objects, found.object_radius) == ((0, 4), (0.1, 0.5))
+    assert train.recipe(OPTIONS.model_copy(update={"lamp": 0.1})).lamp == 0.1
 
 
 def test_a_checkpoint_of_other_options_is_refused(tmp_path: Path):
