@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from mer_features.magnify.network import MagnificationNet
 
-#: The weights that come with the package; ``magnifier-v2.md`` beside them says how they were made.
-SHIPPED = Path(__file__).with_name("weights") / "magnifier-v2.safetensors"
+#: The weights that come with the package; ``magnifier-v3.md`` beside them says how they were made.
+SHIPPED = Path(__file__).with_name("weights") / "magnifier-v3.safetensors"
 _CHECKSUMS = SHIPPED.with_name("SHA256SUMS")
 
 #: Entry of a weights file's metadata, a JSON object, and what it says of the network: by how much its m - 1 must

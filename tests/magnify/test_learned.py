@@ -172,7 +172,7 @@ def test_a_damaged_shipped_file_is_refused(tmp_path: Path, monkeypatch):
     content[-1] ^= 1
     damaged.write_bytes(content)
     monkeypatch.setattr(learned, "SHIPPED", damaged)
-    with pytest.raises(WeightsError, match="magnifier-v2") as caught:
+    with pytest.raises(WeightsError, match="magnifier-v3") as caught:
         learned.load()
     assert hashlib.sha256(content).hexdigest() in str(caught.value)
     assert learned._expected() in str(caught.value)
