@@ -97,7 +97,7 @@ def extract(
                 if not any(_outcome(clips, files)[state] for state in (Status.OK, Status.WARNED)):
                     break
                 options |= _style_fit(config, files["faces"], Path(folder) / "fitted.json")
-            stages.run(stage, clips, inputs, target, options, threads=threads)
+            stages.run(stage, clips, inputs, target, options, threads=threads, durable=False)
             files[stage] = target
         outcome = _outcome(clips, files)
         if not outcome[Status.OK] + outcome[Status.WARNED]:

@@ -19,8 +19,10 @@ _STALE_S = 24 * 3600
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     """A temporary name beside ``path``, renamed to it when the block ends well, removed when it does not.
+
+    ``durable`` files are on the disk before they have their name; others need not outlive a power cut.
 
     After a kill the temporary stays under its own name (``.<name>.<host>.<process>.<random>.tmp``) until the next
     writer of the same path or :func:`sweep` removes it, so no half file ever has a final name and none is left for
@@ -44,8 +46,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         with _named(path, _NO_ROOM):
             yield temporary
             temporary.chmod(0o644)
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            if durable:
+                with temporary.open("rb") as written:
+                    os.fsync(written.fileno())
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -109,9 +112,9 @@ class HeldFile(io.FileIO):
 
 
 @contextmanager
-def atomic_file(path: Path | str) -> Iterator[HeldFile]:
+def atomic_file(path: Path | str, *, durable: bool = True) -> Iterator[HeldFile]:
     """As :func:`atomic_path`, an open file for HDF5 to write into; close HDF5's file before the block ends."""
-    with atomic_path(path) as temporary, HeldFile(temporary, "r+") as file:
+    with atomic_path(path, durable=durable) as temporary, HeldFile(temporary, "r+") as file:
         yield file
         file.check()
 

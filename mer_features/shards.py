@@ -80,10 +80,21 @@ class ClipRecord:
 
 
 class ShardWriter:
-    """Writes one stage file; use as a context manager. The file appears only when the block ends well."""
+    """Writes one stage file; use as a context manager. The file appears only when the block ends well.
 
-    def __init__(self, path: Path | str, stage: str, options: Mapping[str, Any], fingerprint: str = "") -> None:
-        self._atomic = atomic_file(path)
+    ``durable`` as of :func:`mer_features.files.atomic_path`.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        stage: str,
+        options: Mapping[str, Any],
+        fingerprint: str = "",
+        *,
+        durable: bool = True,
+    ) -> None:
+        self._atomic = atomic_file(path, durable=durable)
         self._header = {
             "stage": stage,
             "options": json.dumps(options, sort_keys=True),

@@ -87,6 +87,7 @@ def run(
     options: Mapping[str, Any],
     *,
     threads: int = 1,
+    durable: bool = True,
 ) -> dict[Status, int]:
     """Run one stage for one shard and write its stage file.
 
@@ -104,6 +105,8 @@ def run(
         The stage's section of the configuration.
     threads
         Worker processes; the result does not depend on it.
+    durable
+        False for a file that is not needed after a power cut: the disk is then not waited for.
 
     Returns
     -------
@@ -119,7 +122,7 @@ def run(
     tasks = [_Task(stage, clip, inputs, typed) for clip in clips]
     counts = dict.fromkeys(Status, 0)
     broken: list[str] = []
-    with ShardWriter(output, stage, options, code_fingerprint(stage, options)) as writer:
+    with ShardWriter(output, stage, options, code_fingerprint(stage, options), durable=durable) as writer:
         for record in track(_parallel(_work, tasks, threads), len(tasks), f"{stage} {output.stem}"):
             writer.add(record)
             counts[record.status] += 1

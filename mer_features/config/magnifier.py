@@ -51,6 +51,13 @@ class MagnifierTraining(Section):
         "weight is the slope of the picture around it to the power of minus this. The paper's 0 counts all alike; "
         "skin is then learned last.",
     )
+    small_motion: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="How much more the change of a sample counts if it moves little: its weight is the largest motion "
+        "that magnification adds to the power of minus this. The paper's 0 counts all alike.",
+    )
     lamp: float = Field(
         0.0,
         ge=0,

@@ -51,6 +51,7 @@ _SHARES = tuple(number / 10 for number in range(17))
 _GAIN_PX = 96  # side of the pairs, less crowded by borders than a training sample
 _BORDER = 10  # pixels that the network cannot see around
 _SLOPE, _LEAST_SLOPE = 8.0, 1.0  # grey levels a pixel: of a picture as a whole; of one that has no detail but noise
+_ADDED_PX, _LEAST_ADDED_PX = 2.5, 0.5  # motion added to a usual sample; less than this is lost in noise
 _NOISE = 0.09  # over the root of the grey level: one level in the middle
 
 
@@ -79,7 +80,11 @@ class Losses(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A, B, C, Y and Y for a factor of 1, (N, 3, H, W) in [-1, 1]; the factors (N,); weights of pixels (N, 1, H, W)."""
+    """A, B, C, Y and Y for a factor of 1, (N, 3, H, W) in [-1, 1]; the factors (N,).
+
+    ``weight``, (N, 1, H, W), is that of the pixels in the losses on pictures, ``emphasis``, (N, 1, 1, 1), that of the
+    change between the two pictures.
+    """
 
     first: Tensor
     second: Tensor
@@ -88,6 +93,7 @@ class Batch(NamedTuple):
     still: Tensor
     factor: Tensor
     weight: Tensor
+    emphasis: Tensor
 
 
 def losses(net: MagnificationNet, batch: Batch) -> Losses:
@@ -99,7 +105,7 @@ def losses(net: MagnificationNet, batch: Batch) -> Losses:
     magnified, still = net.decoder(textures, shapes).chunk(2)
     return Losses(
         (_weighted(magnified - batch.target, batch.weight) + _weighted(still - batch.still, batch.weight)) / 2,
-        _weighted(magnified - still - (batch.target - batch.still), batch.weight),
+        _weighted(magnified - still - (batch.target - batch.still), batch.emphasis * batch.weight),
         F.l1_loss(texture[0], texture[2]),
         F.l1_loss(texture[1], texture[3]),
         F.l1_loss(shape[1], shape[2]),
@@ -111,20 +117,27 @@ def _weighted(difference: Tensor, weight: Tensor) -> Tensor:
 
 
 class Samples(Dataset):
-    """Samples of a recipe by number; ``detail`` as in the training's options."""
+    """Samples of a recipe by number, weighed as the options say."""
 
-    def __init__(self, recipe: pairs.Recipe, count: int, detail: float = 0.0) -> None:
-        self.recipe, self.count, self.detail = recipe, count, detail
+    def __init__(self, options: MagnifierTraining) -> None:
+        self.recipe, self.options = recipe(options), options
 
     def __len__(self) -> int:
-        return self.count
+        return self.options.steps * self.options.batch
 
     def __getitem__(self, index: int) -> Batch:
         pair = pairs.make(self.recipe, index)
         frames = (pair.first, pair.second, pair.second_plain, pair.target, pair.still)
         images = [torch.from_numpy(frame / 127.5 - 1) for frame in frames]
-        weight = (_SLOPE / (pairs.local_slope(pair.still) + _LEAST_SLOPE)) ** np.float32(self.detail)
-        return Batch(*images, torch.tensor(pair.factor), torch.from_numpy(weight[None]))
+        weight = (_SLOPE / (pairs.local_slope(pair.still) + _LEAST_SLOPE)) ** np.float32(self.options.detail)
+        emphasis = torch.full((1, 1, 1), _emphasis(pair) ** self.options.small_motion)
+        return Batch(*images, torch.tensor(pair.factor), torch.from_numpy(weight[None]), emphasis)
+
+
+def _emphasis(pair: pairs.Pair) -> float:
+    """The usual over the largest motion that magnification adds; 1 where nothing moves."""
+    added = (pair.factor - 1) * float(np.hypot(*pair.motion).max())
+    return _ADDED_PX / (added + _LEAST_ADDED_PX) if pair.motion.any() else 1.0
 
 
 def recipe(options: MagnifierTraining) -> pairs.Recipe:
@@ -238,7 +251,7 @@ class _Run:
         size = self.options.batch
         workers = self.execution.workers
         loader = DataLoader(
-            Samples(recipe(self.options), self.options.steps * size, self.options.detail),
+            Samples(self.options),
             batch_size=size,
             sampler=range(self.step * size, self.options.steps * size),
             num_workers=workers,

@@ -30,7 +30,7 @@ def _few_pairs_for_the_gain(monkeypatch: pytest.MonkeyPatch):
 def _batch(size: int = 16) -> Batch:
     source = torch.Generator().manual_seed(0)
     frames = [torch.rand((2, 3, size, size), generator=source) * 2 - 1 for _ in range(5)]
-    return Batch(*frames, torch.tensor([3.0, 7.0]), torch.ones((2, 1, size, size)))
+    return Batch(*frames, torch.tensor([3.0, 7.0]), torch.ones((2, 1, size, size)), torch.ones((2, 1, 1, 1)))
 
 
 def _fixed(picture: torch.Tensor, codes: Codes) -> SimpleNamespace:
@@ -73,13 +73,34 @@ def test_pictures_count_by_the_weights_of_their_pixels():
 
 def test_weights_of_pixels_go_with_the_contrast():
     made = train.recipe(OPTIONS)
-    plain, once, twice = (train.Samples(made, 1, detail)[0].weight for detail in (0.0, 1.0, 2.0))
+    options = [OPTIONS.model_copy(update={"detail": detail}) for detail in (0.0, 1.0, 2.0)]
+    plain, once, twice = (train.Samples(each)[0].weight for each in options)
     assert (plain == 1).all()
     assert once.shape == (1, 32, 32)
     assert once.max() > 2 * once.min()
     torch.testing.assert_close(twice, once**2)
     slope = train.pairs.local_slope(train.pairs.make(made, 0).still)
     assert np.corrcoef(slope.ravel(), once.numpy().ravel())[0, 1] < -0.5
+
+
+def test_the_change_counts_by_its_emphasis_and_nothing_else_does():
+    batch, same = _batch(), torch.ones((2, 32, 4, 4))
+    codes = Codes(same.repeat(4, 1, 1, 1), same.repeat(4, 1, 1, 1))
+    pictures = torch.cat([batch.target + 0.5, batch.still])
+    emphasis = torch.tensor([3.0, 1.0]).reshape(2, 1, 1, 1)
+    plain, raised = (train.losses(_fixed(pictures, codes), each) for each in (batch, batch._replace(emphasis=emphasis)))
+    assert float(raised.change) == pytest.approx(2 * float(plain.change))
+    assert float(raised.picture) == float(plain.picture)
+
+
+def test_small_motions_are_emphasised_by_what_magnification_adds_to_them():
+    options = OPTIONS.model_copy(update={"small_motion": 1.0, "steps": 20})
+    for index in range(20):
+        pair = train.pairs.make(train.recipe(options), index)
+        added = (pair.factor - 1) * np.hypot(*pair.motion).max()
+        expected = 2.5 / (added + 0.5) if pair.motion.any() else 1.0
+        assert float(train.Samples(options)[index].emphasis) == pytest.approx(expected, rel=1e-5)
+    assert float(train.Samples(OPTIONS)[0].emphasis) == 1
 
 
 def test_code_losses_ignore_the_decoder():
