@@ -20,7 +20,7 @@ class MagnifierTraining(Section):
         None, description="Photographs to cut training samples from; default: those that come with scikit-image."
     )
     steps: int = Field(
-        12_000, ge=1, description="Training steps; the shipped weights took 2,800 and, from these, 10,000."
+        12_000, ge=1, description="Training steps; the shipped weights took four runs of 2,800 to 24,000."
     )
     batch: int = Field(2, ge=1, description="Samples a step; the paper takes 4.")
     size_px: int = Field(64, ge=32, le=512, multiple_of=4, description="Side of a sample; the paper takes 384.")

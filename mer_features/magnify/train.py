@@ -131,7 +131,7 @@ class Samples(Dataset):
         images = [torch.from_numpy(frame / 127.5 - 1) for frame in frames]
         weight = (_SLOPE / (pairs.local_slope(pair.still) + _LEAST_SLOPE)) ** np.float32(self.options.detail)
         emphasis = torch.full((1, 1, 1), _emphasis(pair) ** self.options.small_motion)
-        return Batch(*images, torch.tensor(pair.factor), torch.from_numpy(weight[None]), emphasis)
+        return Batch._make([*images, torch.tensor(pair.factor), torch.from_numpy(weight[None]), emphasis])
 
 
 def _emphasis(pair: pairs.Pair) -> float:
