@@ -15,7 +15,7 @@ that with OpenCV's TV-L1, and 5 times the plain script. E3 (``--all-frames``): f
 1 clip a second. With ``--samm`` only the plain script is a yardstick. Beside these, what every stage takes of a clip
 and what its kernels do.
 
-    python benchmarks/end_to_end.py [--clips 24] [--rounds 3] [--samm] [--all-frames]
+    python benchmarks/end_to_end.py [--clips 60] [--rounds 3] [--samm] [--all-frames]
 """
 
 import argparse
@@ -230,7 +230,7 @@ def report(goals, judged):
 def main() -> None:
     """Print the table; status 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--clips", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--samm", action="store_true")
     parser.add_argument("--all-frames", action="store_true")
@@ -250,7 +250,7 @@ def main() -> None:
             own = [(half, root / f"own{number}-{n}.h5", "tvl1_fast") for n, half in enumerate(halves)]
             opencv = [(half, root / f"cv{number}-{n}.h5", "opencv_tvl1") for n, half in enumerate(halves)]
             script = [(half[:1], root / f"plain{number}-{n}.h5") for n, half in enumerate(halves)]
-            alone = kernels(folders[number % len(folders)], options.all_frames)
+            alone = kernels(folders[number % len(folders)])
             rate, share, spent = throughput(pool, pipeline, own, len(folders))
             with_opencv, *_ = throughput(pool, pipeline, opencv, len(folders))
             by_script, *_ = throughput(pool, plain, script, 2)
@@ -259,7 +259,9 @@ def main() -> None:
             if number == 0:
                 print("  ".join(f"{kernel} {1e3 * spent:.0f}" for kernel, spent in alone.items()), "ms")
                 stage_costs(folders, root / "stages.h5", kernels(folders[0]))
-        beside = 2 / np.mean(pool.map(every_frame, folders[:2], chunksize=1)) if options.all_frames else 0
+        if options.all_frames:
+            by_itself = 1 / every_frame(folders[0])
+            beside = 2 / np.mean(pool.map(every_frame, folders[:2], chunksize=1))
         rate, floor, lean, share, over_opencv, over_script = np.median(rows, axis=0)
     print(
         f"{count} frames {size[1]} x {size[0]}, {options.clips} clips, 2 processes, median of {options.rounds} rounds"
@@ -273,8 +275,8 @@ def main() -> None:
         ("against the plain script", over_script, 5.0),
     ]
     if options.all_frames:
-        print(f"kernels with {count - 1} flows, one process: {1 / sum(alone.values()):.2f} clips a second of CPU")
-        goals.append(("E3 the same, two side by side", beside, 1.0))
+        goals.append((f"E3 {count - 1} flows a clip, one process", by_itself, 1.0))
+        goals.append((f"E3 {count - 1} flows a clip, two side by side", beside, 1.0))
     sys.exit(report(goals, ("against",) if options.samm else ("E1", "E2", "E3", "against")))
 
 

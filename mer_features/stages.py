@@ -6,7 +6,7 @@ import errno
 import importlib
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from mer_features import config, fingerprint
 from mer_features.clips import Clip
 from mer_features.progress import track
 from mer_features.quality import ClipRejectedError, Issue, Status, dumps, status
-from mer_features.shards import ClipRecord, ShardReader, ShardWriter
+from mer_features.shards import ClipRecord, ClipView, ShardReader, ShardWriter
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,6 @@ class StageFailedError(RuntimeError):
 class _Task:
     stage: str
     clip: Clip
-    inputs: Mapping[str, Path]
     options: config.Section
 
 
@@ -119,11 +118,11 @@ def run(
         If no clip got through and at least one failed with an unexpected error.
     """
     typed = SPECS[stage].options.model_validate(dict(options))
-    tasks = [_Task(stage, clip, inputs, typed) for clip in clips]
+    tasks = [_Task(stage, clip, typed) for clip in clips]
     counts = dict.fromkeys(Status, 0)
     broken: list[str] = []
     with ShardWriter(output, stage, options, code_fingerprint(stage, options), durable=durable) as writer:
-        for record in track(_parallel(_work, tasks, threads), len(tasks), f"{stage} {output.stem}"):
+        for record in track(_records(tasks, inputs, threads), len(tasks), f"{stage} {output.stem}"):
             writer.add(record)
             counts[record.status] += 1
             broken += [f"{record.clip_id}: {i.detail}" for i in record.issues if i.code == "internal_error"]
@@ -137,32 +136,59 @@ def run(
     return counts
 
 
-def _parallel(work: Callable[[_Task], ClipRecord], tasks: list[_Task], threads: int) -> Iterator[ClipRecord]:
+class _Inputs:
+    """The stage files that a stage reads, opened when they are first asked for; use as a context manager."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths = paths
+        self._readers: dict[str, ShardReader] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _Inputs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def views(self, clip_id: str) -> dict[str, ClipView]:
+        """Records of one clip by stage, valid as long as the files are open."""
+        for name, path in self._paths.items():
+            if name not in self._readers:
+                self._readers[name] = self._stack.enter_context(ShardReader(path))
+        return {name: reader.view(clip_id) for name, reader in self._readers.items()}
+
+
+def _records(tasks: list[_Task], inputs: Mapping[str, Path], threads: int) -> Iterator[ClipRecord]:
     """Results in the order of the tasks; the caller's writing overlaps with the workers' computing."""
     if threads == 1:
-        yield from map(work, tasks)
+        with _Inputs(inputs) as files:
+            for task in tasks:
+                yield _work(task, files)
     else:
         # Results are large: few are kept waiting, so memory does not grow with the shard.
         pool = joblib.Parallel(n_jobs=threads, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
-        yield from pool(joblib.delayed(work)(task) for task in tasks)
+        yield from pool(joblib.delayed(_work_alone)(task, inputs) for task in tasks)
 
 
-def _work(task: _Task) -> ClipRecord:
-    """One clip in one worker; whatever goes wrong becomes an issue of this clip alone."""
+def _work_alone(task: _Task, inputs: Mapping[str, Path]) -> ClipRecord:
+    """One clip in a worker process, which keeps no file open between clips."""
+    with _Inputs(inputs) as files:
+        return _work(task, files)
+
+
+def _work(task: _Task, inputs: _Inputs) -> ClipRecord:
+    """One clip; whatever goes wrong becomes an issue of this clip alone."""
     _single_thread()
     clip = task.clip
     if task.stage == "faces" and status(clip.issues) is Status.REJECTED:
         return ClipRecord(clip.clip_id, issues=clip.issues)
     carried = clip.issues if task.stage == "faces" else ()
     try:
-        with ExitStack() as stack:
-            views = {
-                name: stack.enter_context(ShardReader(path)).view(clip.clip_id) for name, path in task.inputs.items()
-            }
-            if any(view.status is Status.REJECTED for view in views.values()):
-                return ClipRecord(clip.clip_id, attrs={"skipped": True}, issues=_rejections(views))
-            process = importlib.import_module(SPECS[task.stage].module).process
-            record = process(clip, views, task.options)
+        views = inputs.views(clip.clip_id)
+        if any(view.status is Status.REJECTED for view in views.values()):
+            return ClipRecord(clip.clip_id, attrs={"skipped": True}, issues=_rejections(views))
+        process = importlib.import_module(SPECS[task.stage].module).process
+        record = process(clip, views, task.options)
     except ClipRejectedError as error:
         _require_source(task)
         return ClipRecord(clip.clip_id, issues=(*carried, error.issue))
