@@ -24,6 +24,19 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_only_durable_files_are_waited_for_and_before_they_have_their_name(tmp_path: Path, monkeypatch):
+    there_when_synced = []
+    monkeypatch.setattr(os, "fsync", lambda _: there_when_synced.append((tmp_path / "a").exists()))
+    with atomic_path(tmp_path / "a", durable=False) as temporary:
+        temporary.write_text("x")
+    assert there_when_synced == []
+    (tmp_path / "a").unlink()
+    with atomic_path(tmp_path / "a") as temporary:
+        temporary.write_text("y")
+    assert there_when_synced == [False]
+    assert (tmp_path / "a").read_text() == "y"
+
+
 def test_leftovers_of_a_kill_are_removed_by_the_next_writer(tmp_path: Path):
     (tmp_path / ".a.txt.k1lled.tmp").write_text("half")
     (tmp_path / ".b.txt.other.tmp").write_text("another file's")

@@ -63,6 +63,25 @@ def test_a_rejected_clip_skips_later_stages_with_its_reason(tmp_path: Path):
         assert [issue.code for issue in reader.read("bad/1").issues] == ["no_face"]
 
 
+def test_a_job_in_one_process_opens_each_stage_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clips = _clips("good", "bad", "good", "good")
+    stages.run("faces", clips, {}, tmp_path / "f.h5", {})
+    opened, closed = [], []
+    enter, leave = ShardReader.__enter__, ShardReader.__exit__
+    monkeypatch.setattr(ShardReader, "__enter__", lambda self: opened.append(self.path) or enter(self))
+    monkeypatch.setattr(ShardReader, "__exit__", lambda self, *error: closed.append(self.path) or leave(self, *error))
+    counts = stages.run("apex", clips, {"faces": tmp_path / "f.h5"}, tmp_path / "a.h5", {})
+    assert counts[Status.WARNED] == 3
+    assert opened == closed == [tmp_path / "f.h5"]
+
+
+def test_a_damaged_stage_file_is_named_for_every_clip(tmp_path: Path):
+    (tmp_path / "f.h5").write_bytes(b"no stage file")
+    with pytest.raises(stages.StageFailedError, match=r"f\.h5: not a readable stage file"):
+        stages.run("apex", _clips("good", "bad"), {"faces": tmp_path / "f.h5"}, tmp_path / "a.h5", {})
+    assert not (tmp_path / "a.h5").exists()
+
+
 def test_a_defect_on_every_clip_fails_the_job_and_leaves_no_file(tmp_path: Path):
     with pytest.raises(stages.StageFailedError, match="oops"):
         stages.run("faces", _clips("bug", "bug"), {}, tmp_path / "f.h5", {})
