@@ -7,6 +7,11 @@ import torch
 from torch.nn import functional as F
 
 
+def overlays(images: np.ndarray, heats: np.ndarray) -> np.ndarray:
+    """:func:`overlay` of each of N images (N, H, W, C) and its heat map (N, h, w); (N, H, W, 3) uint8."""
+    return np.stack([overlay(image, heat) for image, heat in zip(images, heats, strict=True)])
+
+
 def overlay(image: np.ndarray, heat: np.ndarray, strength: float = 0.5) -> np.ndarray:
     """A heat map laid over an image.
 

@@ -158,12 +158,7 @@ class Network(engine.Network):
         found = {
             "onset": batch["first"].permute(0, 2, 3, 1).contiguous().cpu().numpy(),
             "apex": apexes,
-            "grad_cam": np.stack(
-                [
-                    heatmap.overlay(face, heat)
-                    for face, heat in zip(apexes, self.heats(batch).cpu().numpy(), strict=True)
-                ]
-            ),
+            "grad_cam": heatmap.overlays(apexes, self.heats(batch).cpu().numpy()),
         }
         return found | self.made(batch)
 

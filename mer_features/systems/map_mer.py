@@ -190,7 +190,7 @@ class Network(selection.Selecting):
 
 def _laid_over(faces: np.ndarray, heats: Tensor) -> np.ndarray:
     """Heat maps (N, S, S) over grey images (N, S, S, 1), (N, S, S, 3) uint8."""
-    return np.stack([heatmap.overlay(face, heat) for face, heat in zip(faces, heats.cpu().numpy(), strict=True)])
+    return heatmap.overlays(faces, heats.cpu().numpy())
 
 
 def _input(batch: engine.Batch) -> Tensor:

@@ -164,9 +164,7 @@ def maps(whose: str, network: Recogniser | Teacher, batch: engine.Batch, p: int)
     """Attention maps of every stage, each scaled to its own range, over the faces (N, S, S, 3)."""
     faces = shown(batch["image"])
     return {
-        f"{whose}_stage_{number}": np.stack(
-            [heatmap.overlay(face, _spread(heat)) for face, heat in zip(faces, attention(stage, p), strict=True)]
-        )
+        f"{whose}_stage_{number}": heatmap.overlays(faces, np.stack([_spread(heat) for heat in attention(stage, p)]))
         for number, stage in enumerate(network(batch["image"]).maps, start=1)
     }
 
