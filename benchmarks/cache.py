@@ -29,12 +29,16 @@ import hdf5plugin
 import numpy as np
 import torch
 import tvl1_pairs
+from mer_features.features.options import Cache
 from torch.utils.data import DataLoader, Dataset
 
-from mer_features import cache, config, flow, strain
-from mer_features.clips import Clip
-from mer_features.dataset import FeatureDataset
-from mer_features.shards import ClipRecord, ShardWriter
+from mer_features import features as feature_file
+from mer_features.core.clips import Clip
+from mer_features.features.dataset import FeatureDataset
+from mer_features.stages import flow
+from mer_features.stages.flow import strain
+from mer_features.stages.options import Apex, Faces, Flow
+from mer_features.stages.store import ClipRecord, ShardWriter
 
 SIDE = 224
 PAIRS = 32  # different ones; the other fields are these turned and mirrored
@@ -64,9 +68,9 @@ def build(path, flows):
     """A cache of clips of two tiny frames and these fields, by the package."""
     clips = tuple(Clip(f"s/{number:04d}", "benchmark", "s", ".") for number in range(len(flows)))
     made = {
-        "faces": (config.Faces(size=32), _faces),
-        "apex": (config.Apex(spotters=("midpoint",), policy="midpoint", fallback="midpoint"), _apex),
-        "flow": (config.Flow(), _flow),
+        "faces": (Faces(size=32), _faces),
+        "apex": (Apex(spotters=("midpoint",), policy="midpoint", fallback="midpoint"), _apex),
+        "flow": (Flow(), _flow),
     }
     files = {}
     for stage, (options, record) in made.items():
@@ -74,7 +78,7 @@ def build(path, flows):
         with ShardWriter(files[stage][0], stage, options.model_dump(mode="json", by_alias=True)) as writer:
             for clip, field in zip(clips, flows, strict=True):
                 writer.add(record(clip.clip_id, field))
-    cache.build(path, clips, files, config.Cache(), {"config": "{}", "fingerprints": {}, "versions": {}, "seed": 0})
+    feature_file.build(path, clips, files, Cache(), {"config": "{}", "fingerprints": {}, "versions": {}, "seed": 0})
 
 
 def _faces(name, _):
@@ -96,7 +100,7 @@ def _flow(name, field):
 
 def read_own(path, order):
     """All samples of the cache, in a given order."""
-    with cache.open_features(path) as features:
+    with feature_file.open_features(path) as features:
         names = [clip.clip_id for clip in features.clips]
         start = time.thread_time()
         for number in order:

@@ -35,11 +35,16 @@ import h5py
 import numpy as np
 import skimage.data
 
-from mer_features import apex, cache, extract, faces, flow, frames, magnify, stages, strain
-from mer_features.cache import chunks
-from mer_features.descriptors import lbp_top, tim
-from mer_features.faces import landmarks
-from mer_features.grey import levels
+from mer_features import features as feature_file
+from mer_features import frames
+from mer_features.commands import extract
+from mer_features.core.grey import levels
+from mer_features.features import layout as chunks
+from mer_features.stages import apex, faces, flow, magnify
+from mer_features.stages import run as stages
+from mer_features.stages.descriptors import lbp_top, tim
+from mer_features.stages.faces import landmarks
+from mer_features.stages.flow import strain
 
 CROP = 224
 
@@ -151,7 +156,7 @@ def stage_costs(folders, output, alone):
 
     with (
         mock.patch.object(stages, "run", watched(stages.run, lambda arguments: arguments[0])),
-        mock.patch.object(cache, "build", watched(cache.build, lambda _: "feature file")),
+        mock.patch.object(cache, "build", watched(feature_file.build, lambda _: "feature file")),
     ):
         pipeline((folders, output, "tvl1_fast"))
     print(f"{'one process, CPU ms a clip':28}{'stage':>8}{'kernels':>9}{'share':>7}")

@@ -23,12 +23,12 @@ import numpy as np
 import skimage.data
 from scipy import ndimage
 
-from mer_features import config
-from mer_features.faces import align, crop_clip, detect, landmarks
-from mer_features.faces.detection import _libfacedetection, _yuface
-from mer_features.faces.register import Registrar
-from mer_features.faces.warp import warp
 from mer_features.frames import decode_image
+from mer_features.stages.faces import align, crop_clip, detect, landmarks
+from mer_features.stages.faces.detection import _libfacedetection, _yuface
+from mer_features.stages.faces.register import Registrar
+from mer_features.stages.faces.warp import warp
+from mer_features.stages.options import Faces
 
 FRAMES, SIZE, SCALE, NOISE = 70, (480, 640), 2.5, 2.0
 MIDDLE_PORTRAIT, MIDDLE = np.array([224.0, 110.0]), np.array([319.5, 239.5])
@@ -153,7 +153,7 @@ def stage_times(clip, label):
         "register lk": track,
         "warp": lambda: [warp(frame, to_source, 256) for frame in clip],
         "whole stage, lk": lambda: crop_clip(clip, clip[0]),
-        "whole stage, ecc": lambda: crop_clip(clip, clip[0], config.Faces(register="ecc")),
+        "whole stage, ecc": lambda: crop_clip(clip, clip[0], Faces(register="ecc")),
     }
     rounds = [{name: cpu_ms(call) for name, call in parts.items()} for _ in range(5)]
     middle = {name: float(np.median([times[name] for times in rounds])) for name in parts}

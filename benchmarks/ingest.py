@@ -18,7 +18,9 @@ from pathlib import Path
 
 import openpyxl
 
-from mer_features import check, config, databases
+from mer_features import databases
+from mer_features.commands import check
+from mer_features.workflow import config
 
 HEADER = ["Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None, "Action Units",
           "Estimated Emotion"]  # fmt: skip

@@ -19,8 +19,8 @@ import numpy as np
 import skimage
 from skimage.feature import local_binary_pattern
 
-from mer_features import lbp
-from mer_features.descriptors import lbp_top
+from mer_features.stages.apex import lbp
+from mer_features.stages.descriptors import lbp_top
 
 REPEATS = 20  # of our own call a round, which is shorter than the clock is exact
 

@@ -16,15 +16,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mer_features import metrics, protocols
-from mer_features.descriptors import TIM_FRAMES, lbp_top, tim
-from mer_features.descriptors.lbp_top import Parameters
-from mer_features.grey import levels
-from mer_features.metrics import Prediction
-from mer_features.shards import ShardReader
-from mer_features.systems import svm
-from mer_features.systems.contract import Examples, Setup
-from mer_features.systems.recipes.baselines import SvmRecipe
+from mer_features import protocols
+from mer_features.core.grey import levels
+from mer_features.protocols import metrics
+from mer_features.protocols.metrics import Prediction
+from mer_features.stages.descriptors import TIM_FRAMES, lbp_top, tim
+from mer_features.stages.descriptors.lbp_top import Parameters
+from mer_features.stages.store import ShardReader
+from mer_features.systems.baselines import svm
+from mer_features.systems.baselines.recipe import SvmRecipe
+from mer_features.systems.common.contract import Examples, Setup
 
 PUBLISHED = Parameters()
 #: Name -> parameters, planes kept (XY, XT, YT), standard deviation of a Gaussian over every frame, pixels.

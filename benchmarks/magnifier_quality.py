@@ -21,12 +21,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mer_features.databases.synthetic import action_units
-from mer_features.databases.synthetic.action_units import Action
-from mer_features.databases.synthetic.presets import PRESETS
-from mer_features.databases.synthetic.resample import grid, sample
-from mer_features.databases.synthetic.subjects import subject
-from mer_features.magnify import learned, textures
+from mer_features.stages.magnify import learned
+from mer_features.synthetic import action_units
+from mer_features.synthetic.action_units import Action
+from mer_features.synthetic.presets import PRESETS
+from mer_features.synthetic.resample import grid, sample
+from mer_features.synthetic.subjects import subject
+from mer_features.training.magnifier import textures
 
 SIDE, MARGIN, BORDER = 96, 12, 12
 NOISE = 1.0  # grey levels

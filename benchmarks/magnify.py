@@ -30,10 +30,10 @@ import numpy as np
 import skimage.data
 from scipy import ndimage, optimize
 
-from mer_features.config import Magnify
-from mer_features.databases.synthetic import PRESETS, plan, render_clip
-from mer_features.databases.synthetic.presets import Nuisance
-from mer_features.magnify import learned_model, magnify
+from mer_features.stages.magnify import learned_model, magnify
+from mer_features.stages.options import Magnify
+from mer_features.synthetic import PRESETS, plan, render_clip
+from mer_features.synthetic.presets import Nuisance
 
 SIZE, NOISE, MOVING = 256, 1.0, 0.3
 FACTORS, PEAKS_PX = (2, 6, 10, 20), (0.05, 0.2, 0.5, 1.0)

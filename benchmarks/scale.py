@@ -22,8 +22,8 @@ from pathlib import Path
 import cv2
 import yaml
 
-from mer_features.databases.synthetic import plan, presets, render_clip
-from mer_features.databases.synthetic.planning import ClipPlan
+from mer_features.synthetic import plan, presets, render_clip
+from mer_features.synthetic.planning import ClipPlan
 
 REPOSITORY = Path(__file__).parents[1]
 NAMES = ("cde-smic", "cde-casme2", "cde-samm")

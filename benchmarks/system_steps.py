@@ -31,26 +31,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from mer_features.systems import (
-    autoencoder_networks,
-    dual_inception,
-    eidnet,
-    eidnet_disentangling,
-    eidnet_images,
-    fr,
-    ma2mi,
-    ma2mi_pretraining,
-    macro,
-    map_mer,
-    off_apexnet,
-    sa_at,
-    sa_at_network,
-    sa_at_teacher,
-    ststnet,
-    video_draws,
-)
-from mer_features.systems.contract import Examples
-from mer_features.systems.recipes import PRETRAINING, RECIPES
+from mer_features.systems.baselines import dual_inception, off_apexnet, ststnet
+from mer_features.systems.common import macro, video_draws
+from mer_features.systems.common.contract import Examples
+from mer_features.systems.eidnet import disentangling as eidnet_disentangling
+from mer_features.systems.eidnet import network as eidnet_images
+from mer_features.systems.eidnet import train as eidnet
+from mer_features.systems.fr import train as fr
+from mer_features.systems.ma2mi import autoencoder as autoencoder_networks
+from mer_features.systems.ma2mi import pretraining as ma2mi_pretraining
+from mer_features.systems.ma2mi import train as ma2mi
+from mer_features.systems.map_mer import train as map_mer
+from mer_features.systems.registry import PRETRAINING, RECIPES
+from mer_features.systems.sa_at import network as sa_at_network
+from mer_features.systems.sa_at import teacher as sa_at_teacher
+from mer_features.systems.sa_at import train as sa_at
 
 GIB = 2**30
 CONTEXT_GIB = 1.0

@@ -24,7 +24,7 @@ import numba
 import numpy as np
 import tvl1_pairs
 
-from mer_features import flow
+from mer_features.stages import flow
 
 OWN = ("tvl1", "tvl1_fast", "tvl1_aligned")
 METHODS = ("opencv_tvl1", *OWN)

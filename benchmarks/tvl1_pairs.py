@@ -11,8 +11,8 @@ import numpy as np
 from scipy import ndimage
 from skimage import color, data
 
-from mer_features.databases.synthetic.presets import PRESETS, Style
-from mer_features.databases.synthetic.subjects import subject
+from mer_features.synthetic.presets import PRESETS, Style
+from mer_features.synthetic.subjects import subject
 
 #: Pixels around a crop that a shifted picture may show.
 MARGIN = 12

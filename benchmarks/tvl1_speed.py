@@ -26,7 +26,8 @@ import numba
 import numpy as np
 import tvl1_pairs
 
-from mer_features import flow, tvl1
+from mer_features.stages import flow
+from mer_features.stages.flow import tvl1
 
 #: The yardstick, and what is shown beside it on one thread.
 REFERENCE, OTHERS = "opencv_tvl1", ("skimage_tvl1",)

@@ -7,31 +7,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mer_features.features.options import Cache
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from mer_features import config
-from mer_features.systems.recipes import PRETRAINING, RECIPES
+from mer_features.databases.options import Look, SyntheticDatabase, TableDatabase
+from mer_features.protocols.options import Protocol
+from mer_features.stages.options import Apex, Faces, Flow, Magnify, Overrides, Style
+from mer_features.systems.registry import PRETRAINING, RECIPES
+from mer_features.training.options import MagnifierTraining, Pretraining, Resources, System, TrainStyle
+from mer_features.workflow import config
 
 TARGET = Path(__file__).with_name("configuration.md")
 SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("", config.Config),
-    ("databases.&lt;name&gt; (adapter: synthetic)", config.SyntheticDatabase),
-    ("databases.&lt;name&gt;.look (adapter: synthetic)", config.Look),
-    ("databases.&lt;name&gt; (adapter: table)", config.TableDatabase),
-    ("databases.&lt;name&gt;.overrides", config.Overrides),
-    ("faces", config.Faces),
-    ("apex", config.Apex),
-    ("magnify", config.Magnify),
-    ("flow", config.Flow),
-    ("style", config.Style),
-    ("train_style", config.TrainStyle),
-    ("cache", config.Cache),
-    ("protocols.&lt;name&gt;", config.Protocol),
-    ("pretraining.&lt;name&gt;", config.Pretraining),
-    ("systems.&lt;name&gt;", config.System),
-    ("train_magnifier", config.MagnifierTraining),
-    ("resources", config.Resources),
+    ("databases.&lt;name&gt; (adapter: synthetic)", SyntheticDatabase),
+    ("databases.&lt;name&gt;.look (adapter: synthetic)", Look),
+    ("databases.&lt;name&gt; (adapter: table)", TableDatabase),
+    ("databases.&lt;name&gt;.overrides", Overrides),
+    ("faces", Faces),
+    ("apex", Apex),
+    ("magnify", Magnify),
+    ("flow", Flow),
+    ("style", Style),
+    ("train_style", TrainStyle),
+    ("cache", Cache),
+    ("protocols.&lt;name&gt;", Protocol),
+    ("pretraining.&lt;name&gt;", Pretraining),
+    ("systems.&lt;name&gt;", System),
+    ("train_magnifier", MagnifierTraining),
+    ("resources", Resources),
     *((f"systems.&lt;name&gt;.recipe (system: {name})", recipe) for name, recipe in RECIPES.items()),
     *((f"pretraining.&lt;name&gt;.recipe (task: {name})", recipe) for name, recipe in PRETRAINING.items()),
 ]

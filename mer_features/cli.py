@@ -161,7 +161,7 @@ def _add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _forget(arguments: argparse.Namespace) -> int:
-    from mer_features import forget
+    from mer_features.commands import forget
 
     done = forget.forget(arguments.subject, arguments.results, arguments.database)
     for said, paths in (("rewritten", done.rewritten), ("removed", done.removed), ("STILL NAMES A CLIP", done.left)):
@@ -181,8 +181,8 @@ def _forget(arguments: argparse.Namespace) -> int:
 
 
 def _train_style(arguments: argparse.Namespace) -> int:
-    from mer_features import extract
-    from mer_features.style import fitting, training
+    from mer_features.commands import extract
+    from mer_features.training.style import fitting, training
 
     options = extract.stage_sections(arguments.config)
     training.train(
@@ -200,8 +200,8 @@ def _train_style(arguments: argparse.Namespace) -> int:
 
 
 def _extract(arguments: argparse.Namespace) -> int:
-    from mer_features import extract
-    from mer_features.quality import Status
+    from mer_features.commands import extract
+    from mer_features.core.quality import Status
 
     options = extract.stage_sections(arguments.config)
     outcome = extract.extract(
@@ -223,15 +223,15 @@ def _extract(arguments: argparse.Namespace) -> int:
 
 
 def _synth(arguments: argparse.Namespace) -> int:
-    from mer_features import fingerprint
-    from mer_features.databases import render
+    from mer_features.core import fingerprint
+    from mer_features.synthetic import renderer as render
 
     render.render(
         "synthetic",
         root=arguments.folder,
         preset=arguments.preset,
         seed=arguments.seed,
-        code=fingerprint.of("mer_features.databases.synthetic"),
+        code=fingerprint.of("mer_features.synthetic"),
         table=arguments.folder / "clips.tsv",
         threads=arguments.threads,
     )
@@ -240,15 +240,15 @@ def _synth(arguments: argparse.Namespace) -> int:
 
 
 def _train_magnifier(arguments: argparse.Namespace) -> int:
-    from mer_features import config
-    from mer_features.config.magnifier import MagnifierTraining
+    from mer_features.training.options import MagnifierTraining
+    from mer_features.workflow import config
 
     tree = config.read_tree(arguments.config) if arguments.config else {}
     given = {name: name for name in ("folder", "start", "steps", "batch", "rate", "seed")} | {"size": "size_px"}
     chosen = {key: value for name, key in given.items() if (value := getattr(arguments, name)) is not None}
     options = MagnifierTraining.model_validate({**tree.get("train_magnifier", {}), **chosen})
     try:
-        from mer_features.magnify import train
+        from mer_features.training.magnifier import train
     except ModuleNotFoundError as error:
         raise RuntimeError(f"training needs {error.name}: pip install 'mer-features[train]'") from None
 
@@ -259,9 +259,9 @@ def _train_magnifier(arguments: argparse.Namespace) -> int:
 
 
 def _magnify(arguments: argparse.Namespace) -> int:
-    from mer_features import magnify_video
-    from mer_features.config import Magnify
-    from mer_features.magnify.temporal import Band
+    from mer_features.commands import magnify_video
+    from mer_features.stages.magnify.temporal import Band
+    from mer_features.stages.options import Magnify
 
     options = Magnify(
         method=arguments.method,
@@ -280,7 +280,8 @@ def _magnify(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from mer_features import check, config
+    from mer_features.commands import check
+    from mer_features.workflow import config
 
     found = check.check(config.load(arguments.config))
     print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if arguments.json else check.text(found))
@@ -288,7 +289,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from mer_features import explain
+    from mer_features.commands import explain
 
     said = explain.explain_clip(arguments.run, arguments.clip, arguments.output)
     known = "held out from this model" if said["held_out"] else "its subject trained this model"
@@ -303,18 +304,18 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from mer_features import cache
+    from mer_features import features as feature_file
 
-    out.print(cache.describe(arguments.file), highlight=False, markup=False, soft_wrap=True)
+    out.print(feature_file.describe(arguments.file), highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    from mer_features import cache
+    from mer_features import features as feature_file
 
     bad = 0
     for file in arguments.files:
-        violations = cache.validate(file)
+        violations = feature_file.validate(file)
         bad += bool(violations)
         out.print(f"{file}: {'valid' if not violations else f'{len(violations)} violations'}", highlight=False)
         for violation in violations:
@@ -323,7 +324,7 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from mer_features import export
+    from mer_features.features import export
 
     write = {"csv": export.to_csv, "npz": export.to_npz, "png": export.to_png}[arguments.format]
     write(arguments.file, arguments.output)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mer_features.action_units import (
+from mer_features.core.action_units import (
     AU,
     FLAGS,
     OBJECTIVE_CLASSES,

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from skimage import data
 
-from mer_features import apex, config
-from mer_features.clips import Clip
-from mer_features.config import Spotter
-from mer_features.lbp import Box, histograms
-from mer_features.shards import ClipRecord, ShardReader, ShardWriter
+from mer_features.core.clips import Clip
+from mer_features.stages import apex
+from mer_features.stages.apex.lbp import Box, histograms
+from mer_features.stages.options import Apex, Spotter
+from mer_features.stages.store import ClipRecord, ShardReader, ShardWriter
 
 SPOTTERS = get_args(Spotter)
 MEASURED = ("interframe_diff", "lbp_roi", "roi_diff")
@@ -235,7 +235,7 @@ def run(tmp_path, frames, options=None, points=None, **attrs):
         writer.add(ClipRecord("s/c", arrays, attrs))
     with ShardReader(path) as reader:
         clip = Clip("s/c", "db", "s", "")
-        return apex.process(clip, {"faces": reader.view("s/c")}, options or config.Apex())
+        return apex.process(clip, {"faces": reader.view("s/c")}, options or Apex())
 
 
 def test_stage_takes_the_annotated_apex_and_stores_every_curve(tmp_path):
@@ -254,20 +254,20 @@ def test_stage_takes_the_annotated_apex_and_stores_every_curve(tmp_path):
 
 
 def test_stage_falls_back_where_nothing_is_annotated(tmp_path):
-    options = config.Apex(fallback="midpoint", spotters=("midpoint",))
+    options = Apex(fallback="midpoint", spotters=("midpoint",))
     record = run(tmp_path, moving(), options)
     assert (record.attrs["apex"], record.attrs["apex_source"]) == (6, "midpoint")
     assert set(record.arrays) == {"curve_midpoint"}
 
 
 def test_stage_spots_in_spite_of_an_annotation_when_told_to(tmp_path):
-    record = run(tmp_path, moving(), config.Apex(policy="lbp_roi"), annotated_apex=9)
+    record = run(tmp_path, moving(), Apex(policy="lbp_roi"), annotated_apex=9)
     assert record.attrs["apex_source"] == "lbp_roi"
     assert record.attrs["apex"] == record.attrs["spotted_lbp_roi"] != 9
 
 
 def test_stage_uses_the_radius(tmp_path):
-    curves = [run(tmp_path, moving(), config.Apex(lbp_radius_px=radius)).arrays["curve_lbp_roi"] for radius in (1, 2)]
+    curves = [run(tmp_path, moving(), Apex(lbp_radius_px=radius)).arrays["curve_lbp_roi"] for radius in (1, 2)]
     assert not np.array_equal(*curves)
 
 

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from mer_features import assess_magnify
-from mer_features.config import Magnify
-from mer_features.magnify import magnify
+from mer_features.assess import magnification as assess_magnify
+from mer_features.stages.magnify import magnify
+from mer_features.stages.options import Magnify
 
 from .test_assess import stages  # noqa: F401  # two clips of a bump on a photograph, and a rejected one
 
@@ -83,8 +83,8 @@ def test_a_method_that_cannot_run_is_left_out(monkeypatch):
     def broken(weights):
         raise ImportError("no torch")
 
-    monkeypatch.setattr("mer_features.magnify.learned_model", broken)
-    from mer_features.magnify import available_methods
+    monkeypatch.setattr("mer_features.stages.magnify.learned_model", broken)
+    from mer_features.stages.magnify import available_methods
 
     assert available_methods() == ("phase", "eulerian")
     image = np.zeros((16, 16), np.uint8)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from mer_features import cache, cli
+from mer_features import cli
+from mer_features import features as feature_file
 
 PORTRAIT = data.astronaut()[:300, 80:380]
 
@@ -67,8 +68,8 @@ def test_a_folder_and_a_video_give_one_valid_file(tmp_path: Path, extract):
     sheet = tmp_path / "sheet.png"
     code, printed, output = extract(folder, video, more=("--contact-sheet", str(sheet)))
     assert code == 0, printed
-    assert cache.validate(output) == []
-    with cache.open_features(output) as features:
+    assert feature_file.validate(output) == []
+    with feature_file.open_features(output) as features:
         rows = {row.subject: row for row in features.clips}
         assert rows["frames"].apex == 9  # files 7 to 11, the middle one moves most
         assert rows["frames"].n_frames == 5
@@ -122,7 +123,7 @@ def test_one_bad_clip_does_not_stop_the_others(tmp_path: Path, extract):
     good = _frames(tmp_path / "good", _moving(3))
     code, _, output = extract(good, tmp_path / "gone")
     assert code == 1
-    with cache.open_features(output) as features:
+    with feature_file.open_features(output) as features:
         assert [row.subject for row in features.clips] == ["good"]
         assert [(item.clip_id, item.code) for item in features.rejected] == [("gone/gone", "source_missing")]
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mer_features import clips
-from mer_features.clips import Clip
-from mer_features.quality import Issue
+from mer_features.core import clips
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Issue
 
 CLIP = Clip("sub01/EP02_01f", "demo", "sub01", "data/sub01/EP02_01f", onset=46, apex=59, offset=86, fps=200.0)
 

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mer_features import config
+from mer_features.protocols.options import Protocol
+from mer_features.stages.options import STAGES
+from mer_features.workflow import config
 
 DEMO = {"databases": {"demo": {"adapter": "synthetic"}}}
 
@@ -50,7 +52,7 @@ def test_every_error_names_key_found_and_accepted(tree: dict, parts: list[str]):
 TWO = {"databases": {"demo": {"adapter": "synthetic"}, "other": {"adapter": "synthetic"}}}
 
 
-def _protocol(tree: dict) -> config.Protocol:
+def _protocol(tree: dict) -> Protocol:
     return config.validate(TWO | {"protocols": {"p": tree}}).protocols["p"]
 
 
@@ -58,14 +60,14 @@ def test_a_preset_says_what_a_protocol_is():
     found = _protocol({"preset": "cdmer-7", "databases": {"smic-hs": "demo", "casme2": "other"}})
     assert (found.databases, found.roles) == (("other", "demo"), ("casme2", "smic-hs"))
     assert (found.folds, found.test, found.labels) == ("transfer", ("demo",), "cdmer-7")
-    assert config.Protocol.model_validate(found.model_dump(mode="json")) == found
+    assert Protocol.model_validate(found.model_dump(mode="json")) == found
     assert _protocol({"preset": "mmew-6", "databases": ["demo"]}).folds == 5
 
 
 def test_own_protocols_are_a_few_lines():
     assert _protocol({"databases": ["demo"]}).folds == "loso"
     own = _protocol({"databases": ["demo", "other"], "folds": "transfer", "test": ["other"], "labels": "samm-3"})
-    assert config.Protocol.model_validate(own.model_dump(mode="json")) == own
+    assert Protocol.model_validate(own.model_dump(mode="json")) == own
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_overrides_reach_one_database_only():
 
 
 def test_what_cannot_change_a_result_is_in_no_stage():
-    for stage in config.STAGES:
+    for stage in STAGES:
         options = config.validate(DEMO).stage_options(stage, "demo")
         assert not {"threads", "device", "mem_mb", "seed"} & set(options)
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mer_features import cache, contact
+from mer_features import features as feature_file
+from mer_features.report import contact
 
 SAMPLE = Path(__file__).parent / "data" / "cache-v1.h5"  # 3 usable clips, crops of 32 px
 
@@ -109,7 +110,7 @@ def test_pages_hold_every_clip_with_its_pictures(tmp_path: Path):
     pages = contact.write_sheet(SAMPLE, tmp_path / "sheet.png", per_page=2)
     assert [path.name for path in pages] == ["sheet.png", "sheet-2.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sheet-2.png", "sheet.png"]
-    with cache.open_features(SAMPLE) as features:
+    with feature_file.open_features(SAMPLE) as features:
         max_px, max_strain = contact.scales(features, range(3))
         last = contact.panels(contact.picture_of(features, 2), max_px, max_strain)
     page = cv2.imread(str(pages[1]))[..., ::-1]

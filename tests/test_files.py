@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mer_features import files
-from mer_features.files import atomic_path, write_text
+from mer_features.core import files
+from mer_features.core.files import atomic_path, write_text
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path):

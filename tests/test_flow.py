@@ -8,11 +8,11 @@ import pytest
 from scipy import ndimage
 from skimage import color, data
 
-from mer_features import config, strain
-from mer_features.clips import Clip
-from mer_features.config import FlowMethod
-from mer_features.flow import SMALLEST, NotAlignedError, estimate, process
-from mer_features.shards import ClipRecord, ShardReader, ShardWriter
+from mer_features.core.clips import Clip
+from mer_features.stages.flow import strain
+from mer_features.stages.flow.methods import SMALLEST, NotAlignedError, estimate, process
+from mer_features.stages.options import Flow, FlowMethod
+from mer_features.stages.store import ClipRecord, ShardReader, ShardWriter
 
 METHODS = get_args(FlowMethod)
 SIZE = 128
@@ -178,7 +178,7 @@ def test_stage_pairs_have_the_reference_first(tmp_path):
         writer.add(ClipRecord("s/c", {"crops": crops}))
     with ShardWriter(apex, "apex", {}) as writer:
         writer.add(ClipRecord("s/c", attrs={"onset": 1, "apex": 3, "offset": 5}))
-    options = config.Flow(method="farneback", light="as_recorded", pairs=("offset_apex", "onset_apex"))
+    options = Flow(method="farneback", light="as_recorded", pairs=("offset_apex", "onset_apex"))
     with ShardReader(faces) as face_reader, ShardReader(apex) as apex_reader:
         inputs = {"faces": face_reader.view("s/c"), "apex": apex_reader.view("s/c")}
         record = process(Clip("s/c", "db", "s", ""), inputs, options)
@@ -198,7 +198,7 @@ def test_matched_light_leaves_the_motion_and_as_recorded_leaves_the_light():
     inputs = {"faces": {"crops": frames}, "apex": SimpleNamespace(attrs={"onset": 0, "apex": 1, "offset": 1})}
     clip = Clip("a/b", "d", "a", "")
     found = {
-        light: process(clip, inputs, config.Flow(light=light, pairs=("onset_apex",))).arrays["flow"][0]
+        light: process(clip, inputs, Flow(light=light, pairs=("onset_apex",))).arrays["flow"][0]
         for light in ("matched", "as_recorded")
     }
     inner = np.s_[:, 10:-10, 10:-10]
@@ -210,7 +210,7 @@ def test_matched_light_leaves_the_motion_and_as_recorded_leaves_the_light():
 
 def test_a_face_that_is_not_aligned_gets_the_pyramid_and_a_warning():
     still, shifted = (np.stack(render(face(), shift(*by)))[..., None] for by in ((0.3, 0.2), (3.0, 0.0)))
-    clip, options = Clip("a/b", "d", "a", ""), config.Flow(method="tvl1_aligned", pairs=("onset_apex",))
+    clip, options = Clip("a/b", "d", "a", ""), Flow(method="tvl1_aligned", pairs=("onset_apex",))
     for frames, codes in ((still, []), (shifted, ["head_motion"])):
         inputs = {"faces": {"crops": frames}, "apex": SimpleNamespace(attrs={"onset": 0, "apex": 1, "offset": 1})}
         record = process(clip, inputs, options)

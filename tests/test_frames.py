@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from mer_features import frames
+from mer_features.core.quality import ClipRejectedError
 from mer_features.frames import FrameBuffer, decode_image, open_frames
-from mer_features.frames.header import pixel_count
-from mer_features.quality import ClipRejectedError
+from mer_features.frames.image import pixel_count
 
 RNG = np.random.default_rng(0)
 SMOOTH = cv2.normalize(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mer_features.grey import levels
+from mer_features.core.grey import levels
 
 
 def test_grey_uint8_is_returned_as_it_is():

@@ -3,7 +3,7 @@ import pytest
 from skimage import data
 from skimage.feature import local_binary_pattern
 
-from mer_features.lbp import BINS, Box, codes, histograms
+from mer_features.stages.apex.lbp import BINS, Box, codes, histograms
 
 RNG = np.random.default_rng(0)
 IMAGES = {

@@ -3,8 +3,8 @@ import pytest
 from scipy import ndimage
 from skimage import color, data
 
-from mer_features.flow import estimate
-from mer_features.light import match
+from mer_features.stages.flow.light import match
+from mer_features.stages.flow.methods import estimate
 
 SIZE = 128
 Y, X = np.mgrid[:SIZE, :SIZE].astype(float)

@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_features import cli, magnify_video, video
-from mer_features.config import Magnify
+from mer_features import cli
+from mer_features.commands import magnify_video
 from mer_features.frames import open_frames
-from mer_features.magnify import magnify
+from mer_features.frames import write as video
+from mer_features.stages.magnify import magnify
+from mer_features.stages.options import Magnify
 
 from .magnify.pictures import registered, shifted, stored, texture
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from mer_features import megc, metrics
-from mer_features.metrics import Prediction
+from mer_features.protocols import megc, metrics
+from mer_features.protocols.metrics import Prediction
 from tests.shared import shared
 
 NAMES = {"c2": "casme2", "mine-samm": "samm", "hs": "smic"}

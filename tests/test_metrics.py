@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
 
-from mer_features import metrics
-from mer_features.metrics import Prediction
+from mer_features.protocols import metrics
+from mer_features.protocols.metrics import Prediction
 
 CLASSES = ("negative", "positive", "surprise")
 #: Figure 3 of the FR paper, percentages times row totals, and the figures of its Table 6.

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from mer_features import clips, needs, stages
-from mer_features.clips import Clip
-from mer_features.workflow import Plan
+from mer_features.core import clips
+from mer_features.core.clips import Clip
+from mer_features.stages import run as stages
+from mer_features.workflow import needs
+from mer_features.workflow.plan import Plan
 
 CLIP = Clip("s1/a", "db", "s1", "frames/a")
 TREE = {"databases": {"tiny": {"adapter": "synthetic", "preset": "tiny"}}}

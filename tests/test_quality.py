@@ -1,7 +1,7 @@
 import pytest
 
-from mer_features import quality
-from mer_features.quality import ClipRejectedError, Issue, Status
+from mer_features.core import quality
+from mer_features.core.quality import ClipRejectedError, Issue, Status
 
 
 def test_the_worst_issue_decides():

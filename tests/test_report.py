@@ -12,12 +12,18 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from mer_features import cache, clips, config, metrics, protocols, report
-from mer_features.clips import Clip
-from mer_features.metrics import Prediction
-from mer_features.report import data, findings, gallery, methods, paper_figures, plots, results, subjects
+from mer_features import features as feature_file
+from mer_features import protocols, report
+from mer_features.core import clips
+from mer_features.core.clips import Clip
+from mer_features.protocols import metrics
+from mer_features.protocols.metrics import Prediction
+from mer_features.report import breakdown as subjects
+from mer_features.report import data, findings, gallery, methods, paper_figures, plots, results
 from mer_features.report.inline import svg
-from mer_features.systems import recipes
+from mer_features.stages.options import Faces, FlowMethod, Spotter
+from mer_features.systems import registry as recipes
+from mer_features.workflow import config
 
 SAMPLE = Path(__file__).parent / "data" / "cache-v1.h5"
 CLASSES = ("negative", "positive", "surprise")
@@ -524,9 +530,9 @@ def test_a_printed_figure_stands_unmarked_only_beside_its_own_clips(
 
 
 def test_chosen_clips_spread_over_emotions_then_subjects():
-    def row(subject: str, emotion: str) -> cache.ClipRow:
-        empty = dict.fromkeys(cache.ClipRow.__dataclass_fields__, "")
-        return cache.ClipRow(**empty | {"subject": subject, "emotion": emotion})
+    def row(subject: str, emotion: str) -> feature_file.ClipRow:
+        empty = dict.fromkeys(feature_file.ClipRow.__dataclass_fields__, "")
+        return feature_file.ClipRow(**empty | {"subject": subject, "emotion": emotion})
 
     rows = [row("s1", "fear")] * 3 + [row("s1", "joy"), row("s2", "joy"), row("s2", "fear")]
     assert gallery.chosen_clips(rows, 2) == [0, 4]
@@ -565,11 +571,11 @@ def test_methods_say_what_was_set_and_cite_in_order():
 @pytest.mark.parametrize(
     ("section", "key", "choices"),
     [
-        ("apex", "fallback", get_args(config.Spotter)),
-        ("flow", "method", get_args(config.FlowMethod)),
-        ("faces", "detector", get_args(config.Faces.model_fields["detector"].annotation)),
-        ("faces", "mode", get_args(config.Faces.model_fields["mode"].annotation)),
-        ("faces", "register", get_args(config.Faces.model_fields["register_method"].annotation)),
+        ("apex", "fallback", get_args(Spotter)),
+        ("flow", "method", get_args(FlowMethod)),
+        ("faces", "detector", get_args(Faces.model_fields["detector"].annotation)),
+        ("faces", "mode", get_args(Faces.model_fields["mode"].annotation)),
+        ("faces", "register", get_args(Faces.model_fields["register_method"].annotation)),
     ],
 )
 def test_every_choice_has_words_of_its_own(section: str, key: str, choices: tuple[str, ...]):

@@ -8,12 +8,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from mer_features.features.options import Cache
 
-from mer_features import cache, config
-from mer_features.config import Magnify
+from mer_features import features as feature_file
 from mer_features.report import graph, magnified, methods, truth
 from mer_features.report.data import read_database
-from mer_features.shards import ClipRecord, ShardWriter
+from mer_features.stages.options import Magnify
+from mer_features.stages.store import ClipRecord, ShardWriter
+from mer_features.workflow import config
 
 from .cache.conftest import sample  # noqa: F401  # the fixture with the planted values
 
@@ -29,7 +31,7 @@ def _tree(**sections: object) -> dict:
 @pytest.fixture
 def database(sample: ModuleType, tmp_path: Path):  # noqa: F811
     """A cache whose amplified flow is twice the other (as the sample's second pair is)."""
-    from mer_features import clips
+    from mer_features.core import clips
 
     files = sample.stage_files(tmp_path)
     for stage in ("magnify", "flow"):
@@ -47,7 +49,7 @@ def database(sample: ModuleType, tmp_path: Path):  # noqa: F811
                 writer.add(record)
         files[stage] = [path]
     used = [clip for clip in sample.CLIPS if clip.clip_id in sample.SHAPES]
-    cache.build(tmp_path / "demo.h5", used, files, config.Cache(), sample.PROVENANCE)
+    feature_file.build(tmp_path / "demo.h5", used, files, Cache(), sample.PROVENANCE)
     (tmp_path / "demo.tsv").write_text(clips.dumps(used))
     return read_database("demo", tmp_path / "demo.tsv", tmp_path / "demo.h5", _tree())
 
@@ -67,7 +69,7 @@ def test_before_and_after_stand_side_by_side_with_their_own_scales(database):
 def test_a_file_without_amplified_frames_has_no_such_section(tmp_path: Path):
     sample_file = Path(__file__).parent / "data" / "cache-v1.h5"
     (tmp_path / "demo.tsv").write_text("")
-    with cache.open_features(sample_file) as features:
+    with feature_file.open_features(sample_file) as features:
         from mer_features.report.data import Database
 
         plain = Database("demo", True, (), features.clips, (), sample_file, {})

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from mer_features.protocols import EXPECTED_COUNTS, FoldRow, FoldTable
-from mer_features.report import data, figures_map_mer, paper_figures, results, unit_sets
-from mer_features.systems.recipes import recipe
-from mer_features.systems.recipes.map_mer import MapMerRecipe
+from mer_features.report import breakdown as unit_sets
+from mer_features.report import data, paper_figures, results
+from mer_features.systems.map_mer import printed as figures_map_mer
+from mer_features.systems.map_mer.recipe import MapMerRecipe
+from mer_features.systems.registry import recipe
 
 
 @pytest.mark.parametrize(

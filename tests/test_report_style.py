@@ -8,11 +8,15 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from mer_features.features.options import Cache
 
-from mer_features import cache, clips, config, report
-from mer_features.config import Style
+from mer_features import features as feature_file
+from mer_features import report
+from mer_features.core import clips
 from mer_features.report import methods
-from mer_features.shards import ClipRecord, ShardWriter
+from mer_features.stages.options import Style
+from mer_features.stages.store import ClipRecord, ShardWriter
+from mer_features.workflow import config
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def _cache(sample: ModuleType, folder: Path, refused: str) -> Path:
             image = np.full((32, 32, 3), 90, np.uint8)
             writer.add(ClipRecord(clip_id, {"onset": image, "apex": image}, made | {"refused": refused}))
     files["style"] = [path]
-    cache.build(folder / "demo.h5", sample.CLIPS, files, config.Cache(), sample.PROVENANCE)
+    feature_file.build(folder / "demo.h5", sample.CLIPS, files, Cache(), sample.PROVENANCE)
     return folder / "demo.h5"
 
 

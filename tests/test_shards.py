@@ -7,8 +7,8 @@ import hdf5plugin
 import numpy as np
 import pytest
 
-from mer_features.quality import Issue, Status
-from mer_features.shards import ClipRecord, ShardReader, ShardWriter
+from mer_features.core.quality import Issue, Status
+from mer_features.stages.store import ClipRecord, ShardReader, ShardWriter
 
 
 def _write(path: Path) -> list[ClipRecord]:
@@ -49,7 +49,7 @@ def test_files_from_before_are_read_though_they_are_packed(tmp_path: Path):
         file.create_dataset("clips/b/2/crops", data=crops, chunks=(1, *crops.shape[1:]), **packing)
     code = (
         "import sys\n"
-        "from mer_features.shards import ShardReader\n"  # and nothing else that could know the filter
+        "from mer_features.stages.store import ShardReader\n"  # and nothing else that could know the filter
         "with ShardReader(sys.argv[1]) as reader: sys.stdout.buffer.write(reader.view('b/2')['crops'][()].tobytes())\n"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "s.h5"], capture_output=True, check=True)

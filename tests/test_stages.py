@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mer_features import config, stages
-from mer_features.clips import Clip
-from mer_features.quality import ClipRejectedError, Issue, Status
-from mer_features.shards import ClipRecord, ShardReader
+from mer_features.core.clips import Clip
+from mer_features.core.quality import ClipRejectedError, Issue, Status
+from mer_features.stages import run as stages
+from mer_features.stages.options import Faces
+from mer_features.stages.store import ClipRecord, ShardReader
 
 
-def _process(clip: Clip, inputs: dict, options: config.Faces) -> ClipRecord:
+def _process(clip: Clip, inputs: dict, options: Faces) -> ClipRecord:
     if clip.subject == "bad":
         raise ClipRejectedError("no_face", "none at all")
     if clip.subject == "bug":
@@ -28,8 +29,8 @@ def toy(monkeypatch: pytest.MonkeyPatch):
     module = types.ModuleType("toy_stage")
     module.process = _process
     monkeypatch.setitem(sys.modules, "toy_stage", module)
-    spec = stages.StageSpec("toy_stage", (), config.Faces)
-    after = stages.StageSpec("toy_stage", ("faces",), config.Faces)
+    spec = stages.StageSpec("toy_stage", (), Faces)
+    after = stages.StageSpec("toy_stage", ("faces",), Faces)
     monkeypatch.setattr(stages, "SPECS", {"faces": spec, "apex": after})
     monkeypatch.setattr(stages, "code_fingerprint", "code of {}".format)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mer_features.strain import magnitude
+from mer_features.stages.flow.strain import magnitude
 
 Y, X = np.mgrid[:40, :50].astype(np.float32)
 

@@ -14,12 +14,15 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_features import cli, config, explain, metrics, protocols, training
-from mer_features.protocols import FoldRow, FoldTable
+from mer_features import cli, protocols, training
+from mer_features.commands import explain
+from mer_features.protocols import FoldRow, FoldTable, metrics
 from mer_features.training import Execution, LeakError, Setup, Sources
+from mer_features.training.options import Pretraining, System
+from mer_features.workflow import config
 
 CLASSES = ("negative", "positive", "surprise")
-LINEAR = config.System(system="linear", protocols=("p",), recipe={"size": 8, "components": 12})
+LINEAR = System(system="linear", protocols=("p",), recipe={"size": 8, "components": 12})
 SHUFFLED = LINEAR.model_copy(update={"shuffle_labels": True})
 
 
@@ -88,7 +91,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return put
 
 
-def train(path: Path, output: Path, system: config.System = LINEAR, **keys) -> list[metrics.Prediction]:
+def train(path: Path, output: Path, system: System = LINEAR, **keys) -> list[metrics.Prediction]:
     settings = {"folds": protocols.fold_names(path), "seed": 0} | keys
     training.train_folds(Sources({"demo": Path("demo.h5")}, path), system, output_dir=output, **settings)
     return list(metrics.read_predictions(output / "predictions.tsv")[0])
@@ -291,7 +294,7 @@ def test_clear_errors(store: Store, tmp_path: Path):
 # ---------------------------------------------------------------- evaluation
 
 
-def evaluated(paths: list[Path], path: Path, system: config.System = LINEAR) -> dict:
+def evaluated(paths: list[Path], path: Path, system: System = LINEAR) -> dict:
     return training.evaluate(paths, path, system, names=("p", "mine"), measured_on="synthetic", seed=0)
 
 
@@ -363,11 +366,11 @@ def test_reads_a_real_cache():
     assert len(flow.identities[0]) == 3
 
 
-def fr_system(**recipe) -> config.System:
+def fr_system(**recipe) -> System:
     pytest.importorskip("torch", reason="needs the extra `train`")
     pytest.importorskip("lightning", reason="needs the extra `train`")
     keys = {"optimiser": "adam", "learning_rate": 0.001, "attention_scale": "d", "epochs": 10, "batch_size": 8} | recipe
-    return config.System(system="fr", protocols=("p",), recipe=keys)
+    return System(system="fr", protocols=("p",), recipe=keys)
 
 
 def test_fr_learns_across_subjects(store: Store, tmp_path: Path):
@@ -401,7 +404,7 @@ def test_picture_of_one_model(store: Store, tmp_path: Path, capsys: pytest.Captu
 def test_one_clip_is_explained(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     pytest.importorskip("torch", reason="needs the extra `train`")
     keys = {"images": "faces", "beta": 0, "student": "resnet8", "stem": "strided", "size": 16, "epochs": 1}
-    system = config.System(system="sa_at", protocols=("p",), recipe=keys)
+    system = System(system="sa_at", protocols=("p",), recipe=keys)
     path, _ = store(table())
     run = tmp_path / "run"
     run.mkdir()
@@ -454,7 +457,7 @@ def test_tsne_keeps_neighbours():
 
 
 def count_fits(monkeypatch: pytest.MonkeyPatch, fail_at: int | None = None) -> list[int]:
-    from mer_features.systems.linear import LinearSystem
+    from mer_features.systems.baselines.linear import LinearSystem
 
     fits: list[int] = []
     original = LinearSystem.fit
@@ -513,7 +516,7 @@ def test_what_another_computation_left_is_not_used(
 
 TOY = """
 import numpy as np
-from mer_features.systems.contract import Plain
+from mer_features.systems.common.contract import Plain
 
 VARIABLES = ("flow/u[onset_apex]",)
 
@@ -562,7 +565,7 @@ def pretrain(recipe, material, setup, output):
 def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """A system as `docs/own-system.md` describes it: one file, one entry."""
     from mer_features import systems
-    from mer_features.systems import recipes
+    from mer_features.systems import registry as recipes
 
     class ToyRecipe(recipes.Recipe):
         ablations: ClassVar = {"coarse": {"step": 8}}
@@ -585,21 +588,21 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 def test_a_system_is_one_file_and_one_entry(store: Store, tmp_path: Path, toy: str):
     path, _ = store(table(), noise=0.1)
-    system = config.System(system=toy, protocols=("p",))
+    system = System(system=toy, protocols=("p",))
     assert right(train(path, tmp_path / "out", system)) == 1
     assert (tmp_path / "out" / "losses.csv").read_text() == "fold,epoch\n"
 
 
 def test_an_ablation_is_chosen_by_name(toy: str):
-    assert config.System(system=toy, protocols=("p",), ablation="coarse").full_recipe.step == 8
-    assert config.System(system=toy, protocols=("p",), ablation="coarse", recipe={"step": 2}).full_recipe.step == 2
+    assert System(system=toy, protocols=("p",), ablation="coarse").full_recipe.step == 8
+    assert System(system=toy, protocols=("p",), ablation="coarse", recipe={"step": 2}).full_recipe.step == 2
     with pytest.raises(ValueError, match="'toy' has no ablation 'fine'; known: 'coarse'"):
-        config.System(system=toy, protocols=("p",), ablation="fine")
+        System(system=toy, protocols=("p",), ablation="fine")
 
 
 def test_a_pre_training_is_made_once_and_handed_on(store: Store, tmp_path: Path, toy: str):
     path, _ = store(table())
-    task = config.Pretraining(task=toy, protocol="p")
+    task = Pretraining(task=toy, protocol="p")
     training.pretrain(
         task, caches={"demo": tmp_path / "p.tsv"}, protocol_tsv=path, faces=(), output_dir=tmp_path / "macro"
     )
@@ -607,7 +610,7 @@ def test_a_pre_training_is_made_once_and_handed_on(store: Store, tmp_path: Path,
     expected = {"task": "toy", "recipe": {}, "seed": 0, "databases": ["demo"], "clips": 36, "classes": list(CLASSES)}
     assert summary == expected
     assert sorted(file.name for file in (tmp_path / "macro").iterdir()) == ["summary.json", "weights.pt"]
-    system = config.System(system=toy, protocols=("p",), pretrained="macro", recipe={"start": True})
+    system = System(system=toy, protocols=("p",), pretrained="macro", recipe={"start": True})
     sources = Sources({"demo": Path("demo.h5")}, path, tmp_path / "macro" / "weights.pt")
     training.train_folds(sources, system, folds=["demo/s0"], seed=0, output_dir=tmp_path / "out")
     with pytest.raises(ValueError, match="needs the file of a pre-training 'toy'"):

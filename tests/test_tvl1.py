@@ -12,9 +12,12 @@ import pytest
 from scipy import ndimage
 from skimage import color, data
 
-from mer_features import compiled, flow, tvl1
-from mer_features.tvl1 import comparators, kernel, median, warping
-from mer_features.tvl1.state import U, V, layout, put_flow, take_flow, zeros
+from mer_features.core import compiled
+from mer_features.stages import flow
+from mer_features.stages.flow import tvl1
+from mer_features.stages.flow.tvl1 import kernel, median, warping
+from mer_features.stages.flow.tvl1 import median as comparators
+from mer_features.stages.flow.tvl1.warping import U, V, layout, put_flow, take_flow, zeros
 
 HEIGHT, WIDTH = 112, 101  # no multiple of the eight pixels of a vector
 Y, X = np.mgrid[:HEIGHT, :WIDTH].astype(float)
@@ -210,7 +213,7 @@ def test_warping_renders_parabolas_exactly(shift):
 
 
 def test_flow_is_imported_without_numba():
-    code = "import sys, mer_features.flow; print({'numba', 'torch'} & set(sys.modules))"
+    code = "import sys, mer_features.stages.flow.methods; print({'numba', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

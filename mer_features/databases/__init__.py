@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from mer_features import clips as clip_tables
-from mer_features import files, quality
-from mer_features.clips import Clip
-from mer_features.config import Config, Database, OwnerDatabase, SyntheticDatabase, TableDatabase
+from mer_features.core import clips as clip_tables
+from mer_features.core import files, quality
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Issue
 from mer_features.databases import exclusion, table
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
-from mer_features.quality import Issue
+from mer_features.databases.options import Database, OwnerDatabase, SyntheticDatabase, TableDatabase
+from mer_features.workflow.config import Config
 
 __all__ = ["DatabaseError", "Listing", "Note", "Published", "read", "refresh_sources", "source_table"]
 

@@ -13,9 +13,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from mer_features.core.quality import Issue
 from mer_features.databases.folders import unpadded
 from mer_features.databases.listing import Note
-from mer_features.quality import Issue
 
 TABLE = Path(__file__).with_name("errata.tsv")
 

@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from mer_features.clips import Clip
+from mer_features.core.clips import Clip
+from mer_features.core.files import write_text
 from mer_features.databases.listing import DatabaseError, Note
-from mer_features.files import write_text
 
 NAME = "forgotten.json"
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mer_features.clips import Clip
+from mer_features.core.clips import Clip
+from mer_features.core.quality import ClipRejectedError, Issue
 from mer_features.databases.listing import Note
-from mer_features.quality import ClipRejectedError, Issue
 
 #: What the frame reader opens (tests hold it against :data:`mer_features.frames.IMAGE_SUFFIXES`, which needs OpenCV).
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})

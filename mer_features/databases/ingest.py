@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from mer_features import clips as clip_tables
-from mer_features import quality
-from mer_features.files import write_text
+from mer_features.core import clips as clip_tables
+from mer_features.core import quality
+from mer_features.core.files import write_text
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mer_features.clips import Clip
+from mer_features.core.clips import Clip
 
 
 class DatabaseError(ValueError):

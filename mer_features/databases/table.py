@@ -15,10 +15,10 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mer_features.clips import Clip
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Issue
 from mer_features.databases.listing import DatabaseError, Listing
 from mer_features.databases.sheets import frame_number
-from mer_features.quality import Issue
 
 REQUIRED = ("subject", "path")
 OPTIONAL = ("clip", "first", "onset", "apex", "offset", "last", "fps", "emotion", "action_units")

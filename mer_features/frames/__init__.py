@@ -3,19 +3,18 @@
 Both kinds are a :class:`FrameSequence`; :func:`open_frames` chooses. Frames come as 8-bit RGB or grey: 16-bit data
 is divided by 257 and rounded (12-bit values stored unscaled in 16 bits come out dark), alpha is dropped, CMYK
 becomes RGB. The rotation that a camera noted (EXIF orientation, display matrix of a video) is applied. A source that
-cannot be used raises :class:`~mer_features.quality.ClipRejectedError`, whatever is wrong with it.
+cannot be used raises :class:`~mer_features.core.quality.ClipRejectedError`, whatever is wrong with it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from mer_features.frames.buffer import FrameBuffer
+from mer_features.core.quality import ClipRejectedError
 from mer_features.frames.folder import IMAGE_SUFFIXES, ImageFolder
 from mer_features.frames.image import MAX_PIXELS, decode_image
-from mer_features.frames.sequence import Frame, FrameSequence
+from mer_features.frames.sequence import Frame, FrameBuffer, FrameSequence
 from mer_features.frames.video import VideoFile
-from mer_features.quality import ClipRejectedError
 
 __all__ = [
     "IMAGE_SUFFIXES",

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mer_features.clips import gaps, missing_frames
+from mer_features.core.clips import gaps, missing_frames
+from mer_features.core.quality import ClipRejectedError
 from mer_features.frames.image import MAX_BYTES, decode_image
 from mer_features.frames.sequence import Frame, FrameSequence, inside
-from mer_features.quality import ClipRejectedError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 

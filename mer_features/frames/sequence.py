@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from mer_features.quality import ClipRejectedError, Issue
+from mer_features.core.quality import ClipRejectedError, Issue
 
 
 @dataclass(frozen=True)
@@ -84,3 +86,46 @@ def inside(number: int, first: int | None, last: int | None) -> bool:
 
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]} x {shape[0]} {'grey' if shape[2] == 1 else 'colour'}"
+
+
+# A growing stack of images that does not outgrow memory.
+
+
+class FrameBuffer:
+    """Collects images of one size and moves to an unnamed temporary file when they outgrow memory.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        Images are kept in memory up to this many bytes.
+    """
+
+    def __init__(self, memory_bytes: int = 256 * 2**20) -> None:
+        self._memory_bytes = memory_bytes
+        self._held = bytearray()
+        self._file: BinaryIO | None = None
+        self._shape: tuple[int, ...] = ()
+        self._count = 0
+
+    def append(self, image: np.ndarray) -> None:
+        """Add an image, shape (H, W, C), uint8; all of one shape, and none after :meth:`stack`."""
+        self._shape = self._shape or image.shape
+        if image.shape != self._shape:
+            raise ValueError(f"image of shape {image.shape} in a buffer of {self._shape}")
+        self._count += 1
+        if self._file is None and len(self._held) + image.nbytes > self._memory_bytes:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the buffer
+            self._file.write(self._held)
+            self._held = bytearray()
+        if self._file is None:
+            self._held += np.ascontiguousarray(image).data
+        else:
+            self._file.write(np.ascontiguousarray(image).data)
+
+    def stack(self) -> np.ndarray:
+        """All images, shape (T, H, W, C), uint8; backed by the temporary file if they outgrew memory."""
+        shape = (self._count, *self._shape)
+        if self._file is None:
+            return np.frombuffer(self._held, np.uint8).reshape(shape)
+        self._file.flush()
+        return np.memmap(self._file, np.uint8, "r", shape=shape)

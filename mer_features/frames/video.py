@@ -9,9 +9,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from mer_features.core.quality import ClipRejectedError, Issue
 from mer_features.frames.image import MAX_PIXELS, as_frame
 from mer_features.frames.sequence import Frame, FrameSequence, inside
-from mer_features.quality import ClipRejectedError, Issue
 
 #: Containers that hold their pictures themselves. Playlists, which name other files to open, are not read.
 _CONTAINERS = (

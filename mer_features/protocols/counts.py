@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mer_features.protocols.presets import PRESETS, Counts, Preset
 
 if TYPE_CHECKING:  # the configuration checks itself against the presets of this package
-    from mer_features.config import Protocol
+    from mer_features.protocols.options import Protocol
 
 #: Published clips per class and subjects with clips: protocol -> role of the database -> what is counted -> number.
 EXPECTED_COUNTS: dict[str, Counts] = {name: preset.counts for name, preset in PRESETS.items()}

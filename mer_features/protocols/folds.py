@@ -10,7 +10,7 @@ import numpy as np
 from mer_features.protocols.table import TRAIN_ONLY, Subject
 
 if TYPE_CHECKING:  # the configuration checks itself against the presets of this package
-    from mer_features.config import Protocol
+    from mer_features.protocols.options import Protocol
 
 #: The one fold of a protocol that trains on whole databases and tests on others.
 TRANSFER = "transfer"

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mer_features.clips import Clip
+from mer_features.core.clips import Clip
 from mer_features.protocols import counts, folds, labels
 from mer_features.protocols.counts import CountsError, Found, clip_key
 from mer_features.protocols.presets import PRESETS, Preset
 from mer_features.protocols.table import FoldRow, FoldTable
 
 if TYPE_CHECKING:  # the configuration checks itself against the presets of this package
-    from mer_features.config import Protocol
+    from mer_features.protocols.options import Protocol
 
 log = logging.getLogger(__name__)
 

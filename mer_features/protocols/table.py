@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
-from mer_features.files import write_text
+from mer_features.core.files import write_text
 
 Subject = tuple[str, str]  # (database, subject): names of subjects repeat between databases
 

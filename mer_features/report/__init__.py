@@ -13,11 +13,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mer_features import protocols as fold_tables
-from mer_features.files import write_text
+from mer_features.core.files import write_text
 from mer_features.report import (
     about,
     data,
-    explained,
     findings,
     gallery,
     graph,
@@ -28,6 +27,7 @@ from mer_features.report import (
     style,
     truth,
 )
+from mer_features.report import inline as explained
 
 __all__ = ["build"]
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from mer_features import cache, clips
-from mer_features.cache import ClipRow, Rejection
-from mer_features.clips import Clip
+from mer_features import features as feature_file
+from mer_features.core import clips
+from mer_features.core.clips import Clip
+from mer_features.features import ClipRow, Rejection
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Database:
 
 def read_database(name: str, table: Path, cache_file: Path, config: Mapping[str, Any]) -> Database:
     """One database from its clip table and its feature file."""
-    with cache.open_features(cache_file) as features:
+    with feature_file.open_features(cache_file) as features:
         used, rejected = features.clips, features.rejected
         versions = json.loads(str(features.attrs.get("versions", "{}")))
     adapter = config.get("databases", {}).get(name, {}).get("adapter")

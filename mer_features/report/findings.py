@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mer_features import quality
+from mer_features.core import quality
+from mer_features.core.quality import CODES, Issue, Status
 from mer_features.protocols import FoldTable
-from mer_features.quality import CODES, Issue, Status
 from mer_features.report.data import Database
 
 

@@ -9,12 +9,12 @@ from typing import get_args
 
 import numpy as np
 
-from mer_features import cache, contact
-from mer_features.cache import ClipRow, Features
-from mer_features.config import Spotter
-from mer_features.report import plots
+from mer_features import features as feature_file
+from mer_features.features import ClipRow, Features
+from mer_features.report import contact, plots
 from mer_features.report.data import Database
 from mer_features.report.inline import Picture, jpeg, png, svg
+from mer_features.stages.options import Spotter
 
 #: How much of a database is shown.
 MOSAIC, ROWS, CURVES = 60, 8, 6
@@ -55,7 +55,7 @@ def build(database: Database) -> Gallery | None:
     if not database.used:
         return None
     emotions, subjects = _crosstab(database.used)
-    with cache.open_features(database.cache) as features:
+    with feature_file.open_features(database.cache) as features:
         chosen = chosen_clips(database.used, ROWS)
         max_px, max_strain = contact.scales(features, chosen)
         mosaic_rows = contact.spread(len(database.used), MOSAIC)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mer_features import config as configuration
 from mer_features.report.data import Database, Run
+from mer_features.stages.options import Style
 
 WIDTH, HEIGHT, GAP = 96, 50, 18
 _STEP = WIDTH + GAP
@@ -78,7 +78,7 @@ def _steps(config: Mapping[str, Any], databases: Sequence[Database], runs: Seque
 
 def _style(options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The style stage where it runs."""
-    style = configuration.Style.model_validate(options)
+    style = Style.model_validate(options)
     return [("style", style.method)] if style.stored else []
 
 

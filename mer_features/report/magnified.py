@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mer_features import cache, contact
-from mer_features.cache import ClipRow, Features
-from mer_features.report import plots
+from mer_features import features as feature_file
+from mer_features.features import ClipRow, Features
+from mer_features.report import contact, plots
 from mer_features.report.data import Database
 from mer_features.report.gallery import chosen_clips
 from mer_features.report.inline import Picture, jpeg, png, svg
@@ -57,7 +57,7 @@ def build(database: Database) -> Magnified | None:
     """Before and after in one database; ``None`` where nothing was magnified."""
     if not database.used:
         return None
-    with cache.open_features(database.cache) as features:
+    with feature_file.open_features(database.cache) as features:
         if "magnified/apex" not in features.variables():
             return None
         chosen = chosen_clips(database.used, ROWS)

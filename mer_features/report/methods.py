@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mer_features import __version__
-from mer_features.config import STAGES
+from mer_features.stages.options import STAGES
 
 _REFERENCES = {
     "libfacedetection": "W. Wu, H. Peng, S. Yu. YuNet: a tiny millisecond-level face detector. Machine Intelligence "

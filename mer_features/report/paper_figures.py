@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mer_features.report.figures_eidnet import printed_eidnet
-from mer_features.report.figures_fr import CDE_TABLE, printed_fr, printed_method
-from mer_features.report.figures_ma2mi import printed_ma2mi
-from mer_features.report.figures_map_mer import printed_map_mer
-from mer_features.report.figures_sa_at import printed_sa_at
-from mer_features.report.printed import Printed
+from mer_features.systems.common.printed import Printed
+from mer_features.systems.eidnet.printed import printed_eidnet
+from mer_features.systems.fr.printed import CDE_TABLE, printed_fr, printed_method
+from mer_features.systems.ma2mi.printed import printed_ma2mi
+from mer_features.systems.map_mer.printed import printed_map_mer
+from mer_features.systems.sa_at.printed import printed_sa_at
 
 __all__ = ["CDE", "CDE_TABLE", "Beside", "beside", "printed"]
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from mer_features import config as configuration
-from mer_features import metrics
-from mer_features.protocols import PRESETS, FoldTable, published
-from mer_features.report import paper_figures, plots, subjects, unit_sets
+from mer_features.protocols import PRESETS, FoldTable, metrics, published
+from mer_features.protocols.options import Protocol
+from mer_features.report import breakdown as subjects
+from mer_features.report import breakdown as unit_sets
+from mer_features.report import paper_figures, plots
+from mer_features.report.breakdown import Subjects
 from mer_features.report.data import METRICS, Embedding, Kind, Run, Score
-from mer_features.report.explained import Explained
-from mer_features.report.inline import Picture, svg
+from mer_features.report.inline import Explained, Picture, svg
 from mer_features.report.paper_figures import Beside
-from mer_features.report.subjects import Subjects
-from mer_features.systems import recipes
+from mer_features.systems import registry as recipes
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def build(
     protocol
         Its section of the configuration.
     """
-    expected = published(configuration.Protocol.model_validate(protocol)) if protocol else {}
+    expected = published(Protocol.model_validate(protocol)) if protocol else {}
     runs = sorted(runs, key=lambda run: (list(Kind).index(run.kind), -run.scores["uf1"].mean))
     counted = table.counts()
     chance = guessing([sum(counts[label] for counts in counted.values()) for label in table.classes])

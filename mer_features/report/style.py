@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mer_features import cache, contact
+from mer_features import features as feature_file
+from mer_features.report import contact
 from mer_features.report.data import Database
 from mer_features.report.inline import Picture, jpeg
 
@@ -58,7 +59,7 @@ def build(databases: Sequence[Database], measured: Path | None) -> StyleSection 
     if measured is None or not shown:
         return None
     tree = json.loads(measured.read_text(encoding="utf-8"))
-    with cache.open_features(shown[0].cache) as features:
+    with feature_file.open_features(shown[0].cache) as features:
         made = features.group_attrs("style")
     return StyleSection(
         method=str(made["style_method"]),
@@ -80,7 +81,7 @@ def build(databases: Sequence[Database], measured: Path | None) -> StyleSection 
 
 def _faces(database: Database) -> Faces:
     rows = contact.spread(len(database.used), FACES)
-    with cache.open_features(database.cache) as features:
+    with feature_file.open_features(database.cache) as features:
         images = [features[f"{group}/onset"][row] for group in ("faces", "style") for row in rows]
     alt = f"{len(rows)} onset crops of {database.name}, above as recorded, below in the aggregated style"
     return Faces(database.name, jpeg(contact.mosaic(images, _SIDE, len(rows)), alt, quality=88))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mer_features import config, protocols
-from mer_features.cache import ClipRow, Features, open_features
+from mer_features import protocols
+from mer_features.features import ClipRow, Features, open_features
 from mer_features.protocols import FoldRow, FoldTable
-from mer_features.style import folds as fold_style
-from mer_features.systems.contract import Arrays, Examples
+from mer_features.stages.options import Style
+from mer_features.systems.common.contract import Arrays, Examples
+from mer_features.training.style import folds as fold_style
 
 #: What identifies a recording, whatever its name: no training clip may share one of these with a held-out clip.
 _IDENTITY = ("faces/onset", "faces/apex")
@@ -42,7 +43,7 @@ class Sources:
     caches: Mapping[str, Path]
     protocol_tsv: Path
     pretrained: Path | None = None
-    style: config.Style | None = None
+    style: Style | None = None
 
 
 @dataclass(frozen=True)

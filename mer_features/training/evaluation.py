@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mer_features import config, metrics, protocols
-from mer_features.metrics import Prediction
-from mer_features.protocols import FoldTable
+from mer_features import protocols
+from mer_features.protocols import FoldTable, metrics
+from mer_features.protocols.metrics import Prediction
+from mer_features.training.options import System
 
 
 def evaluate(
     prediction_tsvs: Sequence[Path],
     protocol_tsv: Path,
-    system: config.System,
+    system: System,
     *,
     names: tuple[str, str],
     measured_on: str,
@@ -41,7 +42,7 @@ def evaluate(
     -------
     dict
         What identifies the run (``protocol``, ``run``, ``system``, ``recipe`` with all defaults, ``shuffled``,
-        ``classes``, ``databases``, ``measured_on``) and the figures of :func:`mer_features.metrics.summarise`.
+        ``classes``, ``databases``, ``measured_on``) and the figures of :func:`mer_features.protocols.metrics.summarise`.
 
     Raises
     ------

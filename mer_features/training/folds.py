@@ -1,14 +1,22 @@
-"""The clips of a protocol as each fold sees them: in one style for all, or in the style of its training subjects."""
+"""Seeds of the parts of a run."""
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 
 from mer_features.protocols import FoldTable
-from mer_features.style import folds as fold_style
-from mer_features.style.fitted import Fitted
+from mer_features.stages.style.fitted import Fitted
 from mer_features.training.data import Clips, Inputs, Sources, load_clips
-from mer_features.training.seeds import derived_seed
+from mer_features.training.style import folds as fold_style
+
+
+def derived_seed(seed: int, fold: str) -> int:
+    """Seed of one fold, 0 .. 2³² - 1: the same whatever other folds run in the job or in which order."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{fold}".encode(), digest_size=4).digest(), "big")
+
+
+# The clips of a protocol as each fold sees them: in one style for all, or in the style of its training subjects.
 
 
 class FoldClips:

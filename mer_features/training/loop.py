@@ -21,15 +21,18 @@ from typing import Any, cast
 
 import numpy as np
 
-from mer_features import config, fingerprint, metrics, protocols
-from mer_features.files import atomic_path, write_text
-from mer_features.metrics import Prediction
-from mer_features.progress import track
-from mer_features.systems import recipes
-from mer_features.systems.contract import Execution, Setup, System, SystemModule
+from mer_features import protocols
+from mer_features.core import fingerprint
+from mer_features.core.files import atomic_path, write_text
+from mer_features.core.jobs import track
+from mer_features.protocols import metrics
+from mer_features.protocols.metrics import Prediction
+from mer_features.stages.options import Style
+from mer_features.systems import registry as recipes
+from mer_features.systems.common.contract import Execution, Setup, System, SystemModule
 from mer_features.training.data import Clips, Inputs, Sources, split
-from mer_features.training.folds import FoldClips
-from mer_features.training.seeds import derived_seed
+from mer_features.training.folds import FoldClips, derived_seed
+from mer_features.training.options import System as SystemOptions
 from mer_features.training.state import State
 
 log = logging.getLogger(__name__)
@@ -42,13 +45,13 @@ def module_of(system: str) -> SystemModule:
     return cast(SystemModule, importlib.import_module(f"mer_features.systems.{system}"))
 
 
-def inputs_of(system: config.System) -> Inputs:
+def inputs_of(system: SystemOptions) -> Inputs:
     """What a system reads of every clip."""
     module, recipe = module_of(system.system), system.full_recipe
     return Inputs(module.variables(recipe), lambda clip: module.prepare(recipe, clip))
 
 
-def build(system: config.System, classes: int, setup: Setup) -> System:
+def build(system: SystemOptions, classes: int, setup: Setup) -> System:
     """An untrained system.
 
     Raises
@@ -62,7 +65,7 @@ def build(system: config.System, classes: int, setup: Setup) -> System:
     return module_of(system.system).build(recipe, classes, setup)
 
 
-def train_fold(train: Clips, system: config.System, classes: int, setup: Setup) -> System:
+def train_fold(train: Clips, system: SystemOptions, classes: int, setup: Setup) -> System:
     """A system trained on these clips; all it can see is in the arguments.
 
     With ``system.shuffle_labels`` the classes are permuted among the clips first, by the setup's seed.
@@ -88,7 +91,7 @@ class _Done:
 
 def train_folds(
     sources: Sources,
-    system: config.System,
+    system: SystemOptions,
     *,
     folds: Sequence[str],
     seed: int,
@@ -137,7 +140,7 @@ def train_folds(
     state.remove()
 
 
-def _key(clips: Clips, system: config.System, setup: Setup, style: config.Style | None) -> str:
+def _key(clips: Clips, system: SystemOptions, setup: Setup, style: Style | None) -> str:
     """Digest of all that the outcome of a fold depends on."""
     digest = hashlib.sha256()
     code = fingerprint.of(f"mer_features.systems.{system.system}", "mer_features.training")
@@ -154,7 +157,7 @@ def _key(clips: Clips, system: config.System, setup: Setup, style: config.Style 
 
 
 def _fold(
-    fold: str, clips: FoldClips, system: config.System, classes: Sequence[str], setup: Setup, state: State
+    fold: str, clips: FoldClips, system: SystemOptions, classes: Sequence[str], setup: Setup, state: State
 ) -> _Done:
     """One fold, or what a killed run left of it."""
     train, test = split(clips.of(fold), fold)

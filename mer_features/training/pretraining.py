@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from mer_features import config, fingerprint, protocols
-from mer_features.files import write_text
-from mer_features.sequences import Sequences
-from mer_features.systems import recipes
-from mer_features.systems.contract import Execution, Material, PretrainingModule, Setup
+from mer_features import protocols
+from mer_features.core import fingerprint
+from mer_features.core.files import write_text
+from mer_features.features.sequences import Sequences
+from mer_features.systems import registry as recipes
+from mer_features.systems.common.contract import Execution, Material, PretrainingModule, Setup
 from mer_features.training.data import Inputs, load_clips
+from mer_features.training.options import Pretraining
 from mer_features.training.state import State
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ def module_of(task: str) -> PretrainingModule:
 
 
 def pretrain(
-    task: config.Pretraining,
+    task: Pretraining,
     *,
     caches: Mapping[str, Path],
     protocol_tsv: Path | None,
@@ -80,14 +82,14 @@ def _seen_before(start: Path | None) -> set[str]:
     return set(told.get("databases", ()))
 
 
-def _key(task: config.Pretraining, files: Sequence[Path]) -> str:
+def _key(task: Pretraining, files: Sequence[Path]) -> str:
     """Digest of all that the outcome depends on; inputs, which may be large, by size and time."""
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     code = fingerprint.of(f"mer_features.systems.{task.task}", "mer_features.training")
     return hashlib.sha256(repr((task.model_dump(mode="json"), code, stats)).encode()).hexdigest()
 
 
-def _labelled(task: config.Pretraining, caches: Mapping[str, Path], protocol_tsv: Path) -> Material:
+def _labelled(task: Pretraining, caches: Mapping[str, Path], protocol_tsv: Path) -> Material:
     module, recipe = importlib.import_module(f"mer_features.systems.{task.task}"), task.full_recipe
     inputs = Inputs(module.pretraining_variables(recipe), lambda clip: module.pretraining_prepare(recipe, clip))
     table = protocols.read(protocol_tsv)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from mer_features.files import atomic_path, write_text
+from mer_features.core.files import atomic_path, write_text
 
 log = logging.getLogger(__name__)
 

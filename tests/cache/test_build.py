@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mer_features.features.options import Cache
 
-from mer_features import cache, config, quality
-from mer_features.cache.packing import pack, unpack
-from mer_features.cache.parts import FacesPart, window_around
-from mer_features.clips import Clip
-from mer_features.quality import Issue
-from mer_features.shards import ClipRecord, ShardWriter
+from mer_features import features as feature_file
+from mer_features.core import quality
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Issue
+from mer_features.features.layout import pack, unpack
+from mer_features.features.parts import FacesPart, window_around
+from mer_features.stages.store import ClipRecord, ShardWriter
 
 USED = ["s1/happy", "s1/startled", "s2/short"]
 
@@ -46,7 +48,7 @@ def test_every_clip_is_used_or_rejected(sample: ModuleType, file: h5py.File):
 
 def test_summary_names_the_clips_by_state(sample: ModuleType, tmp_path: Path):
     summary = sample.build(tmp_path / "out.h5", tmp_path / "stages")
-    assert summary == cache.Summary(("s1/happy",), ("s1/startled", "s2/short"), ("s2/dark", "s3/gone"))
+    assert summary == feature_file.Summary(("s1/happy",), ("s1/startled", "s2/short"), ("s2/dark", "s3/gone"))
     assert str(summary) == "1 ok, 2 warned, 2 rejected"
 
 
@@ -124,7 +126,7 @@ def test_window_holds_the_centre_and_as_many_frames_as_there_are(length: int, wi
 
 def test_grey_databases_have_one_channel(sample: ModuleType, tmp_path: Path):
     clips = [clip for clip in sample.CLIPS if clip.clip_id != "s1/startled"]
-    cache.build(tmp_path / "out.h5", clips, sample.stage_files(tmp_path), config.Cache(), sample.PROVENANCE)
+    feature_file.build(tmp_path / "out.h5", clips, sample.stage_files(tmp_path), Cache(), sample.PROVENANCE)
     with h5py.File(tmp_path / "out.h5") as file:
         assert file["faces/keyframes"].shape == (2, 5, 32, 32, 1)
         np.testing.assert_array_equal(file["faces/apex"][0], sample.crops("s1/happy")[2])
@@ -158,15 +160,15 @@ def test_flow_beyond_the_range_is_clipped_and_flagged(sample: ModuleType, tmp_pa
     field = sample.flow("s1/happy")
     field[0, 1, 3, 4], field[1, 0, 0, 0] = -50, 31
     _rewrite_flow(sample, files["flow"][0], field)
-    summary = cache.build(tmp_path / "out.h5", sample.CLIPS, files, config.Cache(), sample.PROVENANCE)
+    summary = feature_file.build(tmp_path / "out.h5", sample.CLIPS, files, Cache(), sample.PROVENANCE)
     assert summary.warned == tuple(USED)
-    with cache.open_features(tmp_path / "out.h5") as features:
+    with feature_file.open_features(tmp_path / "out.h5") as features:
         assert features.clips[0].issues == (Issue("flow_out_of_range", "v of onset_apex reaches 50, clipped to 31"),)
         assert features.clips[0].status == "warned"
         assert features["flow/v"][0][0, 3, 4] == -31
         assert features["flow/u"][0][1, 0, 0] == 31
         np.testing.assert_allclose(features["flow/u"][0][0], field[0, 0], atol=0.0005)
-    assert cache.validate(tmp_path / "out.h5") == []
+    assert feature_file.validate(tmp_path / "out.h5") == []
 
 
 def test_flow_that_is_not_finite_stops_with_the_clip(sample: ModuleType, tmp_path: Path):
@@ -174,8 +176,8 @@ def test_flow_that_is_not_finite_stops_with_the_clip(sample: ModuleType, tmp_pat
     field = sample.flow("s1/happy")
     field[0, 0, 0, 0] = np.nan
     _rewrite_flow(sample, files["flow"][0], field)
-    with pytest.raises(cache.CacheError, match=r"s1/happy: .*not finite"):
-        cache.build(tmp_path / "out.h5", sample.CLIPS, files, config.Cache(), sample.PROVENANCE)
+    with pytest.raises(feature_file.CacheError, match=r"s1/happy: .*not finite"):
+        feature_file.build(tmp_path / "out.h5", sample.CLIPS, files, Cache(), sample.PROVENANCE)
     assert list(tmp_path.glob("*out.h5*")) == []
 
 
@@ -224,33 +226,33 @@ def test_two_builds_give_the_same_bytes(sample: ModuleType, built: Path, tmp_pat
 
 def test_order_of_shard_files_does_not_matter(sample: ModuleType, built: Path, tmp_path: Path):
     files = {stage: paths[::-1] for stage, paths in sample.stage_files(tmp_path).items()}
-    cache.build(tmp_path / "out.h5", sample.CLIPS, files, config.Cache(), sample.PROVENANCE)
+    feature_file.build(tmp_path / "out.h5", sample.CLIPS, files, Cache(), sample.PROVENANCE)
     assert (tmp_path / "out.h5").read_bytes() == built.read_bytes()
 
 
 def test_nothing_of_no_action_units_and_no_rejections_is_valid(sample: ModuleType, tmp_path: Path):
     clips = [replace(sample.CLIPS[0], action_units="")]
-    cache.build(tmp_path / "out.h5", clips, sample.stage_files(tmp_path), config.Cache(), sample.PROVENANCE)
-    assert cache.validate(tmp_path / "out.h5") == []
-    with cache.open_features(tmp_path / "out.h5") as features:
+    feature_file.build(tmp_path / "out.h5", clips, sample.stage_files(tmp_path), Cache(), sample.PROVENANCE)
+    assert feature_file.validate(tmp_path / "out.h5") == []
+    with feature_file.open_features(tmp_path / "out.h5") as features:
         assert features["action_units"].shape == (1, 0)
         assert features.rejected == ()
 
 
 def test_texts_hdf5_cannot_hold_are_escaped(sample: ModuleType, tmp_path: Path):
     clips = [replace(sample.CLIPS[0], emotion="a\0b\udce9é")]
-    cache.build(tmp_path / "out.h5", clips, sample.stage_files(tmp_path), config.Cache(), sample.PROVENANCE)
-    with cache.open_features(tmp_path / "out.h5") as features:
+    feature_file.build(tmp_path / "out.h5", clips, sample.stage_files(tmp_path), Cache(), sample.PROVENANCE)
+    with feature_file.open_features(tmp_path / "out.h5") as features:
         assert features.clips[0].emotion == "a\\x00b\\udce9é"
 
 
 def test_a_duplicate_rejected_at_ingest_does_not_hide_the_clip(sample: ModuleType, tmp_path: Path):
     twin = replace(sample.CLIPS[1], issues=(Issue("duplicate_clip", "line 9"),))
     files = sample.stage_files(tmp_path)
-    summary = cache.build(tmp_path / "out.h5", [*sample.CLIPS, twin], files, config.Cache(), sample.PROVENANCE)
+    summary = feature_file.build(tmp_path / "out.h5", [*sample.CLIPS, twin], files, Cache(), sample.PROVENANCE)
     assert "s1/startled" in summary.warned
     assert "s1/startled" in summary.rejected
-    with cache.open_features(tmp_path / "out.h5") as features:
+    with feature_file.open_features(tmp_path / "out.h5") as features:
         assert features.rejected[-1].quality_text == quality.dumps(twin.issues)
 
 
@@ -309,8 +311,8 @@ def test_what_does_not_fit_stops_with_its_name(
 ):
     files = sample.stage_files(tmp_path)
     clips = spoil(sample, files)
-    with pytest.raises(cache.CacheError, match=message):
-        cache.build(tmp_path / "out.h5", clips, files, config.Cache(), sample.PROVENANCE)
+    with pytest.raises(feature_file.CacheError, match=message):
+        feature_file.build(tmp_path / "out.h5", clips, files, Cache(), sample.PROVENANCE)
     assert not (tmp_path / "out.h5").exists()
 
 
@@ -334,7 +336,7 @@ def test_memory_does_not_grow_with_the_clips(sample: ModuleType, tmp_path: Path,
 
     monkeypatch.setattr(FacesPart, "write", measured)
     try:
-        cache.build(tmp_path / "out.h5", clips, files, config.Cache(), sample.PROVENANCE)
+        feature_file.build(tmp_path / "out.h5", clips, files, Cache(), sample.PROVENANCE)
     finally:
         tracemalloc.stop()
     assert len(held) == len(clips)

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mer_features.cache import chunks
+from mer_features.features import layout as chunks
 
 RNG = np.random.default_rng(0)
 WAVE = 800 * np.sin(np.linspace(0, 6, 200))[:, None] * np.cos(np.linspace(0, 5, 180))

@@ -9,13 +9,13 @@ import h5py
 import numpy as np
 import pytest
 
-from mer_features import cache
+from mer_features import features as feature_file
 
 torch = pytest.importorskip("torch")
 
-from torch.utils.data import DataLoader  # noqa: E402  # only where torch is installed
+from torch.utils.data import DataLoader  # only where torch is installed
 
-from mer_features.dataset import FeatureDataset  # noqa: E402
+from mer_features.features.dataset import FeatureDataset
 
 VARIABLES = ("flow/u[onset_apex]", "flow/v", "faces/apex", "spotting/curve", "onset")
 
@@ -115,15 +115,15 @@ def test_workers_read_what_a_direct_read_gives(built: Path, second: Path, contex
 
 
 def test_no_file_is_open_after_construction(built: Path, monkeypatch: pytest.MonkeyPatch):
-    opened: list[cache.Features] = []
-    monkeypatch.setattr("mer_features.dataset.open_features", _noting(opened))
+    opened: list[feature_file.Features] = []
+    monkeypatch.setattr("mer_features.features.dataset.open_features", _noting(opened))
     FeatureDataset([built], in_memory=True)
     assert [features._handle for features in opened] == [None]
 
 
-def _noting(opened: list[cache.Features]) -> Callable[[Path], cache.Features]:
-    def open_and_note(path: Path) -> cache.Features:
-        opened.append(cache.open_features(path))
+def _noting(opened: list[feature_file.Features]) -> Callable[[Path], feature_file.Features]:
+    def open_and_note(path: Path) -> feature_file.Features:
+        opened.append(feature_file.open_features(path))
         return opened[-1]
 
     return open_and_note

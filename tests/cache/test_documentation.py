@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mer_features.cache import schema
-from mer_features.export import FIXED_RANGE
+from mer_features.features import schema
+from mer_features.features.export import FIXED_RANGE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "cache-format.md").read_text(encoding="utf-8")

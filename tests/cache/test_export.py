@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from skimage import io
 
-from mer_features import cache, export
+from mer_features import features as feature_file
+from mer_features.features import export
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -54,7 +55,7 @@ def test_npz_reads_back_without_pickle(built: Path, tmp_path: Path):
         "npz/s1/startled.npz",
         "npz/s2/short.npz",
     ]
-    with cache.open_features(built) as features, np.load(written[1], allow_pickle=False) as arrays:
+    with feature_file.open_features(built) as features, np.load(written[1], allow_pickle=False) as arrays:
         assert set(arrays) == {name.replace("/", "_") for name in (*features.variables(), *features.coordinates())}
         assert arrays["flow_pair"].tolist() == ["onset_apex", "offset_apex"]
         for name in features.variables():
@@ -112,6 +113,6 @@ def test_unknown_view(built: Path, tmp_path: Path):
 def test_identifiers_do_not_lead_out(scratch: Path, tmp_path: Path, write, name: str):
     with h5py.File(scratch, "r+") as file:
         file["clip_id"][0] = name
-    with pytest.raises(cache.CacheError, match="leads out"):
+    with pytest.raises(feature_file.CacheError, match="leads out"):
         write(scratch, tmp_path / "deep" / "out")
     assert {path.name for path in tmp_path.iterdir()} <= {"demo.h5", "deep"}

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from mer_features.cache import schema
+from mer_features.features import schema
 
 USED = ["s1/happy", "s1/startled", "s2/short"]
 

@@ -10,11 +10,13 @@ from types import ModuleType
 import h5py
 import numpy as np
 import pytest
+from mer_features.features.options import Cache
 
-from mer_features import cache, config, export
-from mer_features.config import Magnify
-from mer_features.quality import Issue
-from mer_features.shards import ClipRecord, ShardWriter
+from mer_features import features as feature_file
+from mer_features.core.quality import Issue
+from mer_features.features import export
+from mer_features.stages.options import Magnify
+from mer_features.stages.store import ClipRecord, ShardWriter
 
 SHARDS = {"s000": ["s1/happy", "s1/startled"], "s001": ["s2/dark", "s2/short"]}
 #: What the flow stage found, where both pairs were there.
@@ -55,13 +57,13 @@ def _record(sample: ModuleType, stage: str, clip_id: str, factor: float, side: i
 def magnified(sample: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("magnified") / "demo.h5"
     files = _files(sample, tmp_path_factory.mktemp("stages"))
-    cache.build(path, sample.CLIPS, files, config.Cache(), sample.PROVENANCE)
+    feature_file.build(path, sample.CLIPS, files, Cache(), sample.PROVENANCE)
     return path
 
 
 def test_the_group_holds_the_amplified_apex_with_the_channels_of_the_faces(sample: ModuleType, magnified: Path):
-    assert cache.validate(magnified) == []
-    with cache.open_features(magnified) as features:
+    assert feature_file.validate(magnified) == []
+    with feature_file.open_features(magnified) as features:
         assert features["magnified/apex"].dims == ("clip", "y", "x", "channel")
         for row, clip in enumerate(features.clips):
             expected = np.broadcast_to(_amplified(sample, clip.clip_id)[0], (32, 32, 3))
@@ -79,8 +81,8 @@ def test_the_group_says_how_it_was_made(magnified: Path):
 
 
 def test_a_file_without_the_group_is_as_valid(built: Path, magnified: Path):
-    assert cache.validate(built) == []
-    with cache.open_features(built) as plain, cache.open_features(magnified) as more:
+    assert feature_file.validate(built) == []
+    with feature_file.open_features(built) as plain, feature_file.open_features(magnified) as more:
         assert set(more.variables()) - set(plain.variables()) == {"magnified/apex", "magnified/flow_ratio"}
         assert set(plain.variables()) < set(more.variables())
         with pytest.raises(KeyError, match="no variable 'magnified/apex'"):
@@ -102,7 +104,7 @@ def test_a_broken_group_is_found(magnified: Path, tmp_path: Path, spoil, said):
     path = Path(shutil.copy(magnified, tmp_path / "x.h5"))
     with h5py.File(path, "r+") as file:
         spoil(file["magnified"])
-    assert any(said in violation for violation in cache.validate(path))
+    assert any(said in violation for violation in feature_file.validate(path))
 
 
 @pytest.mark.parametrize(
@@ -113,16 +115,16 @@ def test_clips_made_differently_are_refused(sample: ModuleType, tmp_path: Path, 
     if said is None:  # one shard with another crop size
         files["magnify"][1] = _files(sample, tmp_path / "other")["magnify"][1]
         said = r"amplified crops are \(32, 32\)"
-    with pytest.raises(cache.CacheError, match=said):
-        cache.build(tmp_path / "x.h5", sample.CLIPS, files, config.Cache(), sample.PROVENANCE)
+    with pytest.raises(feature_file.CacheError, match=said):
+        feature_file.build(tmp_path / "x.h5", sample.CLIPS, files, Cache(), sample.PROVENANCE)
     assert not (tmp_path / "x.h5").exists()
 
 
 def test_a_clip_that_the_stage_lacks_is_missed(sample: ModuleType, tmp_path: Path):
     files = _files(sample, tmp_path)
     files["magnify"] = files["magnify"][:1]
-    with pytest.raises(cache.CacheError, match=r"s2/short is not in the stage files of magnify"):
-        cache.build(tmp_path / "x.h5", sample.CLIPS, files, config.Cache(), sample.PROVENANCE)
+    with pytest.raises(feature_file.CacheError, match=r"s2/short is not in the stage files of magnify"):
+        feature_file.build(tmp_path / "x.h5", sample.CLIPS, files, Cache(), sample.PROVENANCE)
 
 
 def test_exports_hold_the_amplified_apex(magnified: Path, tmp_path: Path):
@@ -130,7 +132,7 @@ def test_exports_hold_the_amplified_apex(magnified: Path, tmp_path: Path):
 
     written = export.to_png(magnified, tmp_path / "png")
     assert tmp_path / "png/s1/happy/amplified.png" in written
-    with cache.open_features(magnified) as features:
+    with feature_file.open_features(magnified) as features:
         expected = features["magnified/apex"][1]
     found = cv2.imread(str(tmp_path / "png/s1/startled/amplified.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
     np.testing.assert_array_equal(found, expected)
@@ -142,13 +144,13 @@ def test_exports_hold_the_amplified_apex(magnified: Path, tmp_path: Path):
 
 
 def test_show_names_the_method(magnified: Path):
-    said = cache.describe(magnified)
+    said = feature_file.describe(magnified)
     assert "/magnified: method phase, factor 6" in said
     assert "magnified/apex" in said
 
 
 def test_a_grey_database_stays_grey(sample: ModuleType, tmp_path: Path):
     clips = [clip for clip in sample.CLIPS if clip.clip_id != "s1/startled"]
-    cache.build(tmp_path / "x.h5", clips, _files(sample, tmp_path), config.Cache(), sample.PROVENANCE)
+    feature_file.build(tmp_path / "x.h5", clips, _files(sample, tmp_path), Cache(), sample.PROVENANCE)
     with h5py.File(tmp_path / "x.h5") as file:
         assert file["magnified/apex"].shape == (2, 32, 32, 1)

@@ -12,18 +12,18 @@ import h5py
 import numpy as np
 import pytest
 
-from mer_features import cache
+from mer_features import features as feature_file
 
 VARIABLES = {"clip_id", "quality", "action_units", "faces/onset", "faces/keyframes", "flow/u", "flow/strain"}
 
 
 @pytest.fixture
 def features(built: Path):
-    with cache.open_features(built) as opened:
+    with feature_file.open_features(built) as opened:
         yield opened
 
 
-def test_clips_are_rows(features: cache.Features):
+def test_clips_are_rows(features: feature_file.Features):
     clip = features.clips[1]
     assert (clip.clip_id, clip.subject, clip.emotion) == ("s1/startled", "s1", "surprise")
     assert (clip.onset, clip.apex, clip.offset, clip.n_frames, clip.fps) == (1, 8, 8, 7, 100.0)
@@ -32,13 +32,13 @@ def test_clips_are_rows(features: cache.Features):
     assert [item.code for item in features.rejected] == ["no_face", "source_missing"]
 
 
-def test_clips_make_a_pandas_table(features: cache.Features):
+def test_clips_make_a_pandas_table(features: feature_file.Features):
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(features.clips)
     assert table.set_index("clip_id").loc["s1/happy", "apex"] == 12
 
 
-def test_variables_are_those_with_a_row_a_clip(features: cache.Features):
+def test_variables_are_those_with_a_row_a_clip(features: feature_file.Features):
     names = features.variables()
     assert set(names) >= VARIABLES
     assert not {"au", "flow/pair", "rejected/code", "clip"} & set(names)
@@ -47,7 +47,7 @@ def test_variables_are_those_with_a_row_a_clip(features: cache.Features):
     assert features.labels("flow/pair") == ("onset_apex", "offset_apex")
 
 
-def test_values_are_decoded(sample: ModuleType, features: cache.Features):
+def test_values_are_decoded(sample: ModuleType, features: feature_file.Features):
     u = features["flow/u"]
     assert (u.shape, u.dims, u.dtype) == ((3, 2, 32, 32), ("clip", "pair", "y", "x"), np.float32)
     assert u.attrs["units"] == "pixel"
@@ -58,7 +58,7 @@ def test_values_are_decoded(sample: ModuleType, features: cache.Features):
     assert features["faces/apex"][0].dtype == np.uint8
 
 
-def test_a_label_selects_along_the_second_dimension(sample: ModuleType, features: cache.Features):
+def test_a_label_selects_along_the_second_dimension(sample: ModuleType, features: feature_file.Features):
     v = features["flow/v[offset_apex]"]
     assert (v.shape, v.dims) == ((3, 32, 32), ("clip", "y", "x"))
     np.testing.assert_allclose(v[2], sample.flow("s2/short")[1, 1], atol=0.0005)
@@ -66,7 +66,7 @@ def test_a_label_selects_along_the_second_dimension(sample: ModuleType, features
     assert features["action_units[12]"][0] == 3
 
 
-def test_flow_stacks_u_and_v(sample: ModuleType, features: cache.Features):
+def test_flow_stacks_u_and_v(sample: ModuleType, features: feature_file.Features):
     found = features.flow("s1/startled", "offset_apex")
     assert (found.shape, found.dtype) == ((2, 32, 32), np.float32)
     np.testing.assert_allclose(found, sample.flow("s1/startled")[1], atol=0.0005)
@@ -82,17 +82,17 @@ def test_flow_stacks_u_and_v(sample: ModuleType, features: cache.Features):
         ("faces/onset[3]", "no labels"),
     ],
 )
-def test_unknown_names_are_answered_with_the_known(features: cache.Features, name: str, message: str):
+def test_unknown_names_are_answered_with_the_known(features: feature_file.Features, name: str, message: str):
     with pytest.raises(KeyError, match=message):
         features[name]
 
 
-def test_unknown_clip(features: cache.Features):
+def test_unknown_clip(features: feature_file.Features):
     with pytest.raises(KeyError, match="no clip 's9/x'"):
         features.flow("s9/x")
 
 
-def test_a_closed_reader_opens_again(features: cache.Features):
+def test_a_closed_reader_opens_again(features: feature_file.Features):
     before = features["flow/u"][0]
     features.close()
     np.testing.assert_array_equal(features["flow/u"][0], before)
@@ -104,24 +104,24 @@ def test_a_locked_file_can_be_read(built: Path):
         fcntl.flock(holder, fcntl.LOCK_EX)
         with pytest.raises(OSError, match="lock"):
             h5py.File(built, "r", locking=True)
-        with cache.open_features(built) as features:
+        with feature_file.open_features(built) as features:
             assert len(features.clips) == 3
 
 
 @pytest.mark.parametrize("locking", [None, False])
 def test_other_readers_in_this_process_do_not_disturb(built: Path, locking: bool | None):
-    with h5py.File(built, "r", locking=locking), cache.open_features(built) as features:
+    with h5py.File(built, "r", locking=locking), feature_file.open_features(built) as features:
         assert len(features.clips) == 3
 
 
-def test_pickling_carries_the_path_only(features: cache.Features):
+def test_pickling_carries_the_path_only(features: feature_file.Features):
     assert len(features["flow/u"][0]) == 2
     copy = pickle.loads(pickle.dumps(features))
     assert len(pickle.dumps(features)) < 1000
     np.testing.assert_array_equal(copy.flow("s1/happy"), features.flow("s1/happy"))
 
 
-def test_a_forked_process_opens_its_own_file(features: cache.Features):
+def test_a_forked_process_opens_its_own_file(features: feature_file.Features):
     expected = features.flow("s1/happy")
     mine = features._file
     context = multiprocessing.get_context("fork")
@@ -146,8 +146,8 @@ def test_what_is_no_cache_is_refused(built: Path, tmp_path: Path):
         file.attrs["schema_version"] = 2
     for name, message in [("absent.h5", "no such file"), (".", "not a file"), ("text.h5", "not an HDF5 file"),
                           ("future.h5", "version 2 is newer")]:  # fmt: skip
-        with pytest.raises(cache.CacheError, match=message):
-            cache.open_features(tmp_path / name)
+        with pytest.raises(feature_file.CacheError, match=message):
+            feature_file.open_features(tmp_path / name)
 
 
 def test_variables_beyond_the_schema_are_read(scratch: Path):
@@ -159,13 +159,13 @@ def test_variables_beyond_the_schema_are_read(scratch: Path):
         group.dimensions["feature"] = 4
         variable = group.create_variable("angle", ("clip", "feature"), "f4", data=np.arange(12.0).reshape(3, 4))
         variable.attrs.update(long_name="direction of gaze", units="degree", source="gaze stage")
-    assert cache.validate(scratch) == []
-    with cache.open_features(scratch) as features:
+    assert feature_file.validate(scratch) == []
+    with feature_file.open_features(scratch) as features:
         assert features["gaze/angle"][2].tolist() == [8, 9, 10, 11]
 
 
 def test_description_says_what_is_inside(built: Path):
-    text = cache.describe(built)
+    text = feature_file.describe(built)
     assert "clips: 3 of 2 subjects (1 ok, 2 warned), 2 rejected" in text
     assert "rejected s2/dark: no_face score 0.1" in text
     assert "warnings: 1 missing_frame, 1 onset_missing" in text
@@ -178,4 +178,4 @@ def test_description_says_what_is_inside(built: Path):
 def test_description_escapes_control_characters(scratch: Path):
     with h5py.File(scratch, "r+") as file:
         file["emotion"][0] = "a\x1b[31m"
-    assert "1 a\\x1b[31m" in cache.describe(scratch)
+    assert "1 a\\x1b[31m" in feature_file.describe(scratch)

@@ -10,23 +10,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mer_features import cache
+from mer_features import features as feature_file
 
 SAMPLE = Path(__file__).parents[1] / "data" / "cache-v1.h5"
 
 
 @pytest.fixture
 def features():
-    with cache.open_features(SAMPLE) as opened:
+    with feature_file.open_features(SAMPLE) as opened:
         yield opened
 
 
 def test_it_is_small_and_valid():
     assert SAMPLE.stat().st_size < 200_000
-    assert cache.validate(SAMPLE) == []
+    assert feature_file.validate(SAMPLE) == []
 
 
-def test_clips(features: cache.Features):
+def test_clips(features: feature_file.Features):
     rows = [(c.clip_id, c.subject, c.emotion, c.onset, c.apex, c.offset, c.n_frames) for c in features.clips]
     assert rows == [
         ("s1/happy", "s1", "happiness", 10, 12, 14, 6),
@@ -39,14 +39,14 @@ def test_clips(features: cache.Features):
     assert features["quality"][1] == 1 << 5
 
 
-def test_flow_and_strain(features: cache.Features):
+def test_flow_and_strain(features: feature_file.Features):
     u, v = features.flow("s2/short", "offset_apex")
     assert u[7, 10] == pytest.approx(2 * (2 + 0.10), abs=0.0005)
     assert v[7, 10] == pytest.approx(2 * -0.07, abs=0.0005)
     assert features["flow/strain[onset_apex]"][1][20, 30] == pytest.approx(0.06 + 0.1, abs=0.00013)
 
 
-def test_faces(features: cache.Features):
+def test_faces(features: feature_file.Features):
     assert features["faces/apex"].shape == (3, 32, 32, 3)
     assert features["faces/apex"][1][4, 5].tolist() == [1, 51, 101]  # 40 x 6 + 3 x 4 + 5 modulo 256
     assert features["faces/apex"][0][4, 5].tolist() == [97, 97, 97]
@@ -55,12 +55,12 @@ def test_faces(features: cache.Features):
     assert features["faces/transform"][2].tolist() == [[0.5, 0, -10], [0, 0.5, -20]]
 
 
-def test_spotting(features: cache.Features):
+def test_spotting(features: feature_file.Features):
     curve = features["spotting/curve[midpoint]"][0]
     np.testing.assert_allclose(curve, [1.6, 1.8, 2.0, 1.8, 1.6, np.nan, np.nan], rtol=1e-6)
     assert features["spotting/spotted"][0].tolist() == [12, 11]
 
 
-def test_provenance(features: cache.Features):
+def test_provenance(features: feature_file.Features):
     assert features.attrs["source"] == "mer-features 0.1.0"
     assert features.attrs["config"] == '{"seed": 7}'

@@ -8,13 +8,13 @@ import h5py
 import numpy as np
 import pytest
 
-from mer_features import cache
+from mer_features import features as feature_file
 
 Spoil = Callable[[h5py.File], None]
 
 
 def test_a_built_cache_is_valid(built: Path):
-    assert cache.validate(built) == []
+    assert feature_file.validate(built) == []
 
 
 def _delete(name: str) -> Spoil:
@@ -164,7 +164,7 @@ def test_each_violation_is_found_and_placed(scratch: Path, name: str):
     spoil, message = SPOILED[name]
     with h5py.File(scratch, "r+") as file:
         spoil(file)
-    found = cache.validate(scratch)
+    found = feature_file.validate(scratch)
     assert any(message in line for line in found), found
     assert not any("cannot be read as a cache" in line for line in found), found
 
@@ -174,7 +174,7 @@ def test_older_files_hold_the_first_of_the_flags(scratch: Path):
         quality = file["quality"].attrs
         quality["flag_masks"] = quality["flag_masks"][:20]
         quality["flag_meanings"] = " ".join(quality["flag_meanings"].split()[:20])
-    assert cache.validate(scratch) == []
+    assert feature_file.validate(scratch) == []
 
 
 def test_newer_files_may_hold_more_flags(scratch: Path):
@@ -185,15 +185,17 @@ def test_newer_files_may_hold_more_flags(scratch: Path):
         file["quality"][1] = 1 << 60
         file["quality_text"][1] = '[{"code": "too_dark", "detail": ""}]'
         file["rejected/code"][0] = "too_dark"
-    assert cache.validate(scratch) == []
-    assert "warnings: 1 onset_missing, 1 too_dark" in cache.describe(scratch)
+    assert feature_file.validate(scratch) == []
+    assert "warnings: 1 onset_missing, 1 too_dark" in feature_file.describe(scratch)
 
 
 def test_a_code_put_among_the_others_is_found(scratch: Path):
     with h5py.File(scratch, "r+") as file:
         words = file["quality"].attrs["flag_meanings"].split()
         file["quality"].attrs["flag_meanings"] = " ".join([*words[:3], "intruder", *words[3:-1]])
-    assert cache.validate(scratch) == ["/quality: attribute flag_meanings entry 3 is intruder, expected few_frames"]
+    assert feature_file.validate(scratch) == [
+        "/quality: attribute flag_meanings entry 3 is intruder, expected few_frames"
+    ]
 
 
 def test_no_other_file_is_opened(scratch: Path, tmp_path: Path):
@@ -202,8 +204,11 @@ def test_no_other_file_is_opened(scratch: Path, tmp_path: Path):
     with h5py.File(scratch, "r+") as file:
         file["flow/extra"] = h5py.ExternalLink("pipe", "/flow/u")
         file["faces"].create_dataset("raw", (4,), "i1", external=[(str(tmp_path / "pipe"), 0, 4)])
-    assert len(cache.validate(scratch)) == 2
-    with cache.open_features(scratch) as features, pytest.raises(cache.CacheError, match="lie in another file"):
+    assert len(feature_file.validate(scratch)) == 2
+    with (
+        feature_file.open_features(scratch) as features,
+        pytest.raises(feature_file.CacheError, match="lie in another file"),
+    ):
         features["faces/raw"]
 
 
@@ -213,7 +218,7 @@ def test_what_is_no_hdf5_file_is_one_sentence(tmp_path: Path, name: str):
     (tmp_path / "text.h5").write_text("clip_id\n")
     (tmp_path / "empty.h5").touch()
     os.mkfifo(tmp_path / "pipe")
-    found = cache.validate(tmp_path / name)
+    found = feature_file.validate(tmp_path / name)
     assert len(found) == 1
     assert str(tmp_path / name) in found[0]
 
@@ -222,7 +227,7 @@ def test_what_is_no_hdf5_file_is_one_sentence(tmp_path: Path, name: str):
 def test_truncated_files_are_found(scratch: Path, share: float):
     content = scratch.read_bytes()
     scratch.write_bytes(content[: int(len(content) * share)])
-    found = cache.validate(scratch)
+    found = feature_file.validate(scratch)
     assert len(found) == 1
     assert "damaged" in found[0]
 
@@ -230,7 +235,7 @@ def test_truncated_files_are_found(scratch: Path, share: float):
 def test_another_hdf5_file_is_no_cache(tmp_path: Path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["data"] = [1]
-    assert cache.validate(tmp_path / "other.h5") == [
+    assert feature_file.validate(tmp_path / "other.h5") == [
         f"{tmp_path / 'other.h5'}: not a mer-features cache: attribute schema is None"
     ]
 
@@ -243,4 +248,4 @@ def test_overwritten_bytes_never_raise(scratch: Path):
         start = int(rng.integers(0, len(content) - 64))
         spoiled[start : start + 64] = rng.bytes(64)
         scratch.write_bytes(spoiled)
-        assert all(isinstance(line, str) for line in cache.validate(scratch))
+        assert all(isinstance(line, str) for line in feature_file.validate(scratch))

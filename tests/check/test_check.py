@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mer_features import check as checks
 from mer_features import cli
-from mer_features import clips as clip_tables
-from mer_features.check.database import DatabaseCheck, foreseen
-from mer_features.clips import Clip
-from mer_features.config import validate
+from mer_features.commands import check as checks
+from mer_features.commands.check.database import DatabaseCheck, foreseen
+from mer_features.core import clips as clip_tables
+from mer_features.core.clips import Clip
+from mer_features.core.quality import CODES, Issue
 from mer_features.databases import Published
-from mer_features.quality import CODES, Issue
+from mer_features.workflow.config import validate
 from tests.databases.trees import configured, frames, opened, workbook
 
 MEGC = {"preset": "megc2019", "databases": {"casme2": "casme2-2014", "smic": "smic-hs", "samm": "samm"}}
@@ -311,7 +311,7 @@ def test_a_total_alone_is_compared(tmp_path: Path):
 def test_the_nearest_edition_is_taken():
     from collections import Counter
 
-    from mer_features.check.database import _compare
+    from mer_features.commands.check.database import _compare
 
     editions = [Published("a", 10, 2, {"x": 5, "y": 5}), Published("b", 9, 2, {"x": 2, "y": 7})]
     result = DatabaseCheck("d", "/", clips=9)

@@ -32,8 +32,8 @@ REPOSITORY = Path(__file__).parents[2]
 if __name__ == "__main__":
     sys.path.insert(0, str(REPOSITORY))
 
-from tests.workflow.arrays import differing  # noqa: E402
-from tests.workflow.conftest import Project, make_project  # noqa: E402
+from tests.workflow.arrays import differing
+from tests.workflow.conftest import Project, make_project
 
 CONFIG = {
     "databases": {"tiny": {"adapter": "synthetic", "preset": "tiny", "shards": 5}},

@@ -11,12 +11,13 @@ import h5py
 import numpy as np
 import pytest
 
-from mer_features import clips, stages
-from mer_features.clips import Clip
-from mer_features.config import Config
+from mer_features.core import clips
+from mer_features.core.clips import Clip
+from mer_features.core.files import write_text
 from mer_features.databases import DatabaseError, refresh_sources
-from mer_features.files import write_text
-from mer_features.shards import ClipRecord, ShardReader, ShardWriter
+from mer_features.stages import run as stages
+from mer_features.stages.store import ClipRecord, ShardReader, ShardWriter
+from mer_features.workflow.config import Config
 from tests.databases.trees import frames
 
 TREE = {"databases": {"own": {"adapter": "table", "root": "own", "table": "../clips.tsv"}}}

@@ -10,21 +10,23 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from mer_features.features.options import Cache
 
-from mer_features import cache, config
-from mer_features.clips import Clip
-from mer_features.quality import Issue
-from mer_features.shards import ClipRecord, ShardWriter
+from mer_features import features as feature_file
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Issue
+from mer_features.stages.options import Apex, Faces, Flow
+from mer_features.stages.store import ClipRecord, ShardWriter
 
 SIDE = 32
 PAIRS = ("onset_apex", "offset_apex")
 SPOTTERS = ("interframe_diff", "midpoint")
 OPTIONS = {
-    "faces": config.Faces(size=SIDE).model_dump(mode="json", by_alias=True),
-    "apex": config.Apex(spotters=SPOTTERS, fallback="interframe_diff").model_dump(mode="json"),
-    "flow": config.Flow().model_dump(mode="json"),
+    "faces": Faces(size=SIDE).model_dump(mode="json", by_alias=True),
+    "apex": Apex(spotters=SPOTTERS, fallback="interframe_diff").model_dump(mode="json"),
+    "flow": Flow().model_dump(mode="json"),
 }
-PROVENANCE: cache.Provenance = {
+PROVENANCE: feature_file.Provenance = {
     "config": '{"seed": 7}',
     "fingerprints": {"faces": "f0", "apex": "a0", "flow": "c0"},
     "versions": {"mer-features": "0.1.0"},
@@ -126,9 +128,9 @@ def stage_files(folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def build(output: Path, folder: Path) -> cache.Summary:
+def build(output: Path, folder: Path) -> feature_file.Summary:
     """Build the sample cache."""
-    return cache.build(output, CLIPS, stage_files(folder), config.Cache(), PROVENANCE)
+    return feature_file.build(output, CLIPS, stage_files(folder), Cache(), PROVENANCE)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 
 from mer_features import databases
-from mer_features.config import OwnerDatabase, validate
-from mer_features.databases import DatabaseError, afew
+from mer_features.databases import DatabaseError
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.owners import afew
+from mer_features.workflow.config import validate
 from tests.databases.trees import frames
 
 FACES = {"Train_AFEW": "AlignedFaces_LBPTOP_Points", "Val_AFEW": "AlignedFaces_LBPTOP_Points_Val"}

@@ -3,10 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from mer_features import databases, quality
-from mer_features.config import OwnerDatabase, validate
-from mer_features.databases import DatabaseError, bu3dfe
-from mer_features.quality import Status
+from mer_features import databases
+from mer_features.core import quality
+from mer_features.core.quality import Status
+from mer_features.databases import DatabaseError
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.owners import bu3dfe
+from mer_features.workflow.config import validate
 
 
 @pytest.fixture

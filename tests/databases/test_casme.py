@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 
 from mer_features import databases
-from mer_features.config import OwnerDatabase, validate
-from mer_features.databases import DatabaseError, casme
+from mer_features.databases import DatabaseError
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.owners import casme
+from mer_features.workflow.config import validate
 from tests.databases.trees import frames, workbook
 
 HEADER = ("Subject", "Filename", None, "OnsetF", "ApexF1", "ApexF2", "OffsetF", None, "AU", "Emotion")

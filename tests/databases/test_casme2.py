@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mer_features import clips as clip_tables
-from mer_features import databases, quality
-from mer_features.config import validate
-from mer_features.databases import DatabaseError, casme2
+from mer_features import databases
+from mer_features.core import clips as clip_tables
+from mer_features.core import quality
+from mer_features.databases import DatabaseError
+from mer_features.databases.owners import casme2
+from mer_features.workflow.config import validate
 from tests.databases.trees import below, codes, frames, generator, notes, opened, options, table, workbook
 
 HEADER = [

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from mer_features import databases
-from mer_features.config import OwnerDatabase, validate
-from mer_features.databases import DatabaseError, casme3
+from mer_features.databases import DatabaseError
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.owners import casme3
+from mer_features.workflow.config import validate
 from tests.databases.trees import frames, workbook
 from tests.shared import shared
 

@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 
 from mer_features import databases
-from mer_features.config import OwnerDatabase, validate
-from mer_features.databases import DatabaseError, dfew
+from mer_features.databases import DatabaseError
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.owners import dfew
+from mer_features.workflow.config import validate
 from tests.databases.trees import below, opened
 
 LABELS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 12: 7, 16372: 1}

@@ -7,10 +7,11 @@ from typing import get_args
 import pytest
 
 from mer_features import databases
-from mer_features.config import OwnerAdapter, validate
+from mer_features.core.quality import Issue
 from mer_features.databases import errata, ingest
 from mer_features.databases.errata import Errata, Erratum
-from mer_features.quality import Issue
+from mer_features.databases.options import OwnerAdapter
+from mer_features.workflow.config import validate
 from tests.databases.trees import frames, workbook
 
 WRONG = Erratum("db", "sub16", "EP01_08", "offset", "110", "96", "always", "two checks")

@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 
 from mer_features import databases
-from mer_features.config import OwnerDatabase, validate
-from mer_features.databases import DatabaseError, ferv39k
+from mer_features.databases import DatabaseError
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.owners import ferv39k
+from mer_features.workflow.config import validate
 from tests.databases.trees import below, frames, opened
 
 jpegs = partial(frames, name="{}.jpg")

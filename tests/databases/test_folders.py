@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mer_features.clips import Clip
+from mer_features.core.clips import Clip
+from mer_features.core.quality import ClipRejectedError, Issue
 from mer_features.databases import folders
 from mer_features.databases.folders import Tree
 from mer_features.frames import IMAGE_SUFFIXES
-from mer_features.quality import ClipRejectedError, Issue
 from tests.databases.trees import below, frames, opened
 
 SUBJECT = re.compile(r"sub[0-9]+", re.IGNORECASE)

@@ -10,11 +10,13 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from mer_features import check, databases, quality
-from mer_features.clips import Clip
-from mer_features.config import validate
+from mer_features import databases
+from mer_features.commands import check
+from mer_features.core import quality
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Status
 from mer_features.databases import DatabaseError
-from mer_features.quality import Status
+from mer_features.workflow.config import validate
 from tests.databases.trees import below, frames, opened, workbook
 
 #: A row: names of subject and clip, onset, apex, offset, action units, emotion.

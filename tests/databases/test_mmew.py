@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from mer_features import databases, quality
-from mer_features.config import OwnerDatabase, validate
-from mer_features.databases import DatabaseError, mmew
+from mer_features import databases
+from mer_features.core import quality
+from mer_features.databases import DatabaseError
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.owners import mmew
+from mer_features.workflow.config import validate
 from tests.databases.trees import below, frames, opened, workbook
 from tests.shared import shared
 

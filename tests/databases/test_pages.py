@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 import yaml
 
-from mer_features.config import OwnerAdapter, validate
+from mer_features.databases.options import OwnerAdapter
+from mer_features.workflow.config import validate
 
 PAGES = Path(__file__).parents[2] / "docs" / "databases"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mer_features import databases
-from mer_features.config import ConfigError, validate
 from mer_features.databases import DatabaseError
+from mer_features.workflow.config import ConfigError, validate
 from tests.databases.test_hostile import casme2, fourdme, own, row
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mer_features import clips as clip_tables
-from mer_features.databases import DatabaseError, samm
+from mer_features.core import clips as clip_tables
+from mer_features.databases import DatabaseError
+from mer_features.databases.owners import samm
 from tests.databases.trees import below, codes, frames, generator, opened, options, table, workbook
 
 HEADER = [

@@ -8,7 +8,8 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from mer_features.databases import DatabaseError, casme2, samm, sheets
+from mer_features.databases import DatabaseError, sheets
+from mer_features.databases.owners import casme2, samm
 from mer_features.databases.sheets import Column
 from tests.databases.trees import generator, table, workbook
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mer_features.databases import DatabaseError, smic
+from mer_features.databases import DatabaseError
+from mer_features.databases.owners import smic
 from tests.databases.trees import below, codes, frames, generator, notes, opened, options, table, workbook
 
 HS = [

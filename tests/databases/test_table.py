@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from mer_features import clips as clip_tables
-from mer_features import databases, quality
-from mer_features.config import validate
+from mer_features import databases
+from mer_features.core import clips as clip_tables
+from mer_features.core import quality
 from mer_features.databases import DatabaseError, ingest, refresh_sources, table
+from mer_features.workflow.config import validate
 
 
 @pytest.fixture

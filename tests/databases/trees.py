@@ -12,8 +12,8 @@ from types import ModuleType
 
 import openpyxl
 
-from mer_features.config import OwnerDatabase
 from mer_features.databases import Listing
+from mer_features.databases.options import OwnerDatabase
 from tests.shared import shared
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from mer_features.descriptors import bi_woof
+from mer_features.stages.descriptors import bi_woof
 
 
 def slow(u: np.ndarray, v: np.ndarray, strain: np.ndarray) -> np.ndarray:

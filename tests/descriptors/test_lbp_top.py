@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from skimage.feature import local_binary_pattern
 
-from mer_features.descriptors import lbp_top
-from mer_features.descriptors.lbp_top import Parameters
+from mer_features.stages.descriptors import lbp_top
+from mer_features.stages.descriptors.lbp_top import Parameters
 
 
 def slow(volume: np.ndarray, parameters: Parameters) -> np.ndarray:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mer_features import config, descriptors
-from mer_features.clips import Clip
-from mer_features.quality import Issue
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Issue
+from mer_features.stages import descriptors
+from mer_features.stages.options import Descriptors
 
 
 class View(dict):
@@ -32,7 +33,7 @@ def _inputs(flow: np.ndarray) -> dict[str, View]:
 )
 def test_a_clip_in_which_nothing_moves_is_flagged(moves: bool, issues: tuple[Issue, ...]):
     flow = moves * np.random.default_rng(1).standard_normal((2, 40, 40)).astype(np.float32)
-    options = config.Descriptors(methods=("lbp_top", "bi_woof"))
+    options = Descriptors(methods=("lbp_top", "bi_woof"))
     record = descriptors.process(Clip("s/c", "d", "s", ""), _inputs(flow), options)
     assert {name: values.shape for name, values in record.arrays.items()} == {"lbp_top": (1125,), "bi_woof": (200,)}
     assert record.issues == issues

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mer_features.descriptors import tim
+from mer_features.stages.descriptors import tim
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 10, 37])

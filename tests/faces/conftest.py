@@ -7,7 +7,7 @@ import pytest
 import skimage.data
 from scipy import ndimage
 
-from mer_features.faces import align
+from mer_features.stages.faces import align
 
 # In the portrait: the point between the eyes, and the eyes as libfacedetection's own five landmarks give them.
 MIDDLE = np.array([224.5, 102.5])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mer_features.faces import align
+from mer_features.stages.faces import align
 
 RNG = np.random.default_rng(0)
 

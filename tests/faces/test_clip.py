@@ -3,18 +3,18 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_features import config
-from mer_features.clips import Clip
-from mer_features.faces import align, crop_clip, process
-from mer_features.faces.warp import warp
+from mer_features.core.clips import Clip
+from mer_features.core.quality import ClipRejectedError, Status
 from mer_features.frames import FrameBuffer
-from mer_features.quality import ClipRejectedError, Status
+from mer_features.stages.faces import align, crop_clip, process
+from mer_features.stages.faces.warp import warp
+from mer_features.stages.options import Faces
 
 SIZE = 128
 
 
 def options(**changes):
-    return config.Faces(size=SIZE, **changes)
+    return Faces(size=SIZE, **changes)
 
 
 def codes(issues):
@@ -184,7 +184,7 @@ def test_unsure_detection_is_flagged(portrait):
 
 
 def test_landmarks_of_a_face_on_its_head_are_flagged(images, monkeypatch):
-    from mer_features.faces import layout
+    from mer_features.stages.faces import layout
 
     found = layout.lm.find
     monkeypatch.setattr(layout.lm, "find", lambda *arguments: found(*arguments) * [1, -1] + [0, 300])
@@ -295,7 +295,7 @@ def test_large_head_motion_is_flagged(portrait, tmp_path):
 
 
 def test_result_does_not_depend_on_how_much_fits_in_memory(folder, monkeypatch):
-    from mer_features.faces import clip as module
+    from mer_features.stages.faces import clip as module
 
     expected = process(clip(folder, onset=100, offset=101), {}, options())
     monkeypatch.setattr(module, "FrameBuffer", lambda: FrameBuffer(memory_bytes=2 * SIZE**2))

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import skimage.data
 
-from mer_features.faces import detect
-from mer_features.faces import detection as detection_module
+from mer_features.stages.faces import detect
+from mer_features.stages.faces import detection as detection_module
 
 DETECTORS = ("libfacedetection", "dlib_hog")
 # The face in scikit-image's portrait, brow to chin and ear to ear, by eye.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mer_features.faces import align, detect, landmarks
+from mer_features.stages.faces import align, detect, landmarks
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mer_features.faces import align, detect, landmarks
-from mer_features.faces.register import Registrar, rigid_mask, robust_similarity
+from mer_features.stages.faces import align, detect, landmarks
+from mer_features.stages.faces.register import Registrar, rigid_mask, robust_similarity
 
 METHODS = ("lk", "ecc")
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mer_features.faces.warp import warp
+from mer_features.stages.faces.warp import warp
 
 SIZE = 96
 

@@ -49,8 +49,8 @@ def _cache(spoil: Spoil) -> Callable[[Path], Path]:
 
 def _stage(spoil: Spoil | None = None, share: float = 1.0) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
-        from mer_features.quality import Issue
-        from mer_features.shards import ClipRecord, ShardWriter
+        from mer_features.core.quality import Issue
+        from mer_features.stages.store import ClipRecord, ShardWriter
 
         path = folder / "s000.h5"
         with ShardWriter(path, "faces", {"size": 32}) as writer:
@@ -171,7 +171,7 @@ HDF5: list[Case] = [
 
 def _clip_table(row: str, header: str | None = None) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
-        from mer_features import clips
+        from mer_features.core import clips
 
         top = clips.dumps([]).rstrip("\n") if header is None else header
         (folder / "clips.tsv").write_text(f"{top}\n{row}\n", newline="")

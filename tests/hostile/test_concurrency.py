@@ -14,15 +14,16 @@ import h5py
 import numpy as np
 import pytest
 
-from mer_features import cache, workflow
-from mer_features.files import atomic_path
-from mer_features.shards import ClipRecord, ShardReader, ShardWriter
+from mer_features import features as feature_file
+from mer_features.core.files import atomic_path
+from mer_features.stages.store import ClipRecord, ShardReader, ShardWriter
+from mer_features.workflow import plan as workflow
 
 SAMPLE = Path(__file__).parents[1] / "data" / "cache-v1.h5"
 
 
 def _other(path: Path) -> None:
-    """A cache like the sample with other flow, built beside the name and renamed, as `cache.build` does."""
+    """A cache like the sample with other flow, built beside the name and renamed, as `feature_file.build` does."""
     with atomic_path(path) as temporary:
         shutil.copy(SAMPLE, temporary)
         with h5py.File(temporary, "r+") as file:
@@ -31,12 +32,12 @@ def _other(path: Path) -> None:
 
 def test_a_reader_keeps_the_old_file_while_a_new_one_takes_its_name(tmp_path: Path):
     path = Path(shutil.copy(SAMPLE, tmp_path / "c.h5"))
-    with cache.open_features(path) as features, cache.open_features(SAMPLE) as sample:
+    with feature_file.open_features(path) as features, feature_file.open_features(SAMPLE) as sample:
         first = features["flow/u"][0]
         _other(path)
         np.testing.assert_array_equal(features["flow/u"][0], first)
         np.testing.assert_array_equal(features["flow/u"][1], sample["flow/u"][1])  # not read before the renaming
-        with cache.open_features(path) as again:
+        with feature_file.open_features(path) as again:
             assert float(again["flow/u"][0].max()) == 1.0
     features.close()
     with features:
@@ -45,11 +46,11 @@ def test_a_reader_keeps_the_old_file_while_a_new_one_takes_its_name(tmp_path: Pa
 
 def test_a_clip_can_be_dropped_while_somebody_reads(tmp_path: Path):
     path = Path(shutil.copy(SAMPLE, tmp_path / "c.h5"))
-    with cache.open_features(path) as features:
+    with feature_file.open_features(path) as features:
         rows = len(features.clips)
-        cache.drop(path, {features.clips[0].clip_id})
+        feature_file.drop(path, {features.clips[0].clip_id})
         assert len(features["flow/u"]) == rows
-    with cache.open_features(path) as features:
+    with feature_file.open_features(path) as features:
         assert len(features.clips) == rows - 1
 
 
@@ -68,7 +69,7 @@ def test_files_are_read_where_a_lock_is_refused(tmp_path: Path, stage_file: Path
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(OSError, match="lock"):
             h5py.File(path, "r")  # the lock is real
-        with cache.open_features(path) as features:
+        with feature_file.open_features(path) as features:
             assert len(features.clips) == 3
         with ShardReader(stage_file) as reader:
             assert reader.clip_ids == ["s/c"]
@@ -84,10 +85,10 @@ def test_files_are_read_in_a_folder_that_cannot_be_written(stage_file: Path, set
     code = (
         "import os, sys\n"
         "from mer_features import cache, shards\n"
-        "from mer_features.shards import ShardReader\n"
+        "from mer_features.stages.store import ShardReader\n"
         "def look():\n"
-        "    with cache.open_features(sys.argv[1]) as features: assert len(features.clips) == 3\n"
-        "    assert cache.validate(sys.argv[1]) == []\n"
+        "    with feature_file.open_features(sys.argv[1]) as features: assert len(features.clips) == 3\n"
+        "    assert feature_file.validate(sys.argv[1]) == []\n"
         "    with ShardReader(sys.argv[2]) as reader: return reader.clip_ids\n"
         "look()\n"  # what is imported late: the other user may not read this checkout
         "if os.getuid() == 0: os.setuid(65534)\n"
@@ -124,7 +125,7 @@ def test_an_environment_that_insists_on_locks_is_named(tmp_path: Path):
         "holder = open(sys.argv[1], 'rb')\n"
         "fcntl.flock(holder, fcntl.LOCK_EX)\n"
         "from pathlib import Path\n"
-        "print(cache.open_features(Path(sys.argv[1])).clips)\n"
+        "print(feature_file.open_features(Path(sys.argv[1])).clips)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False,

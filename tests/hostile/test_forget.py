@@ -9,18 +9,26 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from mer_features.features.options import Cache
 
-from mer_features import cache, cli, clips, config, databases, forget, protocols, shards, stages
+from mer_features import cli, databases, protocols
+from mer_features import features as feature_file
+from mer_features.commands import forget
+from mer_features.core import clips
 from mer_features.databases import exclusion, ingest
 from mer_features.protocols import FoldRow, FoldTable
+from mer_features.stages import run as stages
+from mer_features.stages import store as shards
+from mer_features.stages.options import Apex, Faces, Flow
+from mer_features.workflow import config
 from tests.hostile import images
 
 SUBJECTS = ("ada", "bo", "cy-søn")
 GONE = "cy-søn"
 STAGES = {
-    "faces": config.Faces(mode="precropped", size=32).model_dump(mode="json", by_alias=True),
-    "apex": config.Apex(spotters=("midpoint",), fallback="midpoint").model_dump(mode="json"),
-    "flow": config.Flow(method="farneback").model_dump(mode="json"),
+    "faces": Faces(mode="precropped", size=32).model_dump(mode="json", by_alias=True),
+    "apex": Apex(spotters=("midpoint",), fallback="midpoint").model_dump(mode="json"),
+    "flow": Flow(method="farneback").model_dump(mode="json"),
 }
 SHARDS = 2  # two people share one
 
@@ -59,9 +67,9 @@ def _computed(root: Path) -> Path:
             needed = {name: results / name / "d" / f"{table.stem}.h5" for name in stages.inputs(stage, options)}
             stages.run(stage, clips.read(table), needed, path, options)
             files[stage].append(path)
-    provenance: cache.Provenance = {"config": "{}", "fingerprints": {}, "versions": {}, "seed": 0}
+    provenance: feature_file.Provenance = {"config": "{}", "fingerprints": {}, "versions": {}, "seed": 0}
     listed = clips.read(results / "clips/d.tsv")
-    cache.build(results / "features/d.h5", listed, files, config.Cache(), provenance)
+    feature_file.build(results / "features/d.h5", listed, files, Cache(), provenance)
     _pretend_training(results, listed)
     return results
 
@@ -165,10 +173,10 @@ def test_the_others_are_as_they_were_and_nothing_looks_changed(results: Path):
     before = _values(results, kept)
     forget.forget(GONE, results)
     assert _values(results, kept) == before
-    assert cache.validate(results / "features/d.h5") == []
+    assert feature_file.validate(results / "features/d.h5") == []
     changed = {path for path, time in stamps.items() if path.exists() and path.stat().st_mtime_ns != time}
     assert changed == set()
-    with cache.open_features(results / "features/d.h5") as features:
+    with feature_file.open_features(results / "features/d.h5") as features:
         assert [row.clip_id for row in features.clips] == kept
         assert features.rejected == ()
         assert features.labels("au") == ("1", "2")  # only they had 3 and 4
@@ -183,7 +191,7 @@ def _values(results: Path, clip_ids: list[str]) -> dict[tuple[str, str], bytes]:
                 for name, array in record.arrays.items():
                     found[f"{path.parent.parent.name}/{name}", clip_id] = array.tobytes()
                 found[f"{path.parent.parent.name}", clip_id] = repr(record.attrs).encode()
-    with cache.open_features(results / "features/d.h5") as features:
+    with feature_file.open_features(results / "features/d.h5") as features:
         for name in features.variables():
             if name != "action_units":
                 for clip_id in clip_ids:

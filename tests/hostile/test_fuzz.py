@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
-from mer_features import clips, config, quality
-from mer_features.clips import Clip
-from mer_features.config import Config, ConfigError
+from mer_features.core import clips, quality
+from mer_features.core.clips import Clip
 from mer_features.databases import DatabaseError, table
+from mer_features.workflow import config
+from mer_features.workflow.config import Config, ConfigError
 
 hypothesis = pytest.importorskip("hypothesis", reason="the dev extra is not installed")
-from hypothesis import HealthCheck, example, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 SAMPLE = Path(__file__).parents[1] / "data" / "cache-v1.h5"
 #: The same examples at every run, few enough for every commit.

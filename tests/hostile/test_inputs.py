@@ -8,24 +8,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mer_features.features.options import Cache
 
-from mer_features import cache, clips, config, databases, faces, quality, report, shards, stages
-from mer_features.clips import Clip
-from mer_features.quality import ClipRejectedError, Issue, Status
+from mer_features import databases, report
+from mer_features import features as feature_file
+from mer_features.core import clips, quality
+from mer_features.core.clips import Clip
+from mer_features.core.quality import ClipRejectedError, Issue, Status
+from mer_features.stages import faces
+from mer_features.stages import run as stages
+from mer_features.stages import store as shards
+from mer_features.stages.options import Apex, Faces, Flow
+from mer_features.workflow import config
 from tests.hostile import cases, files, inputs, tables
 
 #: What an undamaged clip of these makers is flagged with: nobody annotated it, and the pictures show no face.
 BASE = {"onset_missing", "offset_missing", "landmarks_off"}
 #: Listing a database is stricter than reading one clip: no link in its folder may lead nowhere or out of the root.
 STRICTER = {"a link in a circle": "unsafe_path"}
-PRECROPPED = config.Faces(mode="precropped", size=32)
+PRECROPPED = Faces(mode="precropped", size=32)
 
 
 def ids(case: cases.Case) -> str:
     return str(case)
 
 
-def look(clip: Clip, options: config.Faces = PRECROPPED) -> tuple[Issue, ...]:
+def look(clip: Clip, options: Faces = PRECROPPED) -> tuple[Issue, ...]:
     """What the faces stage says of a clip, which is what it becomes of it."""
     if quality.status(clip.issues) is Status.REJECTED:
         return clip.issues
@@ -45,7 +53,7 @@ def test_there_are_enough_and_no_name_stands_twice():
 @pytest.mark.parametrize("case", inputs.CLIPS, ids=ids)
 def test_a_clip_ends_in_its_state(tmp_path: Path, case: cases.Case):
     path = case.make(tmp_path)
-    options = config.Faces(size=64) if case.kind == "face" else PRECROPPED
+    options = Faces(size=64) if case.kind == "face" else PRECROPPED
     issues = look(Clip("s/c", "d", "s", str(path)), options)
     found = [issue for issue in issues if issue.code not in BASE]
     assert {issue.code for issue in found} == {case.code} - {""}
@@ -91,8 +99,8 @@ def _read_stage(path: Path) -> None:
 
 
 def _read_cache(path: Path) -> None:
-    violations = cache.validate(path)
-    with cache.open_features(path) as features:  # says the same, or reads it
+    violations = feature_file.validate(path)
+    with feature_file.open_features(path) as features:  # says the same, or reads it
         assert len(features.clips) == 3
         np.asarray(features["flow/u"][0])
     raise ValueError(f"{path}: {violations}")
@@ -111,7 +119,7 @@ def test_a_file_is_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     path = case.make(tmp_path)
     if case.kind == "cache":
-        said = cache.validate(path)
+        said = feature_file.validate(path)
         assert any(case.code in line for line in said), said
         try:
             _read_cache(path)
@@ -126,11 +134,13 @@ def test_a_file_is_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.M
 
 
 def _readers() -> dict[str, Callable[[Path], object]]:
-    from mer_features import tensors
-    from mer_features.magnify import learned
-    from mer_features.style import features, generators
-    from mer_features.style.networks import ResNet18
-    from mer_features.systems import affine, backbones, engine
+    from mer_features.core import tensors
+    from mer_features.stages.magnify import learned
+    from mer_features.stages.style import generators
+    from mer_features.stages.style.networks import ResNet18
+    from mer_features.systems.baselines import affine
+    from mer_features.systems.common import backbones, engine
+    from mer_features.training.style import features
 
     return {
         "weights": engine.read_weights,
@@ -182,16 +192,16 @@ def _run(root: Path, listed: tuple[Clip, ...], out: Path) -> Path:
     """The stages and the cache, as the workflow's jobs run them."""
     options = {
         "faces": PRECROPPED.model_dump(mode="json", by_alias=True),
-        "apex": config.Apex(spotters=("midpoint",), fallback="midpoint").model_dump(mode="json"),
-        "flow": config.Flow(method="farneback").model_dump(mode="json"),
+        "apex": Apex(spotters=("midpoint",), fallback="midpoint").model_dump(mode="json"),
+        "flow": Flow(method="farneback").model_dump(mode="json"),
     }
     paths: dict[str, Path] = {}
     for stage, chosen in options.items():
         needed = {name: paths[name] for name in stages.inputs(stage, chosen)}
         stages.run(stage, listed, needed, out / f"{stage}.h5", chosen)
         paths[stage] = out / f"{stage}.h5"
-    provenance: cache.Provenance = {"config": "{}", "fingerprints": {}, "versions": {}, "seed": 0}
-    cache.build(out / "d.h5", listed, {stage: [path] for stage, path in paths.items()}, config.Cache(), provenance)
+    provenance: feature_file.Provenance = {"config": "{}", "fingerprints": {}, "versions": {}, "seed": 0}
+    feature_file.build(out / "d.h5", listed, {stage: [path] for stage, path in paths.items()}, Cache(), provenance)
     return out / "d.h5"
 
 
@@ -207,8 +217,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Cl
 
 def test_no_clip_disappears(everything: tuple[Path, tuple[Clip, ...]]):
     path, listed = everything
-    assert cache.validate(path) == []
-    with cache.open_features(path) as features:
+    assert feature_file.validate(path) == []
+    with feature_file.open_features(path) as features:
         used, rejected = {row.clip_id for row in features.clips}, {row.clip_id for row in features.rejected}
         assert used | rejected == {clip.clip_id for clip in listed}
         assert not used & rejected
@@ -226,7 +236,7 @@ def test_sound_clips_are_what_they_are_alone(everything: tuple[Path, tuple[Clip,
     sound = tuple(clip for clip in listed if clip.subject.startswith("sound"))
     assert len(sound) == 2
     alone = _run(Path(), sound, tmp_path)
-    with cache.open_features(path) as crowd, cache.open_features(alone) as few:
+    with feature_file.open_features(path) as crowd, feature_file.open_features(alone) as few:
         for clip in sound:
             for name in ("faces/onset", "faces/apex", "flow/u", "flow/strain"):
                 one, other = crowd[name][crowd.index(clip.clip_id)], few[name][few.index(clip.clip_id)]
@@ -242,7 +252,7 @@ def test_the_report_lists_every_one(everything: tuple[Path, tuple[Clip, ...]], t
         config=config.validate(tree).model_dump(mode="json", by_alias=True),
     )  # fmt: skip
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    with cache.open_features(path) as features:
+    with feature_file.open_features(path) as features:
         named = [row.clip_id for row in features.rejected] + [row.clip_id for row in features.clips if row.codes]
         assert [name for name in named if name not in text] == []
         assert {row.code for row in features.rejected} - set(re.findall(r"\w+", text)) == set()

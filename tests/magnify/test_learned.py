@@ -13,10 +13,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 safetensors = pytest.importorskip("safetensors.torch", reason="the train extra is not installed")
 
-from mer_features.magnify import learned, pairs  # noqa: E402
-from mer_features.magnify.learned import WeightsError  # noqa: E402
-from mer_features.magnify.network import MagnificationNet  # noqa: E402
-from mer_features.magnify.pairs import Recipe  # noqa: E402
+from mer_features.stages.magnify import learned
+from mer_features.stages.magnify.learned import WeightsError
+from mer_features.stages.magnify.network import MagnificationNet
+from mer_features.training.magnifier import pairs
+from mer_features.training.magnifier.pairs import Recipe
 
 
 def _save(path: Path, kernel: int = 3) -> Path:
@@ -134,7 +135,7 @@ def test_importing_loads_no_torch_and_loading_says_what_is_missing(tmp_path: Pat
     code = """
 import sys
 from pathlib import Path
-from mer_features.magnify import learned
+from mer_features.stages.magnify import learned
 assert "torch" not in sys.modules
 class Absent:
     def find_spec(self, name, path=None, target=None):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mer_features import flow
-from mer_features.config import Magnify
-from mer_features.magnify import classical, magnify
-from mer_features.magnify.eulerian import Linear
-from mer_features.magnify.phase import Rotation, Transport, carried
-from mer_features.magnify.sequence import pair
+from mer_features.stages import flow
+from mer_features.stages.magnify import classical, magnify
+from mer_features.stages.magnify.eulerian import Linear
+from mer_features.stages.magnify.phase import Rotation, Transport, carried
+from mer_features.stages.magnify.sequence import pair
+from mer_features.stages.options import Magnify
 
 from .pictures import bump, face, grating, grating_shift, moved, registered, shifted, stored, texture
 

@@ -6,7 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from mer_features.magnify.network import MagnificationNet, conv  # noqa: E402
+from mer_features.stages.magnify.network import (
+    MagnificationNet,
+    conv,
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import pytest
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
-from mer_features.databases.synthetic.resample import grid, sample
-from mer_features.magnify import pairs, textures
-from mer_features.magnify.pairs import Pair, Recipe
+from mer_features.synthetic.resample import grid, sample
+from mer_features.training.magnifier import pairs, textures
+from mer_features.training.magnifier.pairs import Pair, Recipe
 
 CLEAN = Recipe(noise=(0.0, 0.0), quantised=False, recoloured=0.0, grey=0.0)
 BACKGROUND = replace(CLEAN, face=0.0, background_only=1.0, low_contrast=0.0, static=0.0, size=96)

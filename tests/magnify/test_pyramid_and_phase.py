@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mer_features.magnify.image import luma, to_uint8
-from mer_features.magnify.motion import LARGEST, analyse, displacement
-from mer_features.magnify.pyramid import collapse, gaussian, laplacian
-from mer_features.magnify.riesz import amplitude, phase_difference, phase_gradient, transform
+from mer_features.stages.magnify.image import luma, to_uint8
+from mer_features.stages.magnify.motion import LARGEST, analyse, displacement
+from mer_features.stages.magnify.pyramid import collapse, gaussian, laplacian
+from mer_features.stages.magnify.riesz import amplitude, phase_difference, phase_gradient, transform
 
 from .pictures import bump, face, grating, moved, shifted, texture
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from mer_features.magnify.eulerian import Linear
-from mer_features.magnify.phase import Rotation, Transport
-from mer_features.magnify.sequence import magnify, pair
-from mer_features.magnify.temporal import Band
+from mer_features.stages.magnify.eulerian import Linear
+from mer_features.stages.magnify.phase import Rotation, Transport
+from mer_features.stages.magnify.sequence import magnify, pair
+from mer_features.stages.magnify.temporal import Band
 
 from .pictures import bump, face, moved, registered, shifted, stored, texture
 

@@ -10,12 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mer_features import config, flow, stages
-from mer_features import magnify as package
-from mer_features.clips import Clip
-from mer_features.config import Magnify
-from mer_features.magnify import magnify, process
-from mer_features.workflow import Plan
+from mer_features.core.clips import Clip
+from mer_features.stages import flow
+from mer_features.stages import magnify as package
+from mer_features.stages import run as stages
+from mer_features.stages.magnify import magnify, process
+from mer_features.stages.options import Flow, Magnify
+from mer_features.workflow import config
+from mer_features.workflow.plan import Plan
 
 from .pictures import bump, face, moved, stored
 
@@ -47,7 +49,7 @@ def test_flow_goes_to_the_amplified_apex_and_says_how_much_larger_it_is(inputs: 
     amplified = process(CLIP, inputs, Magnify(factor=4)).arrays["apex"]
     inputs["magnify"] = {"apex": amplified}
     pairs = ("offset_amplified", "onset_apex", "onset_amplified")
-    options = config.Flow(method="dis", light="as_recorded", pairs=pairs)
+    options = Flow(method="dis", light="as_recorded", pairs=pairs)
     record = flow.process(CLIP, inputs, options)
     for found, (first, second) in zip(
         record.arrays["flow"], [(4, amplified[0]), (1, crops[3]), (1, amplified[0])], strict=True
@@ -133,14 +135,14 @@ def test_the_code_of_a_network_counts_only_where_it_runs(monkeypatch: pytest.Mon
     monkeypatch.setattr(stages.fingerprint, "of", lambda *modules: seen.append(modules) or "")
     for method in ("phase", "learned"):
         stages.code_fingerprint("magnify", {"method": method})
-    assert seen[0] == ("mer_features.magnify.__init__",)
-    assert "mer_features.magnify.learned" in seen[1]
+    assert seen[0] == ("mer_features.stages.magnify.__init__",)
+    assert "mer_features.stages.magnify.learned" in seen[1]
 
 
 def test_the_fingerprint_sees_every_module_of_the_classical_methods(monkeypatch: pytest.MonkeyPatch):
-    from mer_features import fingerprint
+    from mer_features.core import fingerprint
 
-    files = {path.name for path in fingerprint._closure(("mer_features.magnify.__init__",))}
+    files = {path.name for path in fingerprint._closure(("mer_features.stages.magnify.__init__",))}
     assert {"phase.py", "motion.py", "riesz.py", "pyramid.py", "image.py", "eulerian.py"} <= files
     assert not {"learned.py", "train.py", "pairs.py", "video.py"} & files
 
@@ -160,9 +162,9 @@ class _Doubled:
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> list:
     asked: list = []
-    module = types.ModuleType("mer_features.magnify.learned")
+    module = types.ModuleType("mer_features.stages.magnify.learned")
     module.load = lambda weights: asked.append(weights) or _Doubled()
-    monkeypatch.setitem(sys.modules, "mer_features.magnify.learned", module)
+    monkeypatch.setitem(sys.modules, "mer_features.stages.magnify.learned", module)
     package.learned_model.cache_clear()
     yield asked
     package.learned_model.cache_clear()

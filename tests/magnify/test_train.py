@@ -13,11 +13,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 safetensors = pytest.importorskip("safetensors.torch", reason="the train extra is not installed")
 
-from mer_features import cli  # noqa: E402
-from mer_features.config.magnifier import MagnifierTraining  # noqa: E402
-from mer_features.magnify import learned, train  # noqa: E402
-from mer_features.magnify.network import Codes, MagnificationNet  # noqa: E402
-from mer_features.magnify.train import Batch, Execution  # noqa: E402
+from mer_features import cli
+from mer_features.stages.magnify import learned
+from mer_features.stages.magnify.network import (
+    Codes,
+    MagnificationNet,
+)
+from mer_features.training.magnifier import train
+from mer_features.training.magnifier.train import (
+    Batch,
+    Execution,
+)
+from mer_features.training.options import MagnifierTraining
 
 OPTIONS = MagnifierTraining(steps=4, size_px=32, face_share=0.0, warmup_steps=2, seed=5)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 
-from mer_features.clips import Clip
-from mer_features.config import Protocol
+from mer_features.core.clips import Clip
 from mer_features.protocols import PRESETS
+from mer_features.protocols.options import Protocol
 from tests.shared import shared
 
 #: What stands in the configuration for the database that plays a part.

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mer_features import config, databases, protocols
-from mer_features.clips import Clip
+from mer_features import databases, protocols
+from mer_features.core.clips import Clip
 from mer_features.protocols import PRESETS, CountsError
+from mer_features.protocols.options import Protocol
+from mer_features.workflow import config
 from tests.databases.trees import RELEASES
 from tests.protocols import published
 from tests.protocols.test_published_lists import NEED_EP02_07, as_official, official
@@ -33,7 +35,7 @@ def build(name: str, listed: dict[str, tuple[Clip, ...]], *, casme2: str = "c2")
     names = {role: published.MINE[role] for role in PRESETS[name].roles}
     if "casme2" in names:
         names["casme2"] = casme2
-    protocol = config.Protocol.model_validate({"preset": name, "databases": names})
+    protocol = Protocol.model_validate({"preset": name, "databases": names})
     return protocols.build("mine", [clip for clips in listed.values() for clip in clips], protocol, 0)
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from mer_features import megc, protocols
-from mer_features.clips import Clip
-from mer_features.protocols import PRESETS, TRAIN_ONLY, CountsError, FoldTable
+from mer_features import protocols
+from mer_features.core.clips import Clip
+from mer_features.protocols import PRESETS, TRAIN_ONLY, CountsError, FoldTable, megc
 from tests.protocols import published
 
 OFFICIAL = "megc2019_combined_3class_gt.csv"

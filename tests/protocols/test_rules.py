@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mer_features import protocols
-from mer_features.clips import Clip
-from mer_features.config import Protocol
+from mer_features.core.clips import Clip
+from mer_features.protocols.options import Protocol
 
 
 def clip(subject: str, number: int, emotion: str, database: str = "demo") -> Clip:

@@ -9,12 +9,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from torch import nn  # noqa: E402
+from torch import nn
 
-from mer_features.config import TrainStyle  # noqa: E402
-from mer_features.style import losses  # noqa: E402
-from mer_features.style.cyclegan import CycleGAN, Pool  # noqa: E402
-from mer_features.style.networks import Discriminator, Generator, ResNet18, parameters  # noqa: E402
+from mer_features.stages.style.networks import (
+    Discriminator,
+    Generator,
+    ResNet18,
+    parameters,
+)
+from mer_features.training.options import TrainStyle
+from mer_features.training.style import losses
+from mer_features.training.style.cyclegan import (
+    CycleGAN,
+    Pool,
+)
 
 SMALL = TrainStyle(size=24, width=4, blocks=1, batch_size=2, epochs=2, decay_epochs=2, pool=3, feature_size=32)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from mer_features.style import fitted, statistics
-from mer_features.style.fitted import Source, fit
+from mer_features.stages.style import fitted, statistics
+from mer_features.stages.style.fitted import Source, fit
 
 from .conftest import restyled
 

@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_features import style
-from mer_features.style import gap, geometry, lab, peers
-from mer_features.style.fitted import Source, fit
+from mer_features.assess import style as gap
+from mer_features.stages import style
+from mer_features.stages.style import generators as geometry
+from mer_features.stages.style import lab, peers
+from mer_features.stages.style.fitted import Source, fit
 
 from .conftest import restyled, warped
 

@@ -9,25 +9,23 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from mer_features.features.options import Cache
 
-from mer_features import (
-    cache,
-    config,
-    explain,
-    export,
-    extract,
-    metrics,
-    protocols,
-    stages,
-    training,
-    workflow,
-)
-from mer_features.clips import Clip
-from mer_features.config import Style
-from mer_features.protocols import FoldRow, FoldTable
-from mer_features.quality import Issue
-from mer_features.shards import ClipRecord, ShardReader, ShardWriter
-from mer_features.style import aggregate_pair, fitted, fitting, folds
+from mer_features import features as feature_file
+from mer_features import protocols, training
+from mer_features.commands import explain, extract
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Issue
+from mer_features.features import export
+from mer_features.protocols import FoldRow, FoldTable, metrics
+from mer_features.stages import run as stages
+from mer_features.stages.options import Style
+from mer_features.stages.store import ClipRecord, ShardReader, ShardWriter
+from mer_features.stages.style import aggregate_pair, fitted
+from mer_features.training.options import System
+from mer_features.training.style import fitting, folds
+from mer_features.workflow import config
+from mer_features.workflow import plan as workflow
 
 from .conftest import SIDE, restyled, smile, warped
 
@@ -89,8 +87,8 @@ def _run(shards: dict[str, Path], output: Path, threads: int = 1, **options) -> 
 
 
 def _build(shards: dict[str, Path], output: Path) -> Path:
-    provenance: cache.Provenance = {"config": "{}", "fingerprints": {"style": "f"}, "versions": {}, "seed": 0}
-    cache.build(output, CLIPS, {stage: [path] for stage, path in shards.items()}, config.Cache(), provenance)
+    provenance: feature_file.Provenance = {"config": "{}", "fingerprints": {"style": "f"}, "versions": {}, "seed": 0}
+    feature_file.build(output, CLIPS, {stage: [path] for stage, path in shards.items()}, Cache(), provenance)
     return output
 
 
@@ -117,8 +115,8 @@ def test_processes_do_not_matter(shards: dict[str, Path], made: Path, tmp_path: 
 
 def test_the_feature_file_has_the_group(shards: dict[str, Path], made: Path, tmp_path: Path):
     path = _build(shards | {"style": made}, tmp_path / "d.h5")
-    assert cache.validate(path) == []
-    with cache.open_features(path) as features:
+    assert feature_file.validate(path) == []
+    with feature_file.open_features(path) as features:
         assert features["style/apex"].shape == (4, SIDE, SIDE, 3)
         found = features.group_attrs("style")
         with ShardReader(made) as reader:
@@ -128,7 +126,7 @@ def test_the_feature_file_has_the_group(shards: dict[str, Path], made: Path, tmp
     assert found["fit_databases"] == "d"
     assert found["model_sha256"] == fitted.read(made.with_name("fitted.json")).digest
     assert "method statistical" in found["method"]
-    assert "style/apex" in cache.describe(path)
+    assert "style/apex" in feature_file.describe(path)
     written = export.to_png(path, tmp_path / "png")
     assert tmp_path / "png/s1/c0/apex_style.png" in written
 
@@ -137,14 +135,17 @@ def test_a_file_without_the_group_is_valid_and_one_with_half_of_it_is_not(
     shards: dict[str, Path], made: Path, tmp_path: Path
 ):
     without = _build(shards, tmp_path / "without.h5")
-    assert cache.validate(without) == []
-    with cache.open_features(without) as features:
+    assert feature_file.validate(without) == []
+    with feature_file.open_features(without) as features:
         assert not [name for name in features.variables() if name.startswith("style")]
     path = _build(shards | {"style": made}, tmp_path / "with.h5")
     with h5py.File(path, "r+") as file:
         del file["style/apex"]
         del file["style"].attrs["fit_on"]
-    assert cache.validate(path) == ["/style: attribute fit_on is missing", "/style/apex: the variable is missing"]
+    assert feature_file.validate(path) == [
+        "/style: attribute fit_on is missing",
+        "/style/apex: the variable is missing",
+    ]
 
 
 def test_shards_of_different_fits_make_no_file(shards: dict[str, Path], made: Path, tmp_path: Path):
@@ -159,9 +160,9 @@ def test_shards_of_different_fits_make_no_file(shards: dict[str, Path], made: Pa
     )
     stages.run("style", CLIPS[:2], inputs, tmp_path / "a.h5", options)
     files = {stage: [path] for stage, path in shards.items()} | {"style": [tmp_path / "a.h5", tmp_path / "b.h5"]}
-    provenance: cache.Provenance = {"config": "{}", "fingerprints": {}, "versions": {}, "seed": 0}
-    with pytest.raises(cache.CacheError, match=r"style"):
-        cache.build(tmp_path / "d.h5", CLIPS, files, config.Cache(), provenance)
+    provenance: feature_file.Provenance = {"config": "{}", "fingerprints": {}, "versions": {}, "seed": 0}
+    with pytest.raises(feature_file.CacheError, match=r"style"):
+        feature_file.build(tmp_path / "d.h5", CLIPS, files, Cache(), provenance)
 
 
 # ---------------------------------------------------------------- folds
@@ -182,7 +183,7 @@ def feature_file(shards: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
 def test_a_fold_s_fit_reads_nothing_of_the_held_out(feature_file: Path, fold: str):
     seen: list[str] = []
 
-    def spy(features: cache.Features, clip_id: str, name: str) -> np.ndarray:
+    def spy(features: feature_file.Features, clip_id: str, name: str) -> np.ndarray:
         seen.append(clip_id)
         return folds.read_crop(features, clip_id, name)
 
@@ -191,7 +192,7 @@ def test_a_fold_s_fit_reads_nothing_of_the_held_out(feature_file: Path, fold: st
 
 
 def test_held_out_pixels_change_nothing_in_a_fold_s_fit(feature_file: Path):
-    def spoiled(features: cache.Features, clip_id: str, name: str) -> np.ndarray:
+    def spoiled(features: feature_file.Features, clip_id: str, name: str) -> np.ndarray:
         crop = folds.read_crop(features, clip_id, name)
         return 255 - crop if clip_id.startswith("s3/") else crop
 
@@ -205,7 +206,7 @@ def test_somebody_who_is_only_partly_held_out_is_held_out(feature_file: Path):
     rows = (replace(ROWS[0], fold="other"), *ROWS[1:])
     seen: list[str] = []
 
-    def spy(features: cache.Features, clip_id: str, name: str) -> np.ndarray:
+    def spy(features: feature_file.Features, clip_id: str, name: str) -> np.ndarray:
         seen.append(clip_id)
         return folds.read_crop(features, clip_id, name)
 
@@ -244,7 +245,7 @@ def test_no_style_is_fitted_for_a_system_that_reads_none(feature_file: Path, mon
 def test_a_system_is_trained_tested_and_explained_in_the_style_of_each_fold(feature_file: Path, tmp_path: Path):
     pytest.importorskip("lightning", reason="needs the extra `train`")
     recipe = {"beta": 0, "student": "resnet8", "stem": "strided", "size": 32, "epochs": 1}
-    system = config.System(system="sa_at", protocols=("p",), recipe=recipe)
+    system = System(system="sa_at", protocols=("p",), recipe=recipe)
     rows = tuple(replace(row, label=label) for row, label in zip(ROWS, "abab", strict=True))
     protocols.write(tmp_path / "p.tsv", FoldTable(rows))
     sources = training.Sources({"d": feature_file}, tmp_path / "p.tsv")
@@ -387,8 +388,8 @@ def test_extraction_fits_on_its_own_clips_or_takes_a_fit(shards: dict[str, Path]
         tree = {"faces": {"mode": "precropped", "size": SIDE}, "style": {"method": "statistical", **style}}
         options = extract.config_for_extraction(tree)
         extract.extract(paths, tmp_path / "out.h5", options)
-        assert cache.validate(tmp_path / "out.h5") == []
-        with cache.open_features(tmp_path / "out.h5") as features:
+        assert feature_file.validate(tmp_path / "out.h5") == []
+        with feature_file.open_features(tmp_path / "out.h5") as features:
             fit_databases = features.group_attrs("style")["fit_databases"]
             assert features["style/apex"].shape == (2, SIDE, SIDE, 3)
         assert fit_databases == ("extract" if "fit_on" in style else "d")
@@ -401,7 +402,7 @@ def _write(path: Path, image: np.ndarray) -> None:
 
 
 def test_what_it_did_is_measured(shards: dict[str, Path], made: Path, tmp_path: Path):
-    from mer_features.style import measure
+    from mer_features.assess import style as measure
 
     path = _build(shards | {"style": made}, tmp_path / "d.h5")
     alone = measure.measure({"d": path}, {})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mer_features import flow, light, style
-from mer_features.style import geometry, lab, statistical, statistics
-from mer_features.style.fitted import Source, fit
+from mer_features.stages import flow, style
+from mer_features.stages.flow import light
+from mer_features.stages.style import generators as geometry
+from mer_features.stages.style import lab, statistical, statistics
+from mer_features.stages.style.fitted import Source, fit
 
 from .conftest import restyled, smile, warped
 

@@ -12,16 +12,31 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from torch import nn  # noqa: E402
+from torch import nn
 
-from mer_features import style  # noqa: E402
-from mer_features.config import Style, TrainStyle  # noqa: E402
-from mer_features.style import features, fitting, generators, networks, training  # noqa: E402
-from mer_features.style.cyclegan import CycleGAN  # noqa: E402
-from mer_features.style.fitted import Source, fit  # noqa: E402
-from mer_features.style.renderings import NAMES, renderings  # noqa: E402
+from mer_features.stages import style
+from mer_features.stages.options import Style
+from mer_features.stages.style import (
+    generators,
+    networks,
+)
+from mer_features.stages.style.fitted import (
+    Source,
+    fit,
+)
+from mer_features.training.options import TrainStyle
+from mer_features.training.style import (
+    features,
+    fitting,
+    training,
+)
+from mer_features.training.style.cyclegan import CycleGAN
+from mer_features.training.style.features import (
+    NAMES,
+    renderings,
+)
 
-from .conftest import restyled  # noqa: E402
+from .conftest import restyled
 
 RECIPE = TrainStyle(
     size=24, width=4, blocks=1, batch_size=2, epochs=2, decay_epochs=1, pool=3,

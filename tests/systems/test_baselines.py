@@ -12,17 +12,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mer_features import strain
-from mer_features.systems import svm
-from mer_features.systems.contract import Examples, Setup
-from mer_features.systems.recipes import recipe
-from mer_features.systems.recipes.baselines import (
-    DualInceptionRecipe,
-    OffApexNetRecipe,
-    StstNetRecipe,
-    SvmRecipe,
-)
-from mer_features.systems.recipes.fr import FRRecipe
+from mer_features.stages.flow import strain
+from mer_features.systems.baselines import svm
+from mer_features.systems.baselines.recipe import DualInceptionRecipe, OffApexNetRecipe, StstNetRecipe, SvmRecipe
+from mer_features.systems.common.contract import Examples, Setup
+from mer_features.systems.fr.recipe import FRRecipe
+from mer_features.systems.registry import recipe
 
 # ---------------------------------------------------------------- support vector machine
 
@@ -99,9 +94,15 @@ def test_reads_its_descriptor():
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("lightning", reason="needs the extra `train`")
 
-from torch.nn import functional as F  # noqa: E402
+from torch.nn import functional as F
 
-from mer_features.systems import dual_inception, engine, fr, off_apexnet, ststnet  # noqa: E402
+from mer_features.systems.baselines import (
+    dual_inception,
+    off_apexnet,
+    ststnet,
+)
+from mer_features.systems.common import engine
+from mer_features.systems.fr import train as fr
 
 NETWORKS = {"off_apexnet": off_apexnet, "ststnet": ststnet, "dual_inception": dual_inception}
 #: That trains in a second.

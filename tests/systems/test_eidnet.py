@@ -14,24 +14,32 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("lightning", reason="needs the extra `train`")
 
-from torch.nn import functional as F  # noqa: E402
+from torch.nn import functional as F
 
-from mer_features import config, explain  # noqa: E402
-from mer_features.cache.parts import window_around  # noqa: E402
-from mer_features.systems import (  # noqa: E402
-    backbones,
-    eidnet,
-    eidnet_disentangling,
-    eidnet_images,
-    eidnet_losses,
-    eidnet_network,
-    engine,
-    macro,
-    recipes,
+from mer_features.commands import explain
+from mer_features.features.parts import window_around
+from mer_features.systems import registry as recipes
+from mer_features.systems.common import backbones, engine, macro
+from mer_features.systems.common.contract import (
+    Examples,
+    Execution,
+    Material,
+    Setup,
 )
-from mer_features.systems.contract import Examples, Execution, Material, Setup  # noqa: E402
-from mer_features.systems.eidnet_network import EIDNet, Seen  # noqa: E402
-from mer_features.systems.recipes.eidnet import EIDNetRecipe, MacroNetRecipe  # noqa: E402
+from mer_features.systems.eidnet import disentangling as eidnet_disentangling
+from mer_features.systems.eidnet import network as eidnet_images
+from mer_features.systems.eidnet import network as eidnet_losses
+from mer_features.systems.eidnet import network as eidnet_network
+from mer_features.systems.eidnet import train as eidnet
+from mer_features.systems.eidnet.network import (
+    EIDNet,
+    Seen,
+)
+from mer_features.systems.eidnet.recipe import (
+    EIDNetRecipe,
+    MacroNetRecipe,
+)
+from mer_features.training.options import System
 
 CLASSES = ("negative", "positive", "surprise")
 FIVE = ("disgust", "happiness", "others", "repression", "surprise")
@@ -752,9 +760,9 @@ def test_the_ablations_are_the_papers_and_the_losses():
         "Phase I": None, "Phase I + Phase II": "eidnet", "no triplet": "eidnet", "no adversary": "eidnet",
         "no LIR": "eidnet",
     }  # fmt: skip
-    config.System(system="eidnet", protocols=("p",), ablation="Phase I")
+    System(system="eidnet", protocols=("p",), ablation="Phase I")
     with pytest.raises(ValueError, match="needs a pre-training of task 'eidnet'"):
-        config.System(system="eidnet", protocols=("p",))
+        System(system="eidnet", protocols=("p",))
 
 
 def test_the_papers_recipe_takes_a_step_of_each_phase():

@@ -12,11 +12,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("lightning", reason="needs the extra `train`")
 
-from torch import Tensor, nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from mer_features.systems import engine  # noqa: E402
-from mer_features.systems.contract import Examples, Execution, Setup  # noqa: E402
+from mer_features.systems.common import engine
+from mer_features.systems.common.contract import (
+    Examples,
+    Execution,
+    Setup,
+)
 
 
 class Small(engine.Network):

@@ -16,18 +16,21 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("lightning", reason="needs the extra `train`")
 
-from mer_features import training  # noqa: E402
-from mer_features.systems import (  # noqa: E402
-    eidnet,
-    engine,
-    ma2mi_images,
-    ma2mi_pretraining,
-    macro,
-    sa_at_network,
-    video_draws,
+from mer_features import training
+from mer_features.systems.common import engine, macro, video_draws
+from mer_features.systems.common.contract import (
+    Examples,
+    Setup,
 )
-from mer_features.systems.contract import Examples, Setup  # noqa: E402
-from mer_features.systems.recipes import PRETRAINING, RECIPES, Recipe  # noqa: E402
+from mer_features.systems.eidnet import train as eidnet
+from mer_features.systems.ma2mi import network as ma2mi_images
+from mer_features.systems.ma2mi import pretraining as ma2mi_pretraining
+from mer_features.systems.registry import (
+    PRETRAINING,
+    RECIPES,
+    Recipe,
+)
+from mer_features.systems.sa_at import network as sa_at_network
 
 CLASSES = ("negative", "positive", "surprise")
 SIDE = 64

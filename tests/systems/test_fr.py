@@ -11,11 +11,16 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("lightning", reason="needs the extra `train`")
 
-from torch.nn import functional as F  # noqa: E402
+from torch.nn import functional as F
 
-from mer_features.systems import engine, fr, recipes  # noqa: E402
-from mer_features.systems.contract import Examples, Setup  # noqa: E402
-from mer_features.systems.recipes.fr import FRRecipe  # noqa: E402
+from mer_features.systems import registry as recipes
+from mer_features.systems.common import engine
+from mer_features.systems.common.contract import (
+    Examples,
+    Setup,
+)
+from mer_features.systems.fr import train as fr
+from mer_features.systems.fr.recipe import FRRecipe
 
 #: A recipe that learns in a few steps.
 FAST = FRRecipe(optimiser="adam", learning_rate=1e-3, attention_scale="d", epochs=8, batch_size=8)

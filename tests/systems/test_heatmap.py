@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 
-from mer_features.systems import heatmap
+from mer_features.systems.common import inputs as heatmap
 
 
 def test_overlay_leaves_cold_places_and_reddens_hot_ones():

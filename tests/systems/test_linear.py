@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mer_features.systems import linear
-from mer_features.systems.contract import Examples, Setup
-from mer_features.systems.recipes.linear import LinearRecipe
+from mer_features.systems.baselines import linear
+from mer_features.systems.baselines.recipe import LinearRecipe
+from mer_features.systems.common.contract import Examples, Setup
 
 
 def blobs(n: int, classes: int, seed: int = 0, width: int = 60) -> tuple[np.ndarray, np.ndarray]:

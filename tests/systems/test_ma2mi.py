@@ -17,40 +17,40 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("lightning", reason="needs the extra `train`")
 
-from torch.nn import functional as F  # noqa: E402
+from torch.nn import functional as F
 
-from mer_features import config, protocols  # noqa: E402
-from mer_features.protocols import EXPECTED_COUNTS  # noqa: E402
-from mer_features.quality import Issue  # noqa: E402
-from mer_features.report import figures_ma2mi, paper_figures  # noqa: E402
-from mer_features.sequences import Sequences  # noqa: E402
-from mer_features.shards import ClipRecord, ShardWriter  # noqa: E402
-from mer_features.systems import (  # noqa: E402
-    autoencoder,
-    autoencoder_networks,
-    backbones,
-    engine,
-    ma2mi,
-    ma2mi_cams,
-    ma2mi_dit,
-    ma2mi_images,
-    ma2mi_latents,
-    ma2mi_losses,
-    ma2mi_network,
-    ma2mi_pretraining,
-    ma2mi_recognition,
-    macro,
-    recipes,
-    video_draws,
+from mer_features import protocols
+from mer_features.core.quality import Issue
+from mer_features.features.sequences import Sequences
+from mer_features.protocols import EXPECTED_COUNTS
+from mer_features.report import paper_figures
+from mer_features.stages.store import (
+    ClipRecord,
+    ShardWriter,
 )
-from mer_features.systems.contract import Examples, Execution, Material, Setup  # noqa: E402
-from mer_features.systems.recipes.ma2mi import (  # noqa: E402
-    AutoencoderRecipe,
-    FutureFrameRecipe,
-    MA2MIRecipe,
-    MacroRecognitionRecipe,
+from mer_features.systems import registry as recipes
+from mer_features.systems.common import backbones, engine, macro, video_draws
+from mer_features.systems.common.contract import (
+    Examples,
+    Execution,
+    Material,
+    Setup,
 )
-from tests.protocols import published  # noqa: E402
+from mer_features.systems.ma2mi import autoencoder
+from mer_features.systems.ma2mi import autoencoder as autoencoder_networks
+from mer_features.systems.ma2mi import future as ma2mi_dit
+from mer_features.systems.ma2mi import future as ma2mi_latents
+from mer_features.systems.ma2mi import network as ma2mi_cams
+from mer_features.systems.ma2mi import network as ma2mi_images
+from mer_features.systems.ma2mi import network as ma2mi_losses
+from mer_features.systems.ma2mi import network as ma2mi_network
+from mer_features.systems.ma2mi import pretraining as ma2mi_pretraining
+from mer_features.systems.ma2mi import printed as figures_ma2mi
+from mer_features.systems.ma2mi import recognition as ma2mi_recognition
+from mer_features.systems.ma2mi import train as ma2mi
+from mer_features.systems.ma2mi.recipe import AutoencoderRecipe, FutureFrameRecipe, MA2MIRecipe, MacroRecognitionRecipe
+from mer_features.workflow import config
+from tests.protocols import published
 
 SIDE = 64
 CLASSES = ("negative", "positive", "surprise")

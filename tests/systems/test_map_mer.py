@@ -14,17 +14,25 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("lightning", reason="needs the extra `train`")
 
-from torch import Tensor, nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from mer_features.systems import backbones, engine, map_mer  # noqa: E402
-from mer_features.systems import map_mer_cams as cams  # noqa: E402
-from mer_features.systems import map_mer_losses as terms  # noqa: E402
-from mer_features.systems import map_mer_network as parts  # noqa: E402
-from mer_features.systems.contract import Examples, Execution, Setup  # noqa: E402
-from mer_features.systems.recipes import recipe  # noqa: E402
-from mer_features.systems.recipes.map_mer import MapMerRecipe  # noqa: E402
-from tests.shared import shared  # noqa: E402
+from mer_features.systems.common import (
+    backbones,
+    engine,
+)
+from mer_features.systems.common.contract import (
+    Examples,
+    Execution,
+    Setup,
+)
+from mer_features.systems.map_mer import network as cams
+from mer_features.systems.map_mer import network as parts
+from mer_features.systems.map_mer import network as terms
+from mer_features.systems.map_mer import train as map_mer
+from mer_features.systems.map_mer.recipe import MapMerRecipe
+from mer_features.systems.registry import recipe
+from tests.shared import shared
 
 #: A network small enough to train in seconds.
 SMALL = {"image_size": 32, "width": 16, "blocks": 1, "awm_width": 32, "batch_size": 8, "epochs": 2}

@@ -14,14 +14,35 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("lightning", reason="needs the extra `train`")
 
-from torch.nn import functional as F  # noqa: E402
+from torch.nn import functional as F
 
-from mer_features import config, training  # noqa: E402
-from mer_features.protocols import EXPECTED_COUNTS, FoldRow, FoldTable  # noqa: E402
-from mer_features.systems import cifar_resnet, engine, macro, recipes, sa_at, sa_at_network, sa_at_teacher  # noqa: E402
-from mer_features.systems.cifar_resnet import Output  # noqa: E402
-from mer_features.systems.contract import Examples, Execution, Material, Setup  # noqa: E402
-from mer_features.systems.recipes.sa_at import SAATRecipe, SAATTeacherRecipe  # noqa: E402
+from mer_features import training
+from mer_features.protocols import (
+    EXPECTED_COUNTS,
+    FoldRow,
+    FoldTable,
+)
+from mer_features.systems import registry as recipes
+from mer_features.systems.common import backbones as cifar_resnet
+from mer_features.systems.common import (
+    engine,
+    macro,
+)
+from mer_features.systems.common.backbones import Output
+from mer_features.systems.common.contract import (
+    Examples,
+    Execution,
+    Material,
+    Setup,
+)
+from mer_features.systems.sa_at import network as sa_at_network
+from mer_features.systems.sa_at import teacher as sa_at_teacher
+from mer_features.systems.sa_at import train as sa_at
+from mer_features.systems.sa_at.recipe import (
+    SAATRecipe,
+    SAATTeacherRecipe,
+)
+from mer_features.training.options import System
 
 CLASSES = ("negative", "positive", "surprise")
 TINY = {"student": "resnet8", "stem": "strided", "size": 32, "init_std": 0.1, "learning_rate": 0.01, "batch_size": 8}
@@ -444,9 +465,9 @@ def test_the_ablations_are_table_3():
     }  # fmt: skip
     assert rows["beta 0"].micro_training
     assert {name for name, row in rows.items() if row.pretraining} == set(rows) - {"beta 0"}
-    assert config.System(system="sa_at", protocols=("p",), ablation="beta 0").full_recipe == rows["beta 0"]
+    assert System(system="sa_at", protocols=("p",), ablation="beta 0").full_recipe == rows["beta 0"]
     with pytest.raises(ValueError, match="needs a pre-training of task 'sa_at'"):
-        config.System(system="sa_at", protocols=("p",))
+        System(system="sa_at", protocols=("p",))
 
 
 def test_switches_change_what_they_name(taught: Path):

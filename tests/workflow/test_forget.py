@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from mer_features import cache, clips
+from mer_features import features as feature_file
+from mer_features.core import clips
 
 from .conftest import STAGES, Project
 
@@ -44,7 +45,7 @@ def test_forgetting_a_subject_computes_no_pixel_and_brings_nobody_back(project: 
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     told = [path for path in files if f"{subject}/".encode() in path.read_bytes() or subject in path.as_posix()]
     assert told == []
-    with cache.open_features(project.root / "results/features/tiny.h5") as features:
+    with feature_file.open_features(project.root / "results/features/tiny.h5") as features:
         assert {row.clip_id for row in features.clips} == {clip.clip_id for clip in table if clip.subject != subject}
 
 

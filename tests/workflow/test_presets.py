@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from mer_features.config import STAGES
 from mer_features.databases import source_table
-from mer_features.systems import recipes
-from mer_features.workflow import Plan
+from mer_features.stages.options import STAGES
+from mer_features.systems import registry as recipes
+from mer_features.workflow.plan import Plan
 from tests.databases.test_dfew import release as dfew
 from tests.databases.test_hostile import casme2, mmew, own, row, samm
 from tests.databases.trees import frames

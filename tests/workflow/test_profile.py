@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from mer_features.needs import SECONDS_PER_FRAME, STEPS, TRAINING_MINUTES
-from mer_features.stages import SPECS
+from mer_features.stages.run import SPECS
+from mer_features.workflow.needs import SECONDS_PER_FRAME, STEPS, TRAINING_MINUTES
 
 REPOSITORY = Path(__file__).parents[2]
 PROFILE = yaml.safe_load((REPOSITORY / "workflow/profiles/slurm/config.yaml").read_text())

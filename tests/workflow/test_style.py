@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mer_features import cache
+from mer_features import features as feature_file
 
 from .conftest import Project
 
@@ -28,10 +28,10 @@ def test_switching_it_on_runs_it_alone_and_another_fit_runs_it_again(project: Pr
     changed = {name for name in project.changed(before) if not name.startswith("features/")}
     assert {name.split("/")[0] for name in changed} == {"style"}
     assert "style/fitted.json" in changed
-    with cache.open_features(project.root / "results/features/tiny.h5") as features:
+    with feature_file.open_features(project.root / "results/features/tiny.h5") as features:
         assert features["style/apex"].shape == features["faces/apex"].shape
         assert features.group_attrs("style")["fit_databases"] == "tiny"
-    assert cache.validate(project.root / "results/features/tiny.h5") == []
+    assert feature_file.validate(project.root / "results/features/tiny.h5") == []
     between = project.times()
     project.configure(style={"method": "statistical", "fit_on": "all", "clusters": 1})
     project.run("--cores", "2", "features")

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mer_features import cache, clips
+from mer_features import features as feature_file
+from mer_features.core import clips
 
 from .arrays import arrays
 from .conftest import SHARDS, STAGES, Project, make_project
@@ -29,7 +30,7 @@ def _shard(subject: str) -> str:
 
 def test_everything_asked_for_is_made(finished: Project):
     results = finished.root / "results"
-    assert cache.validate(results / "features/tiny.h5") == []
+    assert feature_file.validate(results / "features/tiny.h5") == []
     assert (results / "report.html").stat().st_size > 10_000
     for system in ("fr", "linear"):
         assert (results / f"runs/three/{system}/metrics.json").exists()
@@ -93,7 +94,7 @@ def test_a_new_subject_runs_its_shard_and_the_aggregates(project: Project):
     assert {name for name in changed if name.startswith(STAGES)} == {
         f"{stage}/tiny/{_shard('newcomer')}.h5" for stage in STAGES
     }
-    with cache.open_features(project.root / "results/features/tiny.h5") as features:
+    with feature_file.open_features(project.root / "results/features/tiny.h5") as features:
         assert "newcomer" in {row.subject for row in features.clips}
 
 

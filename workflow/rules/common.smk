@@ -1,6 +1,6 @@
 # What the rules ask of the package; no rule here, and no logic but the naming of files.
 from mer_features import workflow as workflow_package
-from mer_features.workflow import Plan
+from mer_features.workflow.plan import Plan
 
 workflow_package.let_jobs_import_it()
 plan = Plan(config, refresh=workflow.is_main_process)

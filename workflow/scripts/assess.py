@@ -1,9 +1,11 @@
 import json
 
-from mer_features.jobs import job_log
+from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features import assess, assess_magnify, clips, files
+    from mer_features.assess import magnification as assess_magnify
+    from mer_features.assess import stages as assess
+    from mer_features.core import clips, files
 
     root, listed = snakemake.params.root, clips.read(snakemake.input.clips)
     errors = assess.assess(

@@ -1,11 +1,14 @@
 from pathlib import Path
 
-from mer_features.jobs import job_log
+from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features import cache, clips, config
+    from mer_features.features.options import Cache
 
-    cache.build(
+    from mer_features import features as feature_file
+    from mer_features.core import clips
+
+    feature_file.build(
         Path(snakemake.output[0]),
         clips.read(snakemake.input.clips),
         {
@@ -13,6 +16,6 @@ with job_log(snakemake.log[0]):
             for stage in snakemake.params.stages
             if snakemake.input[stage]  # a stage may be off for this database
         },
-        config.Cache.model_validate(snakemake.params.options),
+        Cache.model_validate(snakemake.params.options),
         snakemake.params.provenance,
     )

@@ -1,15 +1,18 @@
 import json
 from pathlib import Path
 
-from mer_features.jobs import job_log
+from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features import config, explain, files, training
+    from mer_features import training
+    from mer_features.commands import explain
+    from mer_features.core import files
+    from mer_features.training.options import System
 
     metrics = training.evaluate(
         [Path(path) for path in snakemake.input.predictions],
         Path(snakemake.input.protocol),
-        config.System.model_validate(snakemake.params.system),
+        System.model_validate(snakemake.params.system),
         names=(snakemake.wildcards.protocol, snakemake.wildcards.system),
         measured_on=snakemake.params.measured_on,
         seed=snakemake.params.seed,

@@ -1,4 +1,4 @@
-from mer_features.jobs import job_log
+from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     from mer_features.databases import ingest

@@ -1,12 +1,13 @@
 from pathlib import Path
 
-from mer_features.jobs import job_log
+from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features import config, training
+    from mer_features import training
+    from mer_features.training.options import Pretraining
 
     training.pretrain(
-        config.Pretraining.model_validate(snakemake.params.task),
+        Pretraining.model_validate(snakemake.params.task),
         caches={Path(path).stem: Path(path) for path in snakemake.input.caches},
         protocol_tsv=next(map(Path, snakemake.input.protocol), None),
         faces=[Path(path) for path in snakemake.input.faces],

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from mer_features.jobs import job_log
+from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     from mer_features import report

@@ -1,9 +1,10 @@
 from pathlib import Path
 
-from mer_features.jobs import job_log
+from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features import clips, stages
+    from mer_features.core import clips
+    from mer_features.stages import run as stages
 
     stages.run(
         snakemake.rule,

@@ -1,12 +1,14 @@
 from pathlib import Path
 
-from mer_features.jobs import job_log
+from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features import config, workflow
-    from mer_features.style import fitted, fitting
+    from mer_features.stages.options import Style
+    from mer_features.stages.style import fitted
+    from mer_features.training.style import fitting
+    from mer_features.workflow import plan as workflow
 
-    options = config.Style.model_validate(snakemake.params.fit["options"])
+    options = Style.model_validate(snakemake.params.fit["options"])
     found = fitting.fit_shards(
         [Path(path) for path in snakemake.input.faces],
         options,

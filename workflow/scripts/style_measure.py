@@ -1,11 +1,11 @@
 import json
 from pathlib import Path
 
-from mer_features.jobs import job_log
+from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features import files
-    from mer_features.style import measure
+    from mer_features.assess import style as measure
+    from mer_features.core import files
 
     found = measure.measure(
         {Path(path).stem: Path(path) for path in snakemake.input.caches},

@@ -1,7 +1,7 @@
-from mer_features.jobs import job_log
+from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features.databases import render
+    from mer_features.synthetic import renderer as render
 
     render.render(
         snakemake.wildcards.database,

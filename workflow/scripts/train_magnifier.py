@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from mer_features.jobs import job_log
+from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features.config.magnifier import MagnifierTraining
-    from mer_features.magnify import train
+    from mer_features.training.magnifier import train
+    from mer_features.training.options import MagnifierTraining
 
     train.train(
         MagnifierTraining.model_validate(snakemake.params.options),

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from mer_features.databases.synthetic import action_units, identities, portrait
-from mer_features.databases.synthetic.action_units import MEDIAL, UNITS, Action
-from mer_features.databases.synthetic.presets import preset
-from mer_features.databases.synthetic.resample import sample
+from mer_features.synthetic import action_units, identities, portrait
+from mer_features.synthetic.action_units import MEDIAL, UNITS, Action
+from mer_features.synthetic.presets import preset
+from mer_features.synthetic.resample import sample
 
 LANDMARKS = 2 * portrait.relaxed_landmarks()
 RIGHT_BROW, LEFT_BROW = (17, 21), (26, 22)  # the person's; outer end, inner end

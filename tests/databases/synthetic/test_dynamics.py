@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mer_features.databases.synthetic import dynamics
-from mer_features.databases.synthetic.resample import apply
+from mer_features.synthetic import dynamics
+from mer_features.synthetic.resample import apply
 
 
 def rng():

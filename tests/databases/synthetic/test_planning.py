@@ -2,9 +2,9 @@ from collections import Counter
 
 import pytest
 
-from mer_features import action_units as sheet_units
-from mer_features.databases.synthetic import PRESETS, emotions, plan
-from mer_features.databases.synthetic.presets import CLASSES, preset
+from mer_features.core import action_units as sheet_units
+from mer_features.synthetic import PRESETS, emotions, plan
+from mer_features.synthetic.presets import CLASSES, preset
 
 CLASS_OF = {word: name for name, words in CLASSES.items() for word in words}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mer_features.databases.synthetic import plan, render_clip
-from mer_features.databases.synthetic.action_units import Action
-from mer_features.databases.synthetic.presets import Nuisance, preset
+from mer_features.synthetic import plan, render_clip
+from mer_features.synthetic.action_units import Action
+from mer_features.synthetic.presets import Nuisance, preset
 
 STILL = (0.0, 0.0)
 CALM = Nuisance(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mer_features.databases.synthetic import resample
+from mer_features.synthetic import resample
 
 RNG = np.random.default_rng(0)
 

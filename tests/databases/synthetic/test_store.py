@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_features.databases.synthetic import Truth, plan, read_truth, render_clip, render_database, store
-from mer_features.databases.synthetic.presets import preset
+from mer_features.synthetic import Truth, plan, read_truth, render_clip, render_database, store
+from mer_features.synthetic.presets import preset
 
 CLIPS = plan("tiny", 0)
 

@@ -3,11 +3,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from mer_features.databases.synthetic import PRESETS, identities
-from mer_features.databases.synthetic.bending import Bend
-from mer_features.databases.synthetic.presets import preset
-from mer_features.databases.synthetic.resample import grid
-from mer_features.databases.synthetic.subjects import subject
+from mer_features.synthetic import PRESETS, identities
+from mer_features.synthetic.bending import Bend
+from mer_features.synthetic.presets import preset
+from mer_features.synthetic.resample import grid
+from mer_features.synthetic.subjects import subject
 
 TINY = preset("tiny")
 

@@ -1,0 +1,205 @@
+"""The style gap: how well databases are told apart by colour and spectrum alone, with a linear probe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import cv2
+import joblib
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mer_features.assess.stages import flow_errors, mask_in_crop, truth_flow_in_crop
+from mer_features.features import open_features
+from mer_features.stages import flow
+from mer_features.stages.faces import landmarks
+from mer_features.stages.flow import light
+from mer_features.stages.style import generators as geometry
+from mer_features.stages.style import lab
+from mer_features.synthetic import read_truth
+
+#: Rings of the spectrum that the probe sees, and its cross-validation folds, of whole subjects.
+RINGS, FOLDS = 8, 5
+
+
+def signature(image: np.ndarray) -> np.ndarray:
+    """Mean L, a, b and the log mean amplitude of L's Fourier spectrum in eight rings: (11,), float64.
+
+    Other numbers than the statistical method sets: rings of the FFT over the whole band, not four means of logarithms
+    of a cosine spectrum.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W, 1) or (H, W, 3), uint8
+    """
+    planes = lab.planes(image)
+    means = np.zeros(3)
+    means[: len(planes)] = planes.mean(axis=(1, 2))
+    spectrum = np.abs(np.fft.fft2(planes[0]))
+    radius = np.hypot(np.fft.fftfreq(spectrum.shape[0])[:, None], np.fft.fftfreq(spectrum.shape[1]))
+    edges = np.geomspace(1 / min(spectrum.shape), 0.5, RINGS + 1)
+    ring = np.digitize(radius, edges)
+    rings = [spectrum[ring == number].mean() if (ring == number).any() else 0.0 for number in range(1, RINGS + 1)]
+    return np.concatenate([means, np.log(np.array(rings) + 1e-6)])
+
+
+def accuracy(signatures: np.ndarray, databases: Sequence[str], subjects: Sequence[str]) -> float:
+    """Balanced accuracy of a linear probe that names the database of a face, on subjects it was not fitted on.
+
+    Parameters
+    ----------
+    signatures : ndarray, shape (N, 11)
+        Of :func:`signature`.
+    databases, subjects
+        Of each face; at least two databases with two subjects each.
+
+    Returns
+    -------
+    float
+        1: always told apart; one over the number of databases: not at all.
+    """
+    truth = np.asarray(databases)
+    people = np.array([f"{name}/{subject}" for name, subject in zip(databases, subjects, strict=True)])
+    fewest = min(len(set(people[truth == name])) for name in set(databases))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000, class_weight="balanced"))
+    folds = StratifiedGroupKFold(min(FOLDS, fewest))
+    found = cross_val_predict(probe, signatures, truth, groups=people, cv=folds)
+    return float(np.mean([np.mean(found[truth == name] == name) for name in sorted(set(databases))]))
+
+
+def colour_distance(signatures: np.ndarray, databases: Sequence[str]) -> float:
+    """Mean distance between the mean colours of two databases, units of Lab."""
+    truth = np.asarray(databases)
+    centres: Mapping[str, np.ndarray] = {
+        name: signatures[truth == name, :3].mean(axis=0) for name in sorted(set(databases))
+    }
+    return float(np.mean([np.linalg.norm(one - other) for one, other in combinations(centres.values(), 2)]))
+
+
+# What style aggregation did to feature files: how much style is left, how much geometry and motion moved.
+
+#: Clips a database whose colours are compared, and whose flow is computed, which takes some seconds a clip.
+COLOUR_CLIPS, FLOW_CLIPS = 60, 6
+
+
+def measure(caches: Mapping[str, Path], truths: Mapping[str, Path], *, threads: int = 1) -> dict[str, Any]:
+    """Compare the groups ``faces`` and ``style`` of feature files.
+
+    Parameters
+    ----------
+    caches
+        Feature file of every database, with the group ``style``.
+    truths
+        Folder of every embedded database, whose true flow is known.
+    threads
+        Worker processes; the result does not depend on it.
+
+    Returns
+    -------
+    dict
+        JSON values. ``gap``: accuracy of :func:`mer_features.assess.style.accuracy` and ``colour`` distance before and
+        after, or ``None`` with one database or too few subjects. ``databases``: by name the medians over some clips of
+        ``displacement_px`` (between onset and aggregated onset), ``landmarks_px`` (mean distance of 68 landmarks found
+        on both), ``motion_px`` (between the flow from onset to apex before and after aggregation), and, with a truth,
+        ``epe_before_px`` and ``epe_after_px``, the end-point errors of these flows inside the face; ``clips``.
+    """
+    chosen = [(name, path, row) for name, path in caches.items() for row in _spread(path, FLOW_CLIPS)]
+    pool = joblib.Parallel(n_jobs=threads, batch_size=1)
+    found = pool(joblib.delayed(_clip)(path, row, truths.get(name)) for name, path, row in chosen)
+    by_name: dict[str, list[dict[str, float]]] = {name: [] for name in caches}
+    for (name, _, _), values in zip(chosen, found, strict=True):
+        by_name[name].append(values)
+    return {
+        "gap": _gap(caches),
+        "databases": {name: _medians(values) for name, values in by_name.items()},
+    }
+
+
+def _spread(path: Path, wanted: int) -> list[int]:
+    with open_features(path) as features:
+        count = len(features.clips)
+    return sorted(set(np.linspace(0, count - 1, min(wanted, count)).round().astype(int).tolist()))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Crops of one clip before or after."""
+
+    onset: np.ndarray
+    apex: np.ndarray
+
+    def motion(self) -> np.ndarray:
+        """Flow from onset to apex, a change of the lamp removed."""
+        return flow.estimate(self.onset, light.match(self.onset, self.apex))
+
+
+def _clip(path: Path, row: int, truth_root: Path | None) -> dict[str, float]:
+    """One clip in one worker."""
+    cv2.setNumThreads(1)  # parallel over clips
+    with open_features(path) as features:
+        before, after = (
+            _Side(*(features[f"{group}/{name}"][row] for name in ("onset", "apex"))) for group in ("faces", "style")
+        )
+        points, transform = features["faces/landmarks"][row], features["faces/transform"][row]
+        clip_id = features.clips[row].clip_id
+    moved = before.motion(), after.motion()
+    found = {
+        "displacement_px": geometry.median_length(geometry.displacement(before.onset, after.onset)),
+        "motion_px": geometry.median_length(moved[1] - moved[0]),
+    }
+    if np.isfinite(points).all():
+        found["landmarks_px"] = _landmark_drift(before.onset, after.onset, points)
+    if truth_root is not None:
+        truth = read_truth(truth_root, clip_id)
+        expected, _ = truth_flow_in_crop(truth.flow, transform, before.onset.shape[0])
+        mask = mask_in_crop(truth.face_mask, transform, before.onset.shape[0])
+        for name, field in zip(("epe_before_px", "epe_after_px"), moved, strict=True):
+            found[name] = flow_errors(field, expected, mask)["epe"]
+    return found
+
+
+def _landmark_drift(image: np.ndarray, rendering: np.ndarray, points: np.ndarray) -> float:
+    """Mean distance of the landmarks found on an image and on its rendering, from the same box, pixels."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    box = np.array([*low, *(high - low)])
+    return float(np.linalg.norm(landmarks.find(image, box) - landmarks.find(rendering, box), axis=1).mean())
+
+
+def _medians(values: Sequence[Mapping[str, float]]) -> dict[str, float | int]:
+    names = dict.fromkeys(name for item in values for name in item)
+    medians = {name: float(np.median([item[name] for item in values if name in item])) for name in names}
+    return medians | {"clips": len(values)}
+
+
+def _gap(caches: Mapping[str, Path]) -> dict[str, Any] | None:
+    people = [_subjects(path) for path in caches.values()]
+    if len(caches) < 2 or min(len(set(subjects)) for subjects in people) < 2:
+        return None
+    databases = [name for name, subjects in zip(caches, people, strict=True) for _ in subjects]
+    subjects = [subject for found in people for subject in found]
+    before, after = (
+        np.concatenate([_signatures(path, group) for path in caches.values()]) for group in ("faces", "style")
+    )
+    return {
+        "accuracy": [accuracy(item, databases, subjects) for item in (before, after)],
+        "colour": [colour_distance(item, databases) for item in (before, after)],
+        "clips": len(databases),
+    }
+
+
+def _subjects(path: Path) -> list[str]:
+    """Subjects of the clips of a database whose colours are compared."""
+    with open_features(path) as features:
+        return [features.clips[row].subject for row in _spread(path, COLOUR_CLIPS)]
+
+
+def _signatures(path: Path, group: str) -> np.ndarray:
+    with open_features(path) as features:
+        return np.stack([signature(features[f"{group}/onset"][row]) for row in _spread(path, COLOUR_CLIPS)])

@@ -1,0 +1,198 @@
+"""Clip and clip table: what every database adapter yields and every stage starts from."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from mer_features.core import quality
+from mer_features.core.quality import Issue
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One annotated video clip.
+
+    Frame numbers (``first``, ``onset``, ``apex``, ``offset``, ``last``) are those of the source: the last digit
+    group of the file name in an image folder, the zero-based presentation index in a video. ``None`` means that
+    the owner did not annotate it. ``first`` and ``last`` (inclusive) restrict a longer recording to the clip.
+    """
+
+    clip_id: str  # "<subject>/<name>", unique in the database
+    database: str
+    subject: str
+    source: str  # image folder or video file, as reached from the working directory
+    first: int | None = None
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+    last: int | None = None
+    fps: float | None = None
+    emotion: str = ""  # the owner's word, unmapped
+    action_units: str = ""  # the owner's text, e.g. "4+L10"
+    corrected: str = ""  # fields an erratum changed, e.g. "apex,offset"
+    digest: str = ""  # of the source's file names, sizes and times: changes when the pixels may have changed
+    issues: tuple[Issue, ...] = ()  # found while reading the sheet
+
+    @property
+    def name(self) -> str:
+        """The clip's name within its subject."""
+        return self.clip_id.split("/", 1)[-1]
+
+
+_COLUMNS = tuple(field.name for field in fields(Clip))
+#: What the pixel stages never see, so that mending a label computes no pixel again.
+LABEL_COLUMNS = ("emotion", "action_units")
+_NUMBERS = {"first": int, "onset": int, "apex": int, "offset": int, "last": int, "fps": float}
+
+
+def without_labels(clip: Clip) -> Clip:
+    """The clip as pixel stages see it."""
+    return replace(clip, emotion="", action_units="")
+
+
+def dumps(clips: Iterable[Clip]) -> str:
+    """Clips as tab-separated text with a header; the same clips give the same text."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    quoting = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(_COLUMNS)
+    for clip in clips:
+        cells = [_cell(getattr(clip, column)) for column in _COLUMNS]
+        # Python before 3.13 quotes no lone carriage return, which its own reader takes for the end of a line.
+        (quoting if any("\r" in cell for cell in cells) else writer).writerow(cells)
+    return out.getvalue()
+
+
+def _cell(value: object) -> str:
+    if value is None or value == ():
+        return ""
+    return quality.dumps(value) if isinstance(value, tuple) else str(value)
+
+
+def read(path: Path | str) -> tuple[Clip, ...]:
+    """Read a clip table.
+
+    Raises
+    ------
+    ValueError
+        If the header is not the one :func:`dumps` writes or a number cannot be read; names file and line.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as handle:
+            rows = list(csv.reader(handle, delimiter="\t"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a clip table; found bytes that are not UTF-8 text ({error.reason})") from error
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a clip table ({error})") from error
+    if not rows or tuple(rows[0]) != _COLUMNS:
+        found = rows[0] if rows else "an empty file"
+        raise ValueError(f"{path}: not a clip table; found {found}, expected the columns {', '.join(_COLUMNS)}")
+    return tuple(_parse(row, f"{path}:{line}") for line, row in enumerate(rows[1:], start=2))
+
+
+def _parse(row: Sequence[str], where: str) -> Clip:
+    if len(row) != len(_COLUMNS):
+        raise ValueError(f"{where}: {len(row)} cells, expected {len(_COLUMNS)}")
+    values: dict[str, object] = dict(zip(_COLUMNS, row, strict=True))
+    for column, kind in _NUMBERS.items():
+        try:
+            values[column] = kind(str(values[column])) if values[column] else None
+        except ValueError as error:
+            raise ValueError(f"{where}: column {column!r} holds {values[column]!r}, not a number") from error
+    try:
+        values["issues"] = quality.loads(str(values["issues"]))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: column 'issues' cannot be read ({error})") from error
+    return Clip(**values)  # type: ignore[arg-type]  # the columns are the fields
+
+
+def shard_of(subject: str, shards: int) -> str:
+    """Name of the shard that a subject belongs to, a stable hash: adding a subject moves nobody else."""
+    value = int.from_bytes(hashlib.blake2b(subject.encode(), digest_size=8).digest(), "big")
+    return f"s{value % shards:03d}"
+
+
+def split(clips: Iterable[Clip], shards: int) -> dict[str, tuple[Clip, ...]]:
+    """Clips by shard name, whole subjects together, shards without clips left out, sorted by name."""
+    groups: dict[str, list[Clip]] = {}
+    for clip in clips:
+        groups.setdefault(shard_of(clip.subject, shards), []).append(clip)
+    return {name: tuple(groups[name]) for name in sorted(groups)}
+
+
+@dataclass(frozen=True)
+class KeyFrames:
+    """Positions of the key frames in a clip's frame list, and what was odd about them."""
+
+    onset: int
+    apex: int | None
+    offset: int
+    issues: tuple[Issue, ...]
+
+
+def key_frames(clip: Clip, numbers: Sequence[int]) -> KeyFrames:
+    """Positions (zero-based) of onset, apex and offset among the frame numbers found on disk.
+
+    Without an annotated onset (offset) the first (last) frame stands in; a number without a frame gives the
+    nearest frame; both are reported. An offset before the onset makes the whole clip stand in. An apex outside
+    onset..offset is dropped and reported.
+    """
+    issues: list[Issue] = []
+
+    def position(number: int, what: str) -> int:
+        index = min(range(len(numbers)), key=lambda i: (abs(numbers[i] - number), i))
+        if numbers[index] != number:
+            issues.append(Issue("frame_not_on_disk", f"{what} {number}, nearest is {numbers[index]}"))
+        return index
+
+    onset, offset = 0, len(numbers) - 1
+    if clip.onset is None:
+        issues.append(Issue("onset_missing"))
+    else:
+        onset = position(clip.onset, "onset")
+    if clip.offset is None:
+        issues.append(Issue("offset_missing"))
+    else:
+        offset = position(clip.offset, "offset")
+    if onset > offset:
+        issues.append(Issue("range_reversed", f"onset {clip.onset}, offset {clip.offset}"))
+        onset, offset = 0, len(numbers) - 1
+    apex = None
+    if clip.apex is not None:
+        low, high = (numbers[onset], numbers[offset])
+        if low <= clip.apex <= high:
+            apex = position(clip.apex, "apex")
+        else:
+            issues.append(Issue("apex_outside", f"apex {clip.apex}, onset..offset {low}..{high}"))
+    return KeyFrames(onset, apex, offset, tuple(issues))
+
+
+def gaps(numbers: Sequence[int], first: int | None = None, last: int | None = None) -> list[tuple[int, int]]:
+    """Runs of frame numbers that have no frame, as (lowest, highest).
+
+    Parameters
+    ----------
+    numbers
+        Numbers of the frames there are, ascending, at least one.
+    first, last
+        Bounds of the clip, inclusive; by default the first and last of ``numbers``.
+    """
+    start = numbers[0] if first is None else first
+    stop = numbers[-1] if last is None else last
+    edges = [start - 1, *numbers, stop + 1]
+    return [(low + 1, high - 1) for low, high in itertools.pairwise(edges) if high - low > 1]
+
+
+def missing_frames(holes: Sequence[tuple[int, int]]) -> tuple[Issue, ...]:
+    """The issue that tells of :func:`gaps`, ``3 missing: 12, 15..16``; none without a gap."""
+    if not holes:
+        return ()
+    count = sum(high - low + 1 for low, high in holes)
+    shown = ", ".join(f"{low}..{high}" if high > low else str(low) for low, high in holes[:5])
+    return (Issue("missing_frame", f"{count} missing: {shown}{', ...' if len(holes) > 5 else ''}"),)

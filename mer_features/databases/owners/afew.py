@@ -1,0 +1,100 @@
+"""Adapter for AFEW, macro-expressions in films.
+
+``Train_AFEW/Angry/000046280.avi`` are the videos, ``Train_AFEW/AlignedFaces_LBPTOP_Points/Faces/000046280/*.jpg``
+their faces; the validation part is ``Val_AFEW``, whose faces lie in ``AlignedFaces_LBPTOP_Points_Val/Faces``. The
+label is the name of the video's folder; the test part has none and is not read. Nobody says who is in a clip.
+Source: public loaders.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Issue
+from mer_features.databases import annotations as choices
+from mer_features.databases.folders import Entries, Tree
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.table import safe_name
+
+#: Part -> folder of its aligned faces.
+PARTS = {"Train_AFEW": "AlignedFaces_LBPTOP_Points", "Val_AFEW": "AlignedFaces_LBPTOP_Points_Val"}
+VARIANTS = ("video", "aligned")
+EMOTIONS = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
+_TRAIN, _VALIDATION = (
+    {emotion.lower(): number for emotion, number in zip(EMOTIONS, numbers, strict=True)}
+    for numbers in ((133, 74, 81, 150, 144, 117, 74), (64, 40, 46, 63, 63, 61, 46))
+)
+PUBLISHED = (
+    Published("training and validation", 1156, 0, {word: _TRAIN[word] + _VALIDATION[word] for word in _TRAIN}),
+    Published("training", 773, 0, _TRAIN),
+    Published("validation", 383, 0, _VALIDATION),
+)
+
+
+def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
+    """Training clips, then validation clips, by emotion; every clip is its own subject.
+
+    Parameters
+    ----------
+    root
+        The folder that holds ``Train_AFEW`` and ``Val_AFEW``; one of them is enough.
+    options
+        ``variant``: ``video`` reads the videos, ``aligned`` the owners' faces; the labels come from the videos'
+        folders in both cases.
+
+    Raises
+    ------
+    DatabaseError
+        If no part holds a labelled video, or a sheet is configured.
+    """
+    choices.refuse(name, options, "sheet")
+    chosen = choices.variant(name, options, VARIANTS)
+    tree = Tree(root)
+    clips: list[Clip] = []
+    notes = [choices.NO_SUBJECTS]
+    for part, aligned in PARTS.items():
+        folder, missing = choices.source(tree, root, part)
+        if missing:
+            notes.append(Note("layout", f"the part {part} is not read: {missing[0].detail}"))
+            continue
+        faces, no_faces = choices.source(tree, folder, aligned, "Faces")
+        videos = _videos(tree, folder)
+        for video, emotion in videos:
+            source, issues = _video(tree, video) if chosen == "video" else choices.source(tree, faces, video.stem)
+            clips.append(_clip(name, folder.name, source, emotion, issues))
+        known = {video.stem.casefold() for video, _ in videos}
+        on_disk = [] if no_faces else tree.entries(faces).folders
+        unlisted = [clip for clip in on_disk if clip.casefold() not in known]
+        notes += choices.counted("unlisted_folder", f"clips of faces in {folder.name} have no labelled video", unlisted)
+    if not clips:
+        raise DatabaseError(f"{root}: expected videos like Train_AFEW/Angry/000046280.avi; found {tree.contents()}")
+    return Listing(tuple(clips), tuple(notes), PUBLISHED)
+
+
+def _videos(tree: Tree, part: Path) -> list[tuple[Path, str]]:
+    """Videos of one part, links that leave the root among them, with the word of their folder."""
+    videos = []
+    for emotion in EMOTIONS:
+        folder, missing = choices.source(tree, part, emotion)
+        here = Entries() if missing else tree.entries(folder)
+        names = sorted([*here.files, *here.leaving])
+        videos += [(folder / name, emotion.lower()) for name in names if name.lower().endswith(".avi")]
+    return videos
+
+
+def _video(tree: Tree, video: Path) -> tuple[Path, tuple[Issue, ...]]:
+    return video, () if tree.inside(video) else (Issue("unsafe_path", tree.shown(video)),)
+
+
+def _clip(name: str, part: str, source: Path, emotion: str, issues: tuple[Issue, ...]) -> Clip:
+    subject = safe_name(f"{part}_{source.stem}")
+    return Clip(
+        clip_id=f"{subject}/{safe_name(source.stem)}",
+        database=name,
+        subject=subject,
+        source=source.as_posix(),
+        emotion=emotion,
+        issues=issues,
+    )

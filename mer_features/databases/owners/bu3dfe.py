@@ -1,0 +1,81 @@
+"""Adapter for BU-3DFE, a database of posed expressions as single face scans.
+
+``BU_3DFE/F0001/F0001_AN01WH_F2D.bmp``: subject, two letters of emotion, intensity 01 to 04 (00 for neutral), two
+letters of ethnicity; ``_F2D.bmp`` is the texture image, ``_F3D.wrl`` the surface, which is not read. Source: public
+loaders.
+
+A texture image is listed as a clip whose source is the image file itself, so that subjects, emotions and counts can
+be looked at. It is one picture, and what this package measures is movement: every clip is rejected as
+``few_frames``. Neutral image and expression are not paired as onset and apex: whether a subject's scans share a
+head pose is not known.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Issue
+from mer_features.databases import annotations as choices
+from mer_features.databases.folders import IMAGE_SUFFIXES, Tree
+from mer_features.databases.listing import DatabaseError, Listing, Published
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.table import safe_name
+
+EMOTIONS = {
+    "AN": "anger", "DI": "disgust", "FE": "fear", "HA": "happiness", "NE": "neutral", "SA": "sadness", "SU": "surprise",
+}  # fmt: skip
+#: 100 subjects with four intensities of six emotions and one neutral face.
+PUBLISHED = (
+    Published("owners' page", 2500, 100, {word: 100 if word == "neutral" else 400 for word in EMOTIONS.values()}),
+)
+
+_TEXTURE = re.compile(
+    r"(?P<subject>[FM]\d{4})_(?P<emotion>[A-Z]{2})(?P<intensity>\d\d)[A-Z]{2}_F2D\.bmp", re.IGNORECASE
+)
+
+
+def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
+    """Every texture image as a clip, rejected as ``few_frames``.
+
+    Parameters
+    ----------
+    root
+        The folder ``BU_3DFE`` or one that contains it.
+
+    Raises
+    ------
+    DatabaseError
+        If no texture image is found, or a sheet or variant is configured.
+    """
+    choices.refuse(name, options, "sheet", "variant")
+    tree = Tree(root)
+    top = next((root / found for found in tree.entries(root).folders if found.casefold() == "bu_3dfe"), root)
+    clips, foreign = [], []
+    for subject in tree.entries(top).folders:
+        here = tree.entries(top / subject)
+        for image in sorted([*here.files, *here.leaving]):
+            match = _TEXTURE.fullmatch(image)
+            if match and match["emotion"].upper() in EMOTIONS and match["subject"].upper() == subject.upper():
+                clips.append(_clip(name, top / subject / image, match, outside=image in here.leaving))
+            elif Path(image).suffix.lower() in IMAGE_SUFFIXES:
+                foreign.append(f"{subject}/{image}")
+    if not clips:
+        raise DatabaseError(f"{top}: expected images like F0001/F0001_AN01WH_F2D.bmp; found {tree.contents()}")
+    return Listing(
+        tuple(clips), choices.counted("foreign_file", "images are no textures of their folder", foreign), PUBLISHED
+    )
+
+
+def _clip(name: str, image: Path, match: re.Match[str], *, outside: bool) -> Clip:
+    subject = safe_name(image.parent.name)
+    single = Issue("few_frames", "a single image; there is no neutral frame of the same recording")
+    return Clip(
+        clip_id=f"{subject}/{safe_name(image.stem)}",
+        database=name,
+        subject=subject,
+        source=image.as_posix(),
+        emotion=EMOTIONS[match["emotion"].upper()],
+        issues=(Issue("unsafe_path", f"{image.name} leaves the root"),) if outside else (single,),
+    )

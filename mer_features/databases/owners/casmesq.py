@@ -1,0 +1,147 @@
+"""Adapter for CAS(ME)^2; see ``docs/databases/casmesq.md``.
+
+``rawpic/s15/15_0401girlcrashing/img1.jpg`` are whole recordings: subject's folder, then subject's number, code and
+name of the film that was watched. The workbook's first sheet has no header; its rows name a participant and an
+expression (``anger1_1``: film and running number), two further sheets say which folders that means. Micro- and
+macro-expressions stand in the same sheet. 30 frames per second. Sources: the workbook, the paper, public loading code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from mer_features.core.quality import Issue
+from mer_features.databases import annotations as choices
+from mer_features.databases import sheets
+from mer_features.databases.annotations import FrameNumbers, Maker, Place
+from mer_features.databases.errata import Errata
+from mer_features.databases.folders import Tree
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.sheets import Row
+from mer_features.databases.table import safe_name
+
+FPS = 30.0
+#: Variant -> expressions it lists, as the sheet's column of types calls them.
+VARIANTS = {
+    "micro": ("micro-expression",),
+    "macro": ("macro-expression",),
+    "all": ("micro-expression", "macro-expression"),
+}
+#: Sheet "naming rule1": participant -> subject's folder.
+SUBJECTS = {
+    str(participant): f"s{folder}"
+    for participant, folder in enumerate(
+        (15, 16, 19, 20, 21, 22, 23, 24, 25, 26, 27, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 40), start=1
+    )
+}
+#: Sheet "naming rule2": film -> code in the folder's name. The names of the films are misspelt in places.
+FILMS = {
+    "disgust1": "0101", "disgust2": "0102", "anger1": "0401", "anger2": "0402", "happy1": "0502", "happy2": "0503",
+    "happy3": "0505", "happy4": "0507", "happy5": "0508",
+}  # fmt: skip
+#: The sheet's columns by position; the next one, not read, is the emotion that the participant reported.
+COLUMNS = ("subject", "clip", "onset", "apex", "offset", "action_units", "emotion", "type")
+_EDITION = "code_final(Updated)"
+PUBLISHED = {
+    "micro": (Published(_EDITION, 57, 14, {"negative": 21, "others": 19, "surprise": 9, "positive": 8}),),
+    "macro": (Published(_EDITION, 300, 20, {"positive": 116, "negative": 105, "others": 63, "surprise": 16}),),
+    "all": (Published(_EDITION, 357, 22, {"negative": 126, "positive": 124, "others": 82, "surprise": 25}),),
+}
+_SUBJECT = re.compile(r"s[0-9]{1,3}", re.IGNORECASE)
+_SHEET = re.compile(r"cas\W*me\W*2[-_ ]?code.*\.(?:xlsx|xls|csv)", re.IGNORECASE)
+_TYPES = VARIANTS["all"]
+
+
+def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
+    """Expressions of the sheet, in its order.
+
+    Parameters
+    ----------
+    name
+        Configured name of the database.
+    root
+        Folder with ``rawpic`` in it or one level below, and the sheet.
+    options
+        ``variant``: ``micro`` (default), ``macro`` or ``all``; ``sheet``; ``errata``.
+
+    Raises
+    ------
+    DatabaseError
+        If the variant is unknown, ``rawpic`` or the sheet missing, or the sheet has another form.
+    """
+    variant = choices.variant(name, options, tuple(VARIANTS))
+    tree = Tree(root)
+    found = tree.search(("rawpic",), _SUBJECT, depth=2)
+    if not found:
+        expected = "a folder rawpic with the subjects' folders (s15, s16, ...)"
+        raise DatabaseError(f"{root}: expected {expected}; found there: {tree.contents()}")
+    expected = "CAS(ME)^2code_final(Updated).xlsx"
+    path, notes = sheets.choose(tree, options.sheet, _SHEET, expected=expected, subject=_SUBJECT)
+    maker = Maker(name, Errata("casmesq", options.errata), FPS, recordings=True)
+    frame_numbers = FrameNumbers(tree)
+    rows = list(_rows(path))
+    # A row of unreadable type is listed under every variant, so that it is seen.
+    chosen = [row for row in rows if row.cells["type"] in VARIANTS[variant] or row.cells["type"] not in _TYPES]
+    clips, skipped = maker.clips(chosen, partial(_place, tree, found[0], frame_numbers))
+    read_note = Note("sheet", f"read {path.name}, {len(rows)} rows, of which {len(chosen)} are listed ({variant})")
+    remarks = (read_note, *notes, *skipped, *maker.errata.notes(), *tree.notes())
+    return Listing(clips, remarks, PUBLISHED[variant])
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """Rows of the first sheet that has expressions in it; other sheets hold the naming rules."""
+    for grid in sheets.read_grids(path).values():
+        if any(_is_expression(cells) for cells in grid):
+            break
+    else:
+        example = "1, anger1_1, 557, 572, 608, 4+10+14+15, negative, macro-expression"
+        raise DatabaseError(f"{path}: no row like {example}; the sheet has no header, its columns go by position")
+    for line, cells in enumerate(grid, start=1):
+        padded = [*cells, *[""] * len(COLUMNS)]
+        if any(cells[: len(COLUMNS)]):
+            yield Row(line, _cleaned(dict(zip(COLUMNS, padded, strict=False))))
+
+
+def _is_expression(cells: list[str]) -> bool:
+    return len(cells) >= len(COLUMNS) and cells[len(COLUMNS) - 1].lower() in _TYPES
+
+
+def _cleaned(cells: dict[str, str]) -> dict[str, str]:
+    """An offset of 0 and action units ``NULL`` mean "not annotated"."""
+    if cells["offset"] == "0":
+        cells["offset"] = ""
+    if cells["action_units"].upper() == "NULL":
+        cells["action_units"] = ""
+    return cells | {"type": cells["type"].lower()}
+
+
+def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Place:
+    participant, clip, kind = row.cells["subject"], row.cells["clip"], row.cells["type"]
+    issues = []
+    if kind not in _TYPES:
+        issues.append(Issue("bad_cell", f"type: {kind!r} is neither {' nor '.join(_TYPES)}"))
+    owner = SUBJECTS.get(participant, participant)
+    subject, name = safe_name(owner) or "unknown", safe_name(clip) or "unnamed"
+    home, missing = choices.source(tree, top, owner)
+    if missing:
+        return Place(subject, name, home / "unnamed", (*issues, *missing))
+    code = FILMS.get(clip.rsplit("_", 1)[0].lower())
+    here = tree.entries(home)
+    folders = [folder for folder in here.folders + here.leaving if code and _film(folder) == code]
+    if not folders:
+        film = f"the film {code} of {clip!r}" if code else f"{clip!r}, which is no film of the naming rule"
+        issues.append(Issue("source_missing", f"no folder in {tree.shown(home)} for {film}"))
+        return Place(subject, name, home / name, tuple(issues))
+    folder, missing = choices.source(tree, home, folders[0])
+    numbers, found = ((), missing) if missing else frame_numbers(folder)
+    return Place(safe_name(home.name), name, folder, (*issues, *found), numbers)
+
+
+def _film(folder: str) -> str:
+    """Code of the film in a recording's folder name: ``15_0401girlcrashing`` -> ``0401``."""
+    found = re.fullmatch(r"[0-9]+_([0-9]{4})\D*", folder)
+    return found[1] if found else ""

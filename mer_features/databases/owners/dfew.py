@@ -1,0 +1,112 @@
+"""Adapter for DFEW, macro-expressions in films.
+
+``Clip/original/00001.mp4`` are the videos, ``Clip/clip_224x224/00001/1.jpg`` their faces (one copy puts folders
+``part_1``, ``part_2``, ... between), ``Clip/clip_224x224_16f/00001/1.jpg`` sixteen frames of each. Labels stand in
+``EmoLabel_DataSplit/{train,test}(single-labeled)/set_1.csv`` to ``set_5.csv``, header ``video_name,label``; the five
+sets are the owners' folds and all hold the same clips. Clips without a single label are in no set. Nobody says who is
+in a clip. Sources: the owners' ReadMe and public loaders.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Issue
+from mer_features.databases import annotations as choices
+from mer_features.databases import sheets
+from mer_features.databases.folders import Tree
+from mer_features.databases.listing import DatabaseError, Listing, Published
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.sheets import Column
+from mer_features.databases.table import safe_name
+
+VARIANTS = ("clip_224x224", "clip_224x224_16f", "original")
+
+#: Word of the number in column ``label``.
+EMOTIONS = {"1": "happy", "2": "sad", "3": "neutral", "4": "angry", "5": "surprise", "6": "disgust", "7": "fear"}
+PUBLISHED = (Published("owners' ReadMe, single-labelled clips", 11697),)
+
+_SPLITS = ("train(single-labeled)", "test(single-labeled)")
+_COLUMNS = {"video": Column(("video_name",)), "label": Column(("label",))}
+
+
+def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
+    """The single-labelled clips, by number; every clip is its own subject.
+
+    Parameters
+    ----------
+    root
+        The folder that holds ``Clip`` and ``EmoLabel_DataSplit``.
+    options
+        ``variant``: one of :data:`VARIANTS`, the folder of ``Clip`` to read. ``sheet``: one table
+        ``video_name,label`` to read instead of all sets.
+
+    Raises
+    ------
+    DatabaseError
+        If the variant's folder or the tables are missing, or a table has other columns.
+    """
+    tree = Tree(root)
+    chosen = choices.variant(name, options, VARIANTS)
+    top = choices.descend(tree, "Clip", chosen)
+    tables = [root / options.sheet] if options.sheet else _tables(tree)
+    sources = _sources(tree, top)
+    labels: dict[str, dict[str, str]] = {}
+    for table in tables:
+        for row in sheets.read(table, _COLUMNS).rows:
+            labels.setdefault(_key(row.cells["video"]), {}).setdefault(row.cells["label"], table.name)
+    clips = tuple(_clip(name, tree, sources.get(key, top / key), key, labels[key]) for key in sorted(labels))
+    unlisted = [path.name for key, path in sorted(sources.items()) if key not in labels]
+    notes = choices.counted("unlisted_folder", f"clips of {chosen} have no single label", unlisted)
+    return Listing(clips, (choices.NO_SUBJECTS, *notes), () if options.sheet else PUBLISHED)
+
+
+def _tables(tree: Tree) -> list[Path]:
+    tables = []
+    for split in _SPLITS:
+        folder, missing = choices.source(tree, tree.root, "EmoLabel_DataSplit", split)
+        files = [] if missing else tree.entries(folder).files
+        tables += [folder / file for file in files if file.lower().endswith(".csv")]
+    if not tables:
+        expected = f"EmoLabel_DataSplit/{_SPLITS[0]}/set_1.csv"
+        raise DatabaseError(f"{tree.root}: expected label tables like {expected}; found {tree.contents()}")
+    return tables
+
+
+def _key(video: str) -> str:
+    """A clip's number as five digits, however it is padded and whatever suffix it has."""
+    stem = video.rsplit(".", 1)[0]
+    return f"{int(stem):05d}" if stem.isascii() and stem.isdigit() else safe_name(stem) or "unnamed"
+
+
+def _sources(tree: Tree, top: Path) -> dict[str, Path]:
+    """Clip folders or files by number, links that leave the root among them."""
+    found = {}
+    parts = [name for name in tree.entries(top).folders if name.lower().startswith("part_")]
+    for folder in (top, *(top / name for name in parts)):
+        here = tree.entries(folder)
+        names = [*here.folders, *here.leaving, *(file for file in here.files if file.lower().endswith(".mp4"))]
+        found.update({_key(name): folder / name for name in names if name not in parts})
+    return found
+
+
+def _clip(name: str, tree: Tree, source: Path, key: str, labels: dict[str, str]) -> Clip:
+    issues = []
+    if not tree.inside(source):
+        issues.append(Issue("unsafe_path", tree.shown(source)))
+    elif not source.exists():
+        issues.append(Issue("source_missing", tree.shown(source)))
+    (label, table), *others = labels.items()
+    for other, where in others:
+        issues.append(Issue("bad_cell", f"label {other!r} in {where}, {label!r} in {table}; the latter was taken"))
+    if label not in EMOTIONS:
+        issues.append(Issue("bad_cell" if label else "empty_cell", f"{table}: label {label!r}"))
+    return Clip(
+        clip_id=f"{key}/{key}",
+        database=name,
+        subject=key,
+        source=source.as_posix(),
+        emotion=EMOTIONS.get(label, ""),
+        issues=tuple(issues),
+    )

@@ -1,0 +1,95 @@
+"""Adapter for FERV39k, macro-expressions in videos of 22 kinds of scenes.
+
+``2_ClipsforFaceCrop/Action/Sad/0010/*.jpg``: scene, emotion, clip. The tables
+``4_setups/All_scenes/train_All.csv`` and ``test_All.csv`` have no header and one space between the two columns, as in
+``Action/Sad/0010 Sad``. Nobody says who is in a clip. Source: public loaders.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mer_features.core.clips import Clip
+from mer_features.core.quality import Issue
+from mer_features.databases import annotations as choices
+from mer_features.databases.folders import Tree
+from mer_features.databases.listing import DatabaseError, Listing, Published
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.table import safe_name
+
+FACES = "2_ClipsforFaceCrop"
+TABLES = ("train_All.csv", "test_All.csv")
+EMOTIONS = frozenset({"angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"})
+PUBLISHED = (Published("owners' paper", 38935),)
+
+
+def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
+    """The clips of the tables, in their order; every clip is its own subject.
+
+    Parameters
+    ----------
+    root
+        The folder that holds ``2_ClipsforFaceCrop`` and ``4_setups``.
+    options
+        ``sheet``: one table to read instead of ``train_All.csv`` and ``test_All.csv``.
+
+    Raises
+    ------
+    DatabaseError
+        If the folder of faces or both tables are missing, or a table has another form.
+    """
+    choices.refuse(name, options, "variant")
+    tree = Tree(root)
+    top = choices.descend(tree, FACES)
+    tables = [root / options.sheet] if options.sheet else _tables(tree)
+    clips = tuple(_clip(name, tree, top, *row) for table in tables for row in _rows(table))
+    listed = {clip.source for clip in clips}
+    unlisted = [path for path in _on_disk(tree, top) if (top / path).as_posix() not in listed]
+    notes = choices.counted("unlisted_folder", "clips stand in no table", unlisted)
+    return Listing(clips, (choices.NO_SUBJECTS, *notes), () if options.sheet else PUBLISHED)
+
+
+def _tables(tree: Tree) -> list[Path]:
+    folder = choices.descend(tree, "4_setups", "All_scenes")
+    found = [folder / table for table in TABLES if table in tree.entries(folder).files]
+    if not found:
+        raise DatabaseError(f"{folder}: expected the tables {' and '.join(TABLES)}; found neither")
+    return found
+
+
+def _rows(table: Path) -> list[tuple[str, str]]:
+    """Path and emotion of every line; an emotion that is not there is empty."""
+    try:
+        lines = [line.split() for line in table.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatabaseError(f"{table}: the table cannot be read ({error})") from error
+    if not lines or lines[0][0].count("/") != 2:
+        found = " ".join(lines[0]) if lines else "nothing"
+        raise DatabaseError(f"{table}: expected lines like 'Action/Sad/0010 Sad'; found {found}")
+    return [(cells[0], cells[1] if len(cells) > 1 else "") for cells in lines]
+
+
+def _on_disk(tree: Tree, top: Path) -> list[str]:
+    """All clip folders, relative to the folder of faces."""
+    return [
+        f"{scene}/{emotion}/{clip}"
+        for scene in tree.entries(top).folders
+        for emotion in tree.entries(top / scene).folders
+        for clip in tree.entries(top / scene / emotion).folders
+    ]
+
+
+def _clip(name: str, tree: Tree, top: Path, path: str, emotion: str) -> Clip:
+    source, found = choices.source(tree, top, *path.split("/"))
+    issues = list(found)
+    if emotion.lower() not in EMOTIONS:
+        issues.append(Issue("bad_cell" if emotion else "empty_cell", f"{path}: emotion {emotion!r}"))
+    subject = safe_name(path) or "unnamed"
+    return Clip(
+        clip_id=f"{subject}/{safe_name(source.name)}",
+        database=name,
+        subject=subject,
+        source=source.as_posix(),
+        emotion=emotion.lower(),
+        issues=tuple(issues),
+    )

@@ -1,0 +1,248 @@
+"""SMIC and SMIC-E as the University of Oulu distributes them; see ``docs/databases/smic.md``.
+
+Facts about the release come from public loading code and annotation tables: HS 100 frames per second, VIS and NIR 25;
+``s3/micro/negative/s3_ne_01/image257900.bmp`` in the short release, whose folders hold exactly onset..offset.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from mer_features.core.clips import Clip
+from mer_features.core.quality import ClipRejectedError, Issue
+from mer_features.databases import annotations as annotated
+from mer_features.databases import annotations as choices
+from mer_features.databases import sheets
+from mer_features.databases.annotations import Release
+from mer_features.databases.errata import Errata
+from mer_features.databases.folders import Tree, unpadded
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published
+from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.sheets import Column, Row
+from mer_features.databases.table import safe_name
+
+FPS = {"hs": 100.0, "vis": 25.0, "nir": 25.0}
+EMOTIONS = {"negative": "ne", "positive": "po", "surprise": "sur"}
+#: Camera, with ``-e`` for the long clips and ``-cropped`` for the owners' face crops.
+VARIANTS = tuple(f"{camera}{long}{crop}" for camera in FPS for long in ("", "-e") for crop in ("", "-cropped"))
+_SUBJECT = re.compile(r"s[0-9]{1,2}", re.IGNORECASE)
+_CLIP = re.compile(r"s([0-9]+)_(ne|po|sur)_[0-9]+", re.IGNORECASE)  # a later expression ends in a further number
+_SHEET = r"smic[-_ ]({})[-_ ]e[-_ ]annotation.*\.(?:xlsx|xls|csv)"
+COLUMNS = {
+    "subject": Column(("Subject",)),
+    "clip": Column(("Filename",)),
+    "onset": Column(("OnsetF", "OnsetF NIR")),
+    "offset": Column(("OffsetF", "OffsetF NIR")),
+    "onset2": Column(("Onset2F", "Onset2F NIR"), needed=False),
+    "offset2": Column(("Offset2F", "Offset2F NIR"), needed=False),
+    "onset3": Column(("Onset3F",), needed=False),
+    "offset3": Column(("Offset3F",), needed=False),
+    "first": Column(("FirstF", "FirstF NIR"), needed=False),
+    "last": Column(("LastF", "LastF NIR"), needed=False),
+    "emotion": Column(("Emotion",)),
+}
+#: Camera, long or short -> what the release holds; the long NIR clips are not known.
+_71 = Published("short clips", 71, 8, {"negative": 23, "positive": 28, "surprise": 20})
+PUBLISHED = {
+    ("hs", False): (Published("short clips", 164, 16, {"negative": 70, "positive": 51, "surprise": 43}),),
+    ("vis", False): (_71,),
+    ("nir", False): (_71,),
+    ("hs", True): (
+        Published(
+            "sheet of 157 rows, every expression a clip", 166, 16, {"negative": 71, "positive": 51, "surprise": 44}
+        ),
+    ),
+    ("vis", True): (
+        Published("sheet of 71 rows, every expression a clip", 76, 8, {"negative": 26, "positive": 28, "surprise": 22}),
+    ),
+}
+#: Later expressions in one recording that the short release counts as clips of their own (found by frame numbers).
+_OWN_NAMES = {
+    ("s3_ne_02", 2): "s3_ne_03",
+    ("s4_ne_04", 2): "s4_ne_05",
+    ("s4_ne_04", 3): "s4_ne_06",
+    ("s9_sur_01", 2): "s9_sur_02",
+}
+
+
+def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
+    """Clips of one camera: the short ones from their folders, the long ones from the sheet.
+
+    Parameters
+    ----------
+    name
+        Configured name of the database.
+    root
+        Folder the archives were unpacked into.
+    options
+        ``variant``: one of :data:`VARIANTS`, default ``hs``; ``sheet`` and ``errata`` count for the long clips only.
+
+    Raises
+    ------
+    DatabaseError
+        If the variant is unknown, its folder missing or, for the long clips, the sheet missing or unreadable.
+    """
+    tree = Tree(root)
+    variant = choices.variant(name, options, VARIANTS)
+    camera = variant.split("-")[0]
+    searches = {key: partial(_parts, tree, key) for key in VARIANTS}
+    part, notes = annotated.part_of(tree, searches, variant, _expected(variant))
+    long = variant.removesuffix("-cropped").endswith("-e")
+    if not long and options.sheet:
+        raise DatabaseError(
+            f"databases.{name}.sheet: the short clips ({variant}) need no sheet; leave the key out, or read the long "
+            f"ones with `variant: {camera}-e`"
+        )
+    listing = _long(name, tree, part, camera, options) if long else _short(name, tree, part, camera)
+    return Listing(listing.clips, (*notes, *listing.notes), PUBLISHED.get((camera, long), ()))
+
+
+def _names(variant: str) -> tuple[str, ...]:
+    camera, *rest = variant.upper().split("-")
+    return (f"SMIC-{camera}-E", f"{camera}_long") if "E" in rest else (camera,)
+
+
+def _parts(tree: Tree, variant: str) -> list[Path]:
+    crops = variant.endswith("-cropped")
+    return [folder for folder in tree.search(_names(variant), _SUBJECT, depth=4) if _is_cropped(tree, folder) == crops]
+
+
+def _is_cropped(tree: Tree, folder: Path) -> bool:
+    """Whether a folder lies in the owners' crops: ``SMIC_all_cropped`` above it, perhaps above the root itself."""
+    above = (*tree.root.resolve().parts[-2:], *folder.relative_to(tree.root).parts)
+    return any("crop" in part.lower() for part in above)
+
+
+def _expected(variant: str) -> str:
+    crops = "cropped" if variant.endswith("-cropped") else "raw"
+    names = _names(variant)
+    if len(names) > 1:
+        return f"a folder {names[0]} or {names[1]} ({crops}) with the subjects' folders (s01, s02, ...)"
+    return f"a folder SMIC_all_{crops}/{names[0]} with the subjects' folders (s1, s2, ...)"
+
+
+def _short(name: str, tree: Tree, part: Path, camera: str) -> Listing:
+    clips: list[Clip] = []
+    notes: list[Note] = []
+    subjects = [folder for folder in tree.entries(part).folders if _SUBJECT.fullmatch(folder)]
+    for subject in sorted(subjects, key=lambda folder: int(folder[1:])):
+        try:
+            micro = tree.folder(part / subject, "micro")
+        except ClipRejectedError as error:
+            notes.append(Note("layout", str(error.issue.detail)))
+            continue
+        for emotion in tree.entries(micro).folders:
+            if emotion.lower() not in EMOTIONS:
+                notes.append(Note("unlisted_folder", tree.shown(micro / emotion)))
+                continue
+            here = tree.entries(micro / emotion)
+            clips += [_short_clip(name, tree, micro / emotion / clip, camera) for clip in here.folders + here.leaving]
+    notes += _disagreements(clips, "lies in the folder {}; its name says otherwise, the folder counts")
+    return Listing(tuple(clips), (*notes, *tree.notes()))
+
+
+def _short_clip(name: str, tree: Tree, folder: Path, camera: str) -> Clip:
+    subject, clip = folder.parts[-4], safe_name(folder.name) or "unnamed"
+    numbers: tuple[int, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    try:
+        numbers = tree.frames(tree.folder(folder.parent, folder.name))
+    except ClipRejectedError as error:
+        issues = (error.issue,)
+    return Clip(
+        clip_id=f"{safe_name(subject)}/{clip}",
+        database=name,
+        subject=safe_name(subject),
+        source=(folder if tree.inside(folder) else folder.parent).as_posix(),
+        onset=numbers[0] if numbers else None,
+        offset=numbers[-1] if numbers else None,
+        fps=FPS[camera],
+        emotion=folder.parent.name.lower(),
+        issues=issues,
+    )
+
+
+def _disagreements(clips: Sequence[Clip], what: str) -> list[Note]:
+    """A note for each clip whose subject or emotion is not that of its name, ``s3_ne_01``."""
+    notes = []
+    for clip in clips:
+        found = _CLIP.match(clip.name)
+        same = found and unpadded(f"s{found[1]}") == unpadded(clip.subject)
+        if not (same and found and found[2].lower() == EMOTIONS.get(clip.emotion)):
+            notes.append(Note("layout", f"{clip.clip_id} {what.format(clip.emotion)}"))
+    return notes
+
+
+def _long(name: str, tree: Tree, part: Path, camera: str, options: OwnerDatabase) -> Listing:
+    own = re.compile(_SHEET.format(camera), re.IGNORECASE)
+    # The HS workbook holds a sheet of the VIS clips too.
+    pattern = own if tree.files(own, _SUBJECT) else re.compile(_SHEET.format("|".join(FPS)), re.IGNORECASE)
+    path, notes = sheets.choose(
+        tree, options.sheet, pattern, expected=f"SMIC-{camera.upper()}-E_annotation.xlsx", subject=_SUBJECT
+    )
+    sheet = sheets.read(path, COLUMNS, titles=(camera,), never=tuple(other for other in FPS if other != camera))
+    rows, remarks = _expressions(sheet.rows)
+    release = Release(name, tree, part, _SUBJECT, _folder_of, FPS[camera], clip_key=unpadded)
+    listing = annotated.read(release, rows, Errata("smic", options.errata))
+    odd = _disagreements(listing.clips, "is {} by the sheet; its name says otherwise, the sheet counts")
+    return Listing(listing.clips, (Note("sheet", f"read {sheet.label}"), *notes, *remarks, *odd, *listing.notes))
+
+
+def _folder_of(subject: str) -> str:
+    return f"s{int(subject):02d}" if re.fullmatch("[0-9]{1,2}", subject) else subject
+
+
+def _expressions(rows: tuple[Row, ...]) -> tuple[list[Row], list[Note]]:
+    """One row for each expression of a recording, with what was odd about the sheet's ranges."""
+    listed = {row.cells["clip"] for row in rows}
+    out: list[Row] = []
+    notes: list[Note] = []
+    for row in rows:
+        base = {key: row.cells[key] for key in ("subject", "emotion")} | _recording(row, notes)
+        out.append(Row(row.line, base | {key: row.cells[key] for key in ("clip", "onset", "offset")}))
+        for number, onset, offset in _later(row, base, notes):
+            clip = _OWN_NAMES.get((row.cells["clip"], number), f"{row.cells['clip']}_{number}")
+            if clip not in listed:
+                folder = row.cells["clip"]
+                out.append(Row(row.line, base | {"clip": clip, "folder": folder, "onset": onset, "offset": offset}))
+                notes.append(Note("sheet", f"{clip} is expression {number} of the recording {folder}"))
+    return out, notes
+
+
+def _recording(row: Row, notes: list[Note]) -> dict[str, str]:
+    """First and last frame of the recording, unless they miss the expression."""
+    texts = {key: row.cells[key] for key in ("first", "last") if row.cells.get(key)}
+    onset, offset = (sheets.frame_number(row.cells[key]) for key in ("onset", "offset"))
+    first, last = (sheets.frame_number(texts[key]) if key in texts else None for key in ("first", "last"))
+    readable = all(sheets.frame_number(text) is not None for text in texts.values())
+    early = first is not None and onset is not None and onset < first
+    late = last is not None and offset is not None and offset > last
+    if readable and not early and not late:
+        return texts
+    shown = "..".join(texts.values())
+    notes.append(Note("sheet", f"{row.cells['clip']}: the recording's range {shown} misses the expression; not used"))
+    return {}
+
+
+def _later(row: Row, base: dict[str, str], notes: list[Note]) -> Iterator[tuple[int, str, str]]:
+    """Second and third expression; what lies outside the recording or repeats another is left over, not marked."""
+    seen = {(row.cells["onset"], row.cells["offset"])}
+    low, high = (sheets.frame_number(base.get(key, "")) for key in ("first", "last"))
+    for number in (2, 3):
+        texts = row.cells.get(f"onset{number}", ""), row.cells.get(f"offset{number}", "")
+        onset, offset = map(sheets.frame_number, texts)
+        if texts == ("", ""):
+            continue
+        if onset is None or offset is None or onset > offset or texts in seen or _outside(onset, offset, low, high):
+            shown = "..".join(texts)
+            notes.append(Note("sheet", f"{row.cells['clip']}: expression {number}, {shown}, is a leftover; not read"))
+            continue
+        seen.add(texts)
+        yield number, *texts
+
+
+def _outside(onset: int, offset: int, low: int | None, high: int | None) -> bool:
+    return (low is not None and onset < low) or (high is not None and offset > high)

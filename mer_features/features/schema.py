@@ -1,0 +1,275 @@
+"""The cache's schema as data: every group, variable, dimension and attribute of format version 1.
+
+The writer creates what stands here, the validator checks against it and a test compares ``docs/cache-format.md``
+with it. A new group is one :class:`Group` here and one part in ``parts.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mer_features.core import quality
+from mer_features.core.action_units import FLAGS
+
+NAME = "mer-features cache"
+VERSION = 1
+
+#: Attributes that must be there.
+ROOT_ATTRIBUTES = (
+    "schema", "schema_version", "Conventions", "title", "source", "config", "versions", "fingerprints", "seed",
+    "complete",
+)  # fmt: skip
+STAGE_ATTRIBUTES = ("schema", "schema_version", "title", "method", "options", "fingerprint")
+VARIABLE_ATTRIBUTES = ("long_name", "units", "source")
+
+#: Dimensions that may have length 0, which netCDF only allows as unlimited.
+UNLIMITED = ("au", "rejected")
+#: Dimensions along which a chunk holds one entry, so that a reader of one clip's one pair decodes nothing else.
+ONE_PER_CHUNK = ("clip", "pair", "keyframe")
+
+
+class CacheError(ValueError):
+    """A cache that cannot be built or read; the message names the file or clip and the reason."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable: dimensions, type on disk and the attributes that make it readable without this package."""
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str  # numpy's name, or "str"
+    long_name: str
+    source: str
+    units: str = "1"
+    comment: str = ""
+    scale: float | None = None  # packed: value = scale x stored integer
+    limit: float | None = None  # packed: values beyond ±limit are clipped and the clip is flagged
+    fill: float | None = None
+    optional: bool = False  # a file may lack it
+
+    @property
+    def compressed(self) -> bool:
+        """Images and curves are chunked and compressed; the rest is too small to gain by it."""
+        return len(self.dims) >= 3 and not {"landmark", "row"} & set(self.dims)
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes written with the variable."""
+        optional: dict[str, Any] = {"comment": self.comment} if self.comment else {}
+        if self.scale is not None:
+            optional["scale_factor"] = np.float32(self.scale)
+        flags = _FLAGS.get(self.name, {})
+        return {"long_name": self.long_name, "units": self.units, "source": self.source} | optional | flags
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group of the file; the root has the empty name."""
+
+    name: str
+    title: str
+    variables: tuple[Variable, ...]
+    attributes: tuple[str, ...] = STAGE_ATTRIBUTES
+    version: int = 1
+
+    @property
+    def schema(self) -> str:
+        """Name written into the group's ``schema`` attribute."""
+        return f"{NAME} /{self.name}" if self.name else NAME
+
+    def variable(self, name: str) -> Variable:
+        """One variable by name."""
+        return next(item for item in self.variables if item.name == name)
+
+
+_FLAGS: Mapping[str, dict[str, Any]] = {
+    "action_units": {
+        "flag_values": np.array(list(FLAGS.values()), np.int8),
+        "flag_meanings": " ".join(FLAGS),
+    },
+    "quality": {
+        "flag_masks": np.array([1 << bit for bit in range(len(quality.CODES))], np.int64),
+        "flag_meanings": " ".join(quality.CODES),
+    },
+}
+
+_SHEET = "annotation sheet"
+_NUMBER = "A source frame number: last digit group of the file name, or zero-based index in a video."
+
+ROOT = Group(
+    "",
+    "Micro-expression features, one row a clip",
+    (
+        Variable("clip_id", ("clip",), "str", "clip identifier, <subject>/<name>", _SHEET),
+        Variable("subject", ("clip",), "str", "subject identifier", _SHEET),
+        Variable("database", ("clip",), "str", "name of the database in the configuration", "configuration"),
+        Variable("emotion", ("clip",), "str", "emotion word as the owner wrote it", _SHEET),
+        Variable("onset", ("clip",), "int64", "onset frame used", "faces stage", comment=_NUMBER),
+        Variable("apex", ("clip",), "int64", "apex frame used", "apex stage; see apex_source", comment=_NUMBER),
+        Variable("offset", ("clip",), "int64", "offset frame used", "faces stage", comment=_NUMBER),
+        Variable("first_frame", ("clip",), "int64", "first frame of the clip", "faces stage", comment=_NUMBER),
+        Variable("n_frames", ("clip",), "int32", "number of frames of the clip", "faces stage"),
+        Variable(
+            "fps", ("clip",), "float64", "frame rate", "annotation sheet or video header", "Hz", "NaN: unknown.",
+            fill=np.nan,
+        ),
+        Variable("apex_source", ("clip",), "str", "`annotated` or the name of the spotter", "apex stage"),
+        Variable("au", ("au",), "int16", "FACS number of the action unit", _SHEET),
+        Variable(
+            "action_units", ("clip", "au"), "int8", "action units seen, with their side", _SHEET,
+            comment="`present`: side not stated or several sides.",
+        ),
+        Variable("action_units_text", ("clip",), "str", "action units as the owner wrote them", _SHEET),
+        Variable(
+            "action_units_unread", ("clip",), "str", "parts of action_units_text that action_units lacks", _SHEET,
+            comment="Separated by ` | `.",
+        ),
+        Variable("quality", ("clip",), "int64", "problems found with the clip", "all stages"),
+        Variable("quality_text", ("clip",), "str", "problems as a JSON list of {code, detail}", "all stages"),
+        Variable("status", ("clip",), "str", "`ok` or `warned`", "all stages"),
+        Variable("source_sha256", ("clip",), "str", "digest of the bytes of the source frames", "faces stage"),
+    ),
+    attributes=ROOT_ATTRIBUTES,
+    version=VERSION,
+)  # fmt: skip
+
+_IMAGE = ("clip", "y", "x", "channel")
+_GREY = "One channel is grey, three are RGB; a grey clip among colour clips has three equal channels."
+
+FACES = Group(
+    "faces",
+    "Aligned face crops of the key frames",
+    (
+        Variable("onset", _IMAGE, "uint8", "face crop of the onset frame", "faces stage", comment=_GREY),
+        Variable("apex", _IMAGE, "uint8", "face crop of the apex frame", "faces stage", comment=_GREY),
+        Variable("offset", _IMAGE, "uint8", "face crop of the offset frame", "faces stage", comment=_GREY),
+        Variable(
+            "keyframes", ("clip", "keyframe", "y", "x", "channel"), "uint8", "face crops around the apex",
+            "faces stage", comment="Centred on the apex; near an end the window is shifted into the clip. " + _GREY,
+        ),
+        Variable(
+            "keyframe_number", ("clip", "keyframe"), "int64", "source frame of each keyframe", "faces stage",
+            comment=_NUMBER + " A clip shorter than the window repeats its last frame.",
+        ),
+        Variable(
+            "landmarks", ("clip", "landmark", "xy"), "float32", "68 landmarks on the onset crop, x then y",
+            "faces stage", "pixel", "Origin is the centre of the upper left pixel. NaN: none found.", fill=np.nan,
+        ),
+        Variable(
+            "transform", ("clip", "row", "column"), "float64", "affine map of the onset frame, source to crop",
+            "faces stage", comment="(x, y) in the crop = transform @ (x, y, 1) in the source, both in pixels.",
+        ),
+    ),
+)  # fmt: skip
+
+# Not "apex": netCDF gives groups and variables one namespace, and the root has a variable of that name.
+SPOTTING = Group(
+    "spotting",
+    "Apex spotting",
+    (
+        Variable("spotter", ("spotter",), "str", "name of the spotter", "configuration"),
+        Variable(
+            "curve", ("clip", "spotter", "frame"), "float32", "movement against the onset, by frame of the clip",
+            "apex stage", comment="NaN: outside onset..offset or after the clip's last frame.", fill=np.nan,
+        ),
+        Variable("spotted", ("clip", "spotter"), "int64", "apex each spotter finds", "apex stage", comment=_NUMBER),
+        Variable(
+            "frame_number", ("clip", "frame"), "int64", "source frame of each frame of the clip", "faces stage",
+            comment=_NUMBER + " -1: after the clip's last frame.", fill=-1,
+        ),
+    ),
+)  # fmt: skip
+
+#: Range and step of packed flow: ±31 px in 1/1024 px, rounding error at most 0.0005 px.
+FLOW_SCALE, FLOW_LIMIT = 1 / 1024, 31.0
+#: Skin strains by less than 1, but single pixels where flow tears reach 4; 0..7.99 in steps of 1/4096 (rounding error
+#: at most 0.00013) holds both and is finer than the strain that flow's own step of 1/1024 px causes.
+STRAIN_SCALE, STRAIN_LIMIT = 1 / 4096, 7.99
+
+_FIELD = ("clip", "pair", "y", "x")
+_PACKED = "Value = scale_factor x stored integer; never scaled to the clip's range."
+
+FLOW = Group(
+    "flow",
+    "Optical flow and strain between key frames, reference to moved frame, on the crop",
+    (
+        Variable("pair", ("pair",), "str", "frame pair, <reference>_<moved>", "configuration"),
+        Variable(
+            "u", _FIELD, "int16", "horizontal flow, right is positive", "flow stage", "pixel", _PACKED,
+            FLOW_SCALE, FLOW_LIMIT,
+        ),
+        Variable(
+            "v", _FIELD, "int16", "vertical flow, down is positive", "flow stage", "pixel", _PACKED,
+            FLOW_SCALE, FLOW_LIMIT,
+        ),
+        Variable(
+            "strain", _FIELD, "int16", "optical strain magnitude", "flow stage", "1", _PACKED,
+            STRAIN_SCALE, STRAIN_LIMIT,
+        ),
+    ),
+)  # fmt: skip
+
+MAGNIFIED = Group(
+    "magnified",
+    "The apex with its movement since the onset made larger",
+    (
+        Variable("apex", _IMAGE, "uint8", "amplified apex crop", "magnify stage", comment=_GREY),
+        Variable(
+            "flow_ratio", ("clip",), "float32", "mean flow from onset to amplified apex over that to the apex",
+            "flow stage", comment="Compare with the attribute factor. NaN: one of the two pairs is not in the file, or "
+            "the apex does not move.", fill=np.nan,
+        ),
+    ),
+    attributes=(*STAGE_ATTRIBUTES, "factor", "model_digest"),
+)  # fmt: skip
+
+STYLE = Group(
+    "style",
+    "Face crops of the key frames in the aggregated style",
+    (
+        Variable("onset", _IMAGE, "uint8", "style-aggregated crop of the onset frame", "style stage", comment=_GREY),
+        Variable("apex", _IMAGE, "uint8", "style-aggregated crop of the apex frame", "style stage", comment=_GREY),
+    ),
+    attributes=(*STAGE_ATTRIBUTES, "style_method", "fit_on", "fit_databases", "model_sha256", "refused"),
+)
+
+DESCRIPTORS = Group(
+    "descriptors",
+    "Handcrafted descriptors of the clips",
+    (
+        Variable(
+            "lbp_top", ("clip", "lbp_top_value"), "float32", "LBP-TOP of the frames from onset to offset",
+            "descriptors stage", comment="5 x 5 blocks row by row, planes XY, XT, YT, 15 uniform patterns; each "
+            "histogram sums to 1.", optional=True,
+        ),
+        Variable(
+            "bi_woof", ("clip", "bi_woof_value"), "float32", "Bi-WOOF of the flow from onset to apex",
+            "descriptors stage", comment="5 x 5 blocks row by row, 8 orientations from -180 degrees; unit length, or "
+            "zeros where nothing moves.", optional=True,
+        ),
+    ),
+)  # fmt: skip
+
+REJECTED = Group(
+    "rejected",
+    "Clips that could not be used, and why",
+    (
+        Variable("clip_id", ("rejected",), "str", "clip identifier, <subject>/<name>", _SHEET),
+        Variable("subject", ("rejected",), "str", "subject identifier", _SHEET),
+        Variable("code", ("rejected",), "str", "code of the problem that rejected the clip", "all stages"),
+        Variable("detail", ("rejected",), "str", "what was found where", "all stages"),
+        Variable("quality_text", ("rejected",), "str", "all problems as a JSON list of {code, detail}", "all stages"),
+    ),
+    attributes=("schema", "schema_version", "title"),
+)
+
+#: Groups of a cache by name. Further groups may follow and are ignored by readers.
+GROUPS: dict[str, Group] = {
+    group.name: group for group in (ROOT, FACES, SPOTTING, MAGNIFIED, FLOW, STYLE, DESCRIPTORS, REJECTED)
+}
+#: Those of stages that can be switched off; all others are required.
+OPTIONAL = ("magnified", "style", "descriptors")

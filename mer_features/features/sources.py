@@ -1,0 +1,73 @@
+"""The stage files of all shards seen as one: a clip's views by its identifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from mer_features.features.schema import CacheError
+from mer_features.stages.store import ClipView, ShardReader
+
+#: A clip's records by stage.
+Views = Mapping[str, ClipView]
+
+
+class StageFiles:
+    """Finds clips in stage files; keeps one file per stage open. Use as a context manager.
+
+    Parameters
+    ----------
+    files
+        Stage files of every shard, by stage.
+
+    Raises
+    ------
+    CacheError
+        On entering, if a clip stands in two files of a stage or a stage's files were made with different options.
+    """
+
+    def __init__(self, files: Mapping[str, Sequence[Path]]) -> None:
+        self._files = files
+        self._place: dict[str, dict[str, Path]] = {}
+        self._open: dict[str, ShardReader] = {}
+        self.options: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> Self:
+        for stage, paths in self._files.items():
+            self._place[stage] = {}
+            for path in paths:
+                self._index(stage, path)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            self._open.popitem()[1].__exit__(None, None, None)
+
+    def _index(self, stage: str, path: Path) -> None:
+        with ShardReader(path) as reader:
+            if self.options.setdefault(stage, reader.options) != reader.options:
+                raise CacheError(f"{path}: made with other options than the first {stage} file; run the stage again")
+            for clip_id in reader.clip_ids:
+                if self._place[stage].setdefault(clip_id, path) is not path:
+                    raise CacheError(f"{path}: clip {clip_id} also stands in {self._place[stage][clip_id]}")
+
+    def views(self, clip_id: str) -> dict[str, ClipView]:
+        """Records of one clip in every stage that has it; valid until the next call."""
+        return {
+            stage: self._reader(stage, place[clip_id]).view(clip_id)
+            for stage, place in self._place.items()
+            if clip_id in place
+        }
+
+    def missing(self, clip_id: str) -> list[str]:
+        """Stages without a record of this clip."""
+        return [stage for stage, place in self._place.items() if clip_id not in place]
+
+    def _reader(self, stage: str, path: Path) -> ShardReader:
+        reader = self._open.get(stage)
+        if reader is None or reader.path != path:
+            if reader is not None:
+                reader.__exit__(None, None, None)
+            reader = self._open[stage] = ShardReader(path).__enter__()
+        return reader

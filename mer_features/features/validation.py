@@ -1,0 +1,185 @@
+"""Checks a file against the schema and says in words what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mer_features.features.reader import (
+    check_link,
+    check_storage,
+    dimension_names,
+    is_bare_dimension,
+    open_file,
+    open_object,
+)
+from mer_features.features.schema import GROUPS, OPTIONAL, VARIABLE_ATTRIBUTES, CacheError, Group, Variable
+
+
+def validate(path: Path | str) -> list[str]:
+    """What is wrong with a cache file.
+
+    Parameters
+    ----------
+    path
+        Anything; no file makes this function raise, and no link to another file is followed.
+
+    Returns
+    -------
+    list of str
+        One sentence a violation, each beginning with the place; empty for a valid cache.
+    """
+    try:
+        with open_file(Path(path)) as file:
+            return _violations(file)
+    except CacheError as error:
+        return [str(error)]
+    except Exception as error:  # h5py raises whatever a damaged file makes it raise
+        return [f"{path}: cannot be read as a cache ({error!r})"]
+
+
+def _violations(file: h5py.File) -> list[str]:
+    # Links first: nothing is opened by name before it is known to lie in this file.
+    if outside := list(_walk(file, "", set())):
+        return outside
+    expected = [group for group in GROUPS.values() if group.name not in OPTIONAL or group.name in file]
+    found = [text for group in expected for text in _check_group(file, group)]
+    return found or list(_check_values(file))
+
+
+def _walk(group: h5py.Group, where: str, seen: set[int]) -> Iterator[str]:
+    """Links, data outside the file and undescribed variables, in every group, known or not."""
+    for name in group:
+        place = f"{where}/{name}"
+        try:
+            check_link(group, name, place)
+            item = group[name]
+            if isinstance(item, h5py.Dataset):
+                check_storage(item, place)
+        except CacheError as error:
+            yield str(error)
+            continue
+        if isinstance(item, h5py.Dataset):
+            yield from _check_described(item, place)
+        elif isinstance(item, h5py.Group):
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                yield f"{place}: the group stands in the file twice"
+            else:
+                seen.add(address)
+                yield from _walk(item, place, seen)
+        else:
+            yield f"{place}: neither a group nor a variable"
+
+
+def _check_described(dataset: h5py.Dataset, where: str) -> Iterator[str]:
+    if is_bare_dimension(dataset):
+        return
+    for name in VARIABLE_ATTRIBUTES:
+        if name not in dataset.attrs:
+            yield f"{where}: attribute {name} is missing"
+
+
+def _check_group(file: h5py.File, group: Group) -> Iterator[str]:
+    where = f"/{group.name}"
+    try:
+        node = open_object(file, group.name)
+    except KeyError:
+        yield f"{where}: the group is missing"
+        return
+    if not isinstance(node, h5py.Group):
+        yield f"{where}: not a group"
+        return
+    for name in group.attributes:
+        if name not in node.attrs:
+            yield f"{where}: attribute {name} is missing"
+    if (found := node.attrs.get("schema")) != group.schema:
+        yield f"{where}: attribute schema is {found!r}, expected {group.schema!r}"
+    if (version := np.ravel(node.attrs.get("schema_version", 0))[0]) != group.version:
+        yield f"{where}: attribute schema_version is {version}, expected {group.version}"
+    for variable in group.variables:
+        if variable.optional and variable.name not in node:
+            continue
+        yield from _check_variable(file, f"{where.rstrip('/')}/{variable.name}", variable)
+
+
+def _check_variable(file: h5py.File, where: str, variable: Variable) -> Iterator[str]:
+    try:
+        dataset = open_object(file, where)
+    except KeyError:
+        yield f"{where}: the variable is missing"
+        return
+    if not isinstance(dataset, h5py.Dataset):
+        yield f"{where}: not a variable"
+        return
+    if (kind := _type_name(dataset)) != variable.dtype:
+        yield f"{where}: type {kind}, expected {variable.dtype}"
+    if (dims := dimension_names(dataset)) != variable.dims:
+        yield f"{where}: dimensions ({', '.join(dims)}), expected ({', '.join(variable.dims)})"
+        return
+    for axis, name in enumerate(variable.dims):
+        scale = dataset.dims[axis][0] if len(dataset.dims[axis]) else dataset
+        if scale.shape[0] != dataset.shape[axis]:
+            yield f"{where}: {dataset.shape[axis]} entries along {name}, whose length is {scale.shape[0]}"
+    for name, value in variable.attributes().items():
+        if name not in {"long_name", "comment", "source"}:
+            yield from _check_attribute(dataset, where, name, value)
+    if variable.fill is not None and "_FillValue" not in dataset.attrs:
+        yield f"{where}: attribute _FillValue is missing"
+
+
+def _check_attribute(dataset: h5py.Dataset, where: str, name: str, expected: Any) -> Iterator[str]:
+    if name not in dataset.attrs:
+        if name not in VARIABLE_ATTRIBUTES:  # those were looked for already
+            yield f"{where}: attribute {name} is missing"
+        return
+    found, wanted = _items(dataset.attrs[name]), _items(expected)
+    if name.startswith("flag_"):
+        # Flags are only ever appended: an older file holds the first of them, a newer one more.
+        found, wanted = found[: len(wanted)], wanted[: len(found)]
+    for place, (old, new) in enumerate(zip_longest(found, wanted)):
+        if old != new:
+            entry = f" entry {place}" if place else ""
+            yield f"{where}: attribute {name}{entry} is {old}, expected {new}"
+            return
+
+
+def _items(value: Any) -> list[Any]:
+    return value.split() if isinstance(value, str) else np.ravel(value).tolist()
+
+
+def _type_name(dataset: h5py.Dataset) -> str:
+    return "str" if h5py.check_string_dtype(dataset.dtype) else dataset.dtype.name
+
+
+def _check_values(file: h5py.File) -> Iterator[str]:
+    """What types and shapes cannot say; small variables only, images and fields are not read."""
+    root = {name: file[name][()] for name in ("onset", "apex", "offset", "quality")}
+    texts = {name: file[name].asstr()[()].tolist() for name in ("clip_id", "status")}
+    if len(set(texts["clip_id"])) < len(texts["clip_id"]):
+        yield "/clip_id: an identifier stands twice"
+    if unknown := set(texts["status"]) - {"ok", "warned"}:
+        yield f"/status: {sorted(unknown)}, expected ok or warned"
+    if out := _clips(texts["clip_id"], (root["apex"] < root["onset"]) | (root["apex"] > root["offset"])):
+        yield f"/apex: outside onset..offset in {out}"
+    known = np.bitwise_or.reduce(np.ravel(file["quality"].attrs["flag_masks"]))
+    if out := _clips(texts["clip_id"], (root["quality"] & ~known) != 0):
+        yield f"/quality: flags without a meaning in {out}"
+    if out := _clips(texts["clip_id"], (root["quality"] == 0) != (np.array(texts["status"]) == "ok")):
+        yield f"/status: contradicts quality in {out}"
+    numbers = file["faces/keyframe_number"][()]
+    if out := _clips(texts["clip_id"], ~(numbers == root["apex"][:, None]).any(axis=1)):
+        yield f"/faces/keyframe_number: lacks the apex in {out}"
+    if codes := set(file["rejected/code"].asstr()[()].tolist()) - set(file["quality"].attrs["flag_meanings"].split()):
+        yield f"/rejected/code: {sorted(codes)} are not among the flag_meanings of quality"
+
+
+def _clips(names: list[str], wrong: np.ndarray) -> str:
+    """The clips where something is wrong, a few of them by name."""
+    found = [name for name, bad in zip(names, wrong, strict=True) if bad]
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")

@@ -1,0 +1,288 @@
+"""Builds a cache from the stage files of one database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+import h5netcdf
+import h5py
+import numpy as np
+
+from mer_features import __version__
+from mer_features.core import action_units, quality
+from mer_features.core.action_units import ActionUnits
+from mer_features.core.clips import Clip
+from mer_features.core.files import atomic_file
+from mer_features.core.jobs import track
+from mer_features.core.quality import Issue, Status
+from mer_features.features.layout import Target, text
+from mer_features.features.options import Cache
+from mer_features.features.parts import Part, all_parts
+from mer_features.features.schema import REJECTED, ROOT, CacheError
+from mer_features.features.sources import StageFiles, Views
+from mer_features.stages.options import STAGES
+
+#: Stage -> group it fills.
+_GROUP_OF = {
+    "faces": "faces", "apex": "spotting", "magnify": "magnified", "flow": "flow", "style": "style",
+    "descriptors": "descriptors",
+}  # fmt: skip
+#: Option keys of a stage that name its method, for the group's ``method`` attribute.
+_METHOD_KEYS = {
+    "faces": ("mode", "detector", "register"),
+    "apex": ("policy", "fallback"),
+    "magnify": ("method", "factor"),
+    "flow": ("method",),
+    "style": ("method", "fit_on"),
+    "descriptors": ("methods",),
+}
+
+
+class Provenance(TypedDict):
+    """Where a cache comes from, written into its attributes."""
+
+    config: str  # the configuration as JSON
+    fingerprints: Mapping[str, str]  # of the code of every stage
+    versions: Mapping[str, str]  # of the libraries
+    seed: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Clip identifiers by the state in which the clips ended."""
+
+    ok: tuple[str, ...]
+    warned: tuple[str, ...]
+    rejected: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.ok)} ok, {len(self.warned)} warned, {len(self.rejected)} rejected"
+
+
+@dataclass
+class _Entry:
+    """One clip on its way into the cache."""
+
+    clip: Clip
+    issues: list[Issue]
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+def build(
+    output: Path,
+    clips: Sequence[Clip],
+    shard_files: Mapping[str, Sequence[Path]],
+    options: Cache,
+    provenance: Provenance,
+) -> Summary:
+    """Write the cache of one database.
+
+    The file appears under its name only when complete. The same input gives the same bytes with the same versions
+    of h5netcdf, h5py, HDF5 and zlib.
+
+    Parameters
+    ----------
+    output
+        The file to write.
+    clips
+        The full clip table, labels included, in the order of the rows.
+    shard_files
+        Stage files of every shard, for the stages ``faces``, ``apex`` and ``flow``, and for the others that ran.
+    options
+        Number of keyframes and compression.
+    provenance
+        Written into the attributes.
+
+    Returns
+    -------
+    Summary
+        Which clips were used, warned of and rejected.
+
+    Raises
+    ------
+    CacheError
+        If a stage knows nothing of a clip, clips do not fit together (crop size, flow pairs, spotters), an
+        identifier is given twice, or no clip at all can be used.
+    """
+    with StageFiles({stage: shard_files[stage] for stage in STAGES if stage in shard_files}) as stages:
+        used, rejected = _sort(clips, stages)
+        parts = all_parts(options, shard_files)
+        for entry in used:
+            views = stages.views(entry.clip.clip_id)
+            with _naming(entry.clip):
+                for part in parts:
+                    part.scan(views)
+        with atomic_file(output) as held:
+            # h5netcdf lays the file out, h5py fills it: the same file, with far less work a row.
+            with h5netcdf.File(held, "w") as file:
+                target = Target(file, _attributes(stages.options, provenance), options.gzip_level)
+                units = [action_units.parse(entry.clip.action_units) for entry in used]
+                _lay_out(target, parts, units, len(rejected))
+            held.check()
+            with h5py.File(held, "r+") as file:
+                _fill_clips(file, used, parts, stages)
+                _fill_action_units(file, units)
+                _fill_columns(file, [entry.columns for entry in used])
+                _fill_columns(file["rejected"], [_rejection(entry) for entry in rejected])
+                file.attrs["complete"] = np.array([1], np.int32)
+    return _summary(used, rejected)
+
+
+def _sort(clips: Sequence[Clip], stages: StageFiles) -> tuple[list[_Entry], list[_Entry]]:
+    """Clips to use and clips rejected, each with the problems all stages found."""
+    used: dict[str, _Entry] = {}
+    rejected: list[_Entry] = []
+    for clip in clips:
+        entry = _Entry(clip, _issues(clip, stages))
+        if quality.status(entry.issues) is Status.REJECTED:
+            rejected.append(entry)
+        elif missing := stages.missing(clip.clip_id):
+            raise CacheError(f"clip {clip.clip_id} is not in the stage files of {', '.join(missing)}")
+        elif clip.clip_id in used:
+            raise CacheError(f"clip {clip.clip_id} stands twice in the clip table")
+        else:
+            used[clip.clip_id] = entry
+    if not used:
+        reasons = sorted({_reason(entry).code for entry in rejected})
+        raise CacheError(f"none of {len(rejected)} clips can be used: {', '.join(reasons) or 'the table is empty'}")
+    return list(used.values()), rejected
+
+
+def _issues(clip: Clip, stages: StageFiles) -> list[Issue]:
+    if quality.status(clip.issues) is Status.REJECTED:
+        # Not looked up: a clip listed twice shares its identifier with one that is used.
+        return list(clip.issues)
+    found = [issue for view in stages.views(clip.clip_id).values() for issue in view.issues]
+    return list(dict.fromkeys((*clip.issues, *found)))
+
+
+def _reason(entry: _Entry) -> Issue:
+    return next(issue for issue in entry.issues if issue.severity is Status.REJECTED)
+
+
+@contextmanager
+def _naming(clip: Clip) -> Iterator[None]:
+    """Whatever is wrong with a clip's data is reported with its name."""
+    try:
+        yield
+    except ValueError as error:
+        raise CacheError(f"clip {clip.clip_id}: {error}") from error
+
+
+def _attributes(options: Mapping[str, Mapping[str, Any]], provenance: Provenance) -> dict[str, dict[str, Any]]:
+    """Attributes of the root and of every stage's group."""
+    root = {
+        "Conventions": "CF-1.11",
+        "source": f"mer-features {__version__}",
+        "config": provenance["config"],
+        "versions": _json(provenance["versions"]),
+        "fingerprints": _json(provenance["fingerprints"]),
+        "seed": np.int64(provenance["seed"]),
+    }
+    groups = {
+        _GROUP_OF[stage]: {
+            "method": ", ".join(
+                f"{key} {_shown(options[stage][key])}" for key in _METHOD_KEYS[stage] if key in options[stage]
+            ),
+            "options": _json(options[stage]),
+            "fingerprint": provenance["fingerprints"].get(stage, ""),
+        }
+        for stage in options
+    }
+    return {"": root} | groups
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _json(tree: Mapping[str, Any]) -> str:
+    return json.dumps(tree, sort_keys=True, ensure_ascii=False)
+
+
+def _lay_out(target: Target, parts: Sequence[Part], units: Sequence[ActionUnits], rejected: int) -> None:
+    numbers, _ = action_units.table(units)
+    target.create(ROOT, {"clip": len(units), "au": len(numbers)})
+    for part in parts:
+        target.create(part.group, part.sizes(), part.attributes())
+    target.create(REJECTED, {"rejected": rejected})
+
+
+def _fill_clips(file: h5py.File, used: Sequence[_Entry], parts: Sequence[Part], stages: StageFiles) -> None:
+    for part in parts:
+        for name, labels in part.labels().items():
+            file[part.group.name][name][...] = labels
+    for row, entry in enumerate(track(used, len(used), "cache")):
+        views = stages.views(entry.clip.clip_id)
+        with _naming(entry.clip):
+            for part in parts:
+                entry.issues += part.write(file[part.group.name], row, views)
+        entry.columns = _frames(views) | _texts(entry)
+
+
+def _fill_action_units(file: h5py.File, units: Sequence[ActionUnits]) -> None:
+    numbers, flags = action_units.table(units)
+    if len(numbers):
+        file["au"][...] = numbers
+        file["action_units"][...] = flags
+    file["action_units_unread"][...] = text([" | ".join(item.unread) for item in units])
+
+
+def _fill_columns(group: h5py.Group, rows: Sequence[Mapping[str, Any]]) -> None:
+    for name in rows[0] if rows else ():
+        values = [row[name] for row in rows]
+        group[name][...] = text(values) if isinstance(values[0], str) else values
+
+
+def _frames(views: Views) -> dict[str, Any]:
+    """Frame numbers and source of one clip, as root columns."""
+    faces, apex = views["faces"], views["apex"]
+    numbers = faces["numbers"][()]
+    return {
+        "onset": numbers[int(faces.attrs["onset"])],
+        "apex": numbers[int(apex.attrs["apex"])],
+        "offset": numbers[int(faces.attrs["offset"])],
+        "first_frame": numbers[0],
+        "n_frames": len(numbers),
+        "fps": float(faces.attrs["fps"]),
+        "apex_source": str(apex.attrs["apex_source"]),
+        "source_sha256": str(faces.attrs["source_sha256"]),
+    }
+
+
+def _texts(entry: _Entry) -> dict[str, Any]:
+    """Labels and state of one clip, as root columns."""
+    clip = entry.clip
+    return {
+        "clip_id": clip.clip_id,
+        "subject": clip.subject,
+        "database": clip.database,
+        "emotion": clip.emotion,
+        "action_units_text": clip.action_units,
+        "quality": quality.flags(entry.issues),
+        "quality_text": quality.dumps(entry.issues),
+        "status": str(quality.status(entry.issues)),
+    }
+
+
+def _rejection(entry: _Entry) -> dict[str, str]:
+    reason = _reason(entry)
+    return {
+        "clip_id": entry.clip.clip_id,
+        "subject": entry.clip.subject,
+        "code": reason.code,
+        "detail": reason.detail,
+        "quality_text": quality.dumps(entry.issues),
+    }
+
+
+def _summary(used: list[_Entry], rejected: list[_Entry]) -> Summary:
+    def ids(entries: Iterable[_Entry], status: Status) -> tuple[str, ...]:
+        return tuple(entry.clip.clip_id for entry in entries if quality.status(entry.issues) is status)
+
+    return Summary(ids(used, Status.OK), ids(used, Status.WARNED), ids(rejected, Status.REJECTED))

@@ -1,0 +1,277 @@
+"""Metrics of a classification run: counted over all folds first, then averaged over classes.
+
+A confusion matrix has shape (..., K, K), rows truth, columns prediction. Averaging per-fold figures instead gives
+other (higher) numbers, since most subjects lack a class; nothing here does so.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mer_features.core.files import write_text
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one run said about one held-out clip."""
+
+    clip_id: str
+    database: str
+    subject: str
+    fold: str
+    seed: int
+    truth: str
+    prediction: str
+    probabilities: tuple[float, ...]  # in the order of the classes
+
+
+_COLUMNS = ("clip_id", "database", "subject", "fold", "seed", "truth", "prediction")
+
+
+def write_predictions(path: Path | str, predictions: Iterable[Prediction], classes: Sequence[str]) -> None:
+    """Write predictions as TSV, one column ``p_<class>`` for each class, atomically."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    writer.writerow([*_COLUMNS, *(f"p_{name}" for name in classes)])
+    for item in predictions:
+        numbers = [f"{value:.6g}" for value in item.probabilities]
+        writer.writerow([getattr(item, column) for column in _COLUMNS] + numbers)
+    write_text(path, out.getvalue())
+
+
+def read_predictions(path: Path | str) -> tuple[tuple[Prediction, ...], tuple[str, ...]]:
+    """Predictions and classes from a file of :func:`write_predictions`.
+
+    Raises
+    ------
+    ValueError
+        If the file is no table of predictions or a cell cannot be read; names the file.
+    """
+    with Path(path).open(newline="", encoding="utf-8") as handle:
+        lines = list(csv.reader(handle, delimiter="\t"))
+    n = len(_COLUMNS)
+    if not lines or tuple(lines[0][:n]) != _COLUMNS or not all(name[:2] == "p_" for name in lines[0][n:]):
+        raise ValueError(f"{path}: not a table of predictions; expected {', '.join(_COLUMNS)}, p_<class> ...")
+    classes = tuple(name[2:] for name in lines[0][n:])
+    try:
+        rows = tuple(_parse(line) for line in lines[1:])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return rows, classes
+
+
+def _parse(line: Sequence[str]) -> Prediction:
+    clip_id, database, subject, fold, seed, truth, prediction, *numbers = line
+    return Prediction(clip_id, database, subject, fold, int(seed), truth, prediction, tuple(map(float, numbers)))
+
+
+def pool(predictions: Iterable[Prediction], classes: Sequence[str]) -> np.ndarray:
+    """Confusion matrix over all predictions, whatever their fold.
+
+    Returns
+    -------
+    ndarray, shape (K, K), int64
+        Clips by truth (row) and prediction (column).
+
+    Raises
+    ------
+    ValueError
+        For a class that is not in ``classes``.
+    """
+    index = {name: number for number, name in enumerate(classes)}
+    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    for item in predictions:
+        if unknown := {item.truth, item.prediction} - index.keys():
+            raise ValueError(f"clip {item.clip_id!r}: {min(unknown)!r} is not a class; classes: {', '.join(classes)}")
+        confusion[index[item.truth], index[item.prediction]] += 1
+    return confusion
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
+
+
+def _parts(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hits, clips by truth and clips by prediction of each class, (..., K) each, float64."""
+    confusion = np.asarray(confusion, dtype=np.float64)
+    return np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1), confusion.sum(axis=-2)
+
+
+def f1(confusion: np.ndarray) -> np.ndarray:
+    """F1 of each class, 2 TP / (2 TP + FP + FN), shape (..., K); 0 where a class is neither true nor predicted."""
+    hits, truth, predicted = _parts(confusion)
+    return _ratio(2 * hits, truth + predicted)
+
+
+def recall(confusion: np.ndarray) -> np.ndarray:
+    """Recall of each class, TP / n, shape (..., K); 0 where a class has no truth."""
+    hits, truth, _ = _parts(confusion)
+    return _ratio(hits, truth)
+
+
+def uf1(confusion: np.ndarray) -> np.ndarray:
+    """Unweighted F1: mean over all K classes (MEGC 2019; FR section 6.2).
+
+    A class without truth stays in the mean, as 0. Equals scikit-learn's ``f1_score(average="macro", labels=...)``
+    on the concatenated predictions.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        0 to 1; of shape () for one matrix.
+    """
+    return f1(confusion).mean(axis=-1)
+
+
+def uar(confusion: np.ndarray) -> np.ndarray:
+    """Unweighted average recall: mean over the classes that have truth (MEGC 2019; FR section 6.2).
+
+    The recall of a class without truth is undefined; such a class is left out. Equals scikit-learn's
+    ``balanced_accuracy_score`` on the concatenated predictions.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        0 to 1; of shape () for one matrix.
+    """
+    _, truth, _ = _parts(confusion)
+    return _ratio(recall(confusion).sum(axis=-1), (truth > 0).sum(axis=-1))
+
+
+def accuracy(confusion: np.ndarray) -> np.ndarray:
+    """Share of clips on the diagonal, shape (...); 0 without any clip."""
+    hits, truth, _ = _parts(confusion)
+    return _ratio(hits.sum(axis=-1), truth.sum(axis=-1))
+
+
+METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"uf1": uf1, "uar": uar, "accuracy": accuracy}
+
+
+def per_class(confusion: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Clips ``n``, hits ``tp``, ``f1``, ``recall`` and ``precision`` of every class of one matrix."""
+    hits, truth, predicted = _parts(confusion)
+    columns = zip(hits, truth, f1(confusion), recall(confusion), _ratio(hits, predicted), strict=True)
+    return {
+        name: {"n": int(n), "tp": int(tp), "f1": float(score), "recall": float(found), "precision": float(right)}
+        for name, (tp, n, score, found, right) in zip(classes, columns, strict=True)
+    }
+
+
+def scores(confusion: np.ndarray) -> dict[str, Any]:
+    """The confusion matrix of one run or part as nested lists, with its ``uf1``, ``uar`` and ``accuracy``."""
+    return {"confusion": confusion.tolist()} | {name: float(of(confusion)) for name, of in METRICS.items()}
+
+
+def per_database(predictions: Sequence[Prediction], classes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """:func:`scores` of each database's part of the same predictions."""
+    names = dict.fromkeys(item.database for item in predictions)
+    return {name: scores(pool((item for item in predictions if item.database == name), classes)) for name in names}
+
+
+def per_fold(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Clips and accuracy of every fold; no other metric is meaningful in one."""
+    hits: dict[str, list[bool]] = {}
+    for item in predictions:
+        hits.setdefault(item.fold, []).append(item.truth == item.prediction)
+    return [{"fold": fold, "n": len(good), "accuracy": sum(good) / len(good)} for fold, good in hits.items()]
+
+
+def per_subject(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Clips ``n`` and wrong predictions ``wrong`` of every person, ``database`` and ``subject``."""
+    wrong: dict[tuple[str, str], list[bool]] = {}
+    for item in predictions:
+        wrong.setdefault((item.database, item.subject), []).append(item.truth != item.prediction)
+    return [
+        {"database": database, "subject": subject, "n": len(missed), "wrong": sum(missed)}
+        for (database, subject), missed in wrong.items()
+    ]
+
+
+def bootstrap(
+    runs: Sequence[Sequence[Prediction]],
+    classes: Sequence[str],
+    *,
+    seed: int,
+    samples: int = 2000,
+    level: float = 0.95,
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of the metrics under resampling of subjects.
+
+    Clips of one person are not independent, so whole subjects, (database, subject), are drawn with replacement;
+    the same draw serves all runs, whose metrics are averaged.
+
+    Parameters
+    ----------
+    runs
+        Predictions of each run (seed); every run must hold the same subjects.
+    classes
+        Order of the classes.
+    seed
+        Source of the draws.
+    samples
+        Number of draws.
+    level
+        Share of draws inside the interval.
+
+    Returns
+    -------
+    dict
+        Metric -> (low, high).
+    """
+    owners = sorted({(item.database, item.subject) for run in runs for item in run})
+    groups = np.zeros((len(runs), len(owners), len(classes), len(classes)))
+    for number, run in enumerate(runs):
+        for index, owner in enumerate(owners):
+            groups[number, index] = pool((item for item in run if (item.database, item.subject) == owner), classes)
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(len(owners), np.full(len(owners), 1 / len(owners)), size=samples)
+    confusions = np.einsum("bs,rsij->brij", draws, groups)
+    edges = [50 * (1 - level), 50 * (1 + level)]
+    result = {}
+    for name, of in METRICS.items():
+        low, high = np.percentile(of(confusions).mean(axis=1), edges)
+        result[name] = (float(low), float(high))
+    return result
+
+
+def summarise(runs: Mapping[int, Sequence[Prediction]], classes: Sequence[str], *, seed: int) -> dict[str, Any]:
+    """Every figure of a system under a protocol.
+
+    Parameters
+    ----------
+    runs
+        Seed -> its predictions over all folds.
+    classes
+        Order of the classes.
+    seed
+        Source of the bootstrap's draws.
+
+    Returns
+    -------
+    dict
+        ``seeds``: per run the confusion matrix, its metrics and their ``intervals`` of :func:`bootstrap`,
+        ``per_class``, ``per_database``, ``per_fold`` and ``per_subject``; ``uf1``, ``uar``, ``accuracy``: ``mean`` and
+        ``std`` (n - 1; 0 for one run) over runs and the ``interval`` of :func:`bootstrap` for all runs together;
+        ``chance``: the UAR of guessing, 1 / K.
+    """
+    seeds = []
+    for number, run in runs.items():
+        confusion = pool(run, classes)
+        entry = {"seed": number} | scores(confusion) | {"per_class": per_class(confusion, classes)}
+        own = {name: list(edges) for name, edges in bootstrap([run], classes, seed=seed).items()}
+        entry |= {"intervals": own, "per_subject": per_subject(run)}
+        seeds.append(entry | {"per_database": per_database(run, classes), "per_fold": per_fold(run)})
+    intervals = bootstrap(list(runs.values()), classes, seed=seed)
+    summary: dict[str, Any] = {"seeds": seeds, "chance": 1 / len(classes)}
+    for name in METRICS:
+        values = np.array([entry[name] for entry in seeds])
+        spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+        summary[name] = {"mean": float(values.mean()), "std": spread, "interval": list(intervals[name])}
+    return summary

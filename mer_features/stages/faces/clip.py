@@ -1,0 +1,242 @@
+"""Crops of a whole clip, and the stage of the pipeline."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mer_features.core.clips import Clip, KeyFrames, key_frames
+from mer_features.core.quality import ClipRejectedError, Issue
+from mer_features.frames import Frame, FrameBuffer, FrameSequence, open_frames
+from mer_features.stages.faces import align
+from mer_features.stages.faces.layout import Layout, lay_out
+from mer_features.stages.faces.register import Motion, Registrar
+from mer_features.stages.faces.warp import warp
+from mer_features.stages.options import Faces
+from mer_features.stages.store import ClipRecord, ClipView
+
+#: Head motion between onset and apex that is flagged, as a share of the crop's side: about what the flow methods
+#: still follow, should registration not have removed it; and beyond it a head hardly moves as a picture does.
+MAX_MOTION_SHARE = 0.04
+
+#: Motion in crop pixels that registration may leave (median over the face) without a remark.
+MAX_RESIDUAL_PX = 1.0
+
+
+@dataclass(frozen=True)
+class FaceClip:
+    """The crops of one clip and how they were made.
+
+    Attributes
+    ----------
+    crops : ndarray, shape (T, S, S, C), uint8
+        RGB for C = 3, grey for C = 1.
+    landmarks : ndarray, shape (68, 2), float32
+        x, y in crop pixels on the onset frame; NaN where a precropped frame shows no face to the detector.
+    transform : ndarray, shape (2, 3), float64
+        Source pixels to crop pixels on the onset frame.
+    motion : ndarray, shape (T, 2, 3), float64
+        Source pixels of the onset frame to those of frame t: ``crop_t(p) = frame_t(motion_t(transform⁻¹(p)))``.
+    residual : ndarray, shape (T,), float32
+        Motion that registration leaves: the median distance of tracked points, source pixels. NaN where nothing
+        was registered.
+    box : ndarray, shape (4,), float64
+        Left, top, width, height of the detector's box on the onset frame, source pixels.
+    score : float
+        Its score, 0..1; NaN without a detection.
+    frame_size : tuple of int
+        Height and width of the source.
+    issues : tuple of Issue
+    """
+
+    crops: np.ndarray
+    landmarks: np.ndarray
+    transform: np.ndarray
+    motion: np.ndarray
+    residual: np.ndarray
+    box: np.ndarray
+    score: float
+    frame_size: tuple[int, int]
+    issues: tuple[Issue, ...]
+
+
+def crop_clip(images: Iterable[np.ndarray], onset: np.ndarray, options: Faces | None = None) -> FaceClip:
+    """Crop the face from every frame of a clip.
+
+    The crop is laid out on the onset frame. Head motion is measured between the onset frame and each other one, as
+    ``options`` say, and crop and motion are applied to the source in a single resampling.
+
+    Parameters
+    ----------
+    images : iterable of ndarray, shape (H, W, C), uint8
+        All frames in the order of time, C = 3 for RGB or 1 for grey; read once, not kept.
+    onset : ndarray, shape (H, W, C), uint8
+        The onset frame, whether or not it is among ``images``.
+    options : Faces, optional
+        Default: the defaults of the section ``faces``.
+
+    Raises
+    ------
+    ClipRejectedError
+        ``no_face``.
+    FileNotFoundError, ValueError
+        If the landmark model cannot be used.
+    """
+    options = options or Faces()
+    layout = lay_out(onset, options)
+    measure = _motion_measure(onset, layout, options)
+    to_onset = align.invert(layout.transform)
+    crops, motions = FrameBuffer(), []
+    for image in images:
+        motion = measure(image)
+        crops.append(warp(image, align.compose(motion.matrix, to_onset), options.size))
+        motions.append(motion)
+    return FaceClip(
+        crops=crops.stack(),
+        landmarks=align.apply(layout.transform, layout.landmarks).astype(np.float32),
+        transform=layout.transform,
+        motion=np.stack([motion.matrix for motion in motions]),
+        residual=np.array([motion.residual_px for motion in motions], dtype=np.float32),
+        box=layout.box,
+        score=layout.score,
+        frame_size=(onset.shape[0], onset.shape[1]),
+        issues=layout.issues + _registration_issues(motions),
+    )
+
+
+def _motion_measure(onset: np.ndarray, layout: Layout, options: Faces) -> Callable[[np.ndarray], Motion]:
+    """The function that measures the head motion from the onset frame to another frame."""
+    if options.mode == "precropped":
+        return lambda _: Motion(align.identity(), float("nan"), reliable=True)
+    if options.per_frame:
+        return _anew(layout, options)
+    if options.register_method == "none":
+        return lambda _: Motion(align.identity(), float("nan"), reliable=True)
+    return Registrar(onset, layout.landmarks, options.register_method).register
+
+
+def _anew(layout: Layout, options: Faces) -> Callable[[np.ndarray], Motion]:
+    """Motion from laying out every frame by itself; a frame without a face keeps the one before."""
+    last = align.identity()
+
+    def measure(image: np.ndarray) -> Motion:
+        nonlocal last
+        try:
+            here = lay_out(image, options)
+        except ClipRejectedError:
+            return Motion(last, float("nan"), reliable=False)
+        last = align.compose(align.invert(here.transform), layout.transform)
+        return Motion(last, float("nan"), reliable=True)
+
+    return measure
+
+
+def _registration_issues(motions: Sequence[Motion]) -> tuple[Issue, ...]:
+    failed = [str(place) for place, motion in enumerate(motions) if not motion.reliable]
+    if not failed:
+        return ()
+    shown = ", ".join(failed[:10]) + (", ..." if len(failed) > 10 else "")
+    return (Issue("registration_failed", f"{len(failed)} of {len(motions)} frames, at positions {shown}"),)
+
+
+def process(clip: Clip, inputs: Mapping[str, ClipView], options: Faces) -> ClipRecord:  # noqa: ARG001
+    """The face stage for one clip.
+
+    Parameters
+    ----------
+    clip : Clip
+    inputs : mapping
+        Not read: this is the first stage.
+    options : Faces
+
+    Returns
+    -------
+    ClipRecord
+        Arrays ``crops``, ``numbers``, ``times``, ``landmarks``, ``transform``, ``motion``, ``residual``; attributes
+        ``onset``, ``offset``, ``annotated_apex`` (-1 for none), ``score``, ``box``, ``frame_size``, ``fps``,
+        ``source_sha256``.
+
+    Raises
+    ------
+    ClipRejectedError
+        If the frames cannot be read or show no face.
+    FileNotFoundError, ValueError
+        If the landmark model cannot be used.
+    """
+    sequence = open_frames(clip.source, clip.first, clip.last)
+    frames = iter(sequence)
+    first = next(frames)
+    seen: list[tuple[int, float]] = []
+    images = _images(itertools.chain([first], frames), seen)
+    face = crop_clip(images, _onset_image(clip, sequence, first), options)
+    if len(seen) < 2:
+        raise ClipRejectedError("few_frames", f"{len(seen)} frame")
+    numbers = np.array([number for number, _ in seen], dtype=np.int64)
+    keys = key_frames(clip, numbers.tolist())
+    arrays = {name: getattr(face, name) for name in ("crops", "landmarks", "transform", "motion", "residual")}
+    arrays |= {"numbers": numbers, "times": _times(clip, sequence, seen)}
+    issues = (*sequence.issues, *keys.issues, *face.issues, *motion_issues(face, keys))
+    return ClipRecord(clip.clip_id, arrays, _attributes(clip, sequence, face, keys), issues)
+
+
+def _attributes(clip: Clip, sequence: FrameSequence, face: FaceClip, keys: KeyFrames) -> dict[str, object]:
+    return {
+        "onset": keys.onset,
+        "offset": keys.offset,
+        "annotated_apex": -1 if keys.apex is None else keys.apex,
+        "score": face.score,
+        "box": face.box,
+        "frame_size": np.array(face.frame_size),
+        "fps": clip.fps or sequence.fps or float("nan"),
+        "source_sha256": sequence.sha256(),
+    }
+
+
+def _onset_image(clip: Clip, sequence: FrameSequence, first: Frame) -> np.ndarray:
+    """The onset frame; read ahead only if it is not the first."""
+    if clip.onset is None or clip.onset <= first.number:
+        return first.image
+    return sequence.nearest(clip.onset).image
+
+
+def _images(frames: Iterable[Frame], seen: list[tuple[int, float]]) -> Iterator[np.ndarray]:
+    """The frames' images; their numbers and times are added to ``seen`` in passing."""
+    for frame in frames:
+        seen.append((frame.number, frame.time_s))
+        yield frame.image
+
+
+def _times(clip: Clip, sequence: FrameSequence, seen: Sequence[tuple[int, float]]) -> np.ndarray:
+    """Times in seconds (T,), float64.
+
+    The file's time stamps, unless the sheet tells another rate: high-speed recordings are often stored to be
+    played slowly. Then, and for image folders, the frame numbers are divided by the sheet's rate.
+    """
+    numbers, times = np.array(seen, dtype=np.float64).T
+    slowed = clip.fps and sequence.fps and abs(sequence.fps / clip.fps - 1) > 0.05
+    if clip.fps and (slowed or np.isnan(times).all()):
+        return (numbers - numbers[0]) / clip.fps
+    return times
+
+
+def motion_issues(face: FaceClip, keys: KeyFrames) -> tuple[Issue, ...]:
+    """What speaks against measuring movements between onset and apex (offset without an apex)."""
+    low, high = sorted((keys.onset, keys.offset if keys.apex is None else keys.apex))
+    size = face.crops.shape[1]
+    steps = (np.arange(8) + 0.5) * size / 8
+    grid = align.apply(align.invert(face.transform), np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2))
+    scale = np.sqrt(abs(np.linalg.det(face.transform[:, :2])))
+    moved = [np.hypot(*(align.apply(motion, grid) - grid).T).mean() for motion in face.motion[low : high + 1]]
+    motion_px = scale * float(max(moved))
+    issues = []
+    if motion_px > MAX_MOTION_SHARE * size:
+        issues.append(Issue("head_motion", f"{motion_px:.1f} px in the crop, limit {MAX_MOTION_SHARE * size:.1f}"))
+    left_px = scale * float(np.nan_to_num(face.residual[low : high + 1]).max())
+    if left_px > MAX_RESIDUAL_PX:
+        issues.append(
+            Issue("head_motion", f"registration leaves {left_px:.1f} px in the crop, limit {MAX_RESIDUAL_PX}")
+        )
+    return tuple(issues)

@@ -1,0 +1,84 @@
+"""Parameters of TV-L1 and the presets made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: Smallest side of a pyramid level, pixels.
+SMALLEST_LEVEL = 16
+#: While the flow still changes by more than this many times the limit (of the sum of squares), two iterations are
+#: done in one sweep, and only the second is tested.
+FAR = 2.0
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the solver does; the defaults are those of OpenCV's ``DualTVL1OpticalFlow``.
+
+    Attributes
+    ----------
+    tau : float
+        Step of the dual variables; above 0.25 the iteration may not converge.
+    lambda_ : float
+        Weight of the data term on grey levels 0..255; smaller makes the flow smoother.
+    theta : float
+        Coupling of the data term to the smooth flow; smaller is tighter and slower.
+    scales : int
+        Levels of the pyramid, less where one would have a side below 16 pixels; more follow larger motion.
+    step : float
+        Size of a level relative to the next finer one, below 1.
+    warps : int
+        Times the second image is warped, and the data term linearised anew, on each level.
+    epsilon : float
+        A warp's iterations end when the root mean square of the flow's change falls to this, pixels.
+    inner, outer : int
+        At most ``outer`` times: a 5 x 5 median filter of the flow, then at most ``inner`` iterations.
+    last_median : bool
+        Whether the result is filtered as well, which OpenCV does not.
+    """
+
+    tau: float = 0.25
+    lambda_: float = 0.15
+    theta: float = 0.3
+    scales: int = 5
+    step: float = 0.8
+    warps: int = 5
+    epsilon: float = 0.01
+    inner: int = 30
+    outer: int = 10
+    last_median: bool = False
+
+    def sizes(self, shape: Sequence[int]) -> list[tuple[int, int]]:
+        """Heights and widths of the pyramid's levels, the finest first."""
+        levels = [(shape[0], shape[1])]
+        while len(levels) < self.scales:
+            height, width = (round(side * self.step) for side in levels[-1])
+            if min(height, width) < SMALLEST_LEVEL:
+                break
+            levels.append((height, width))
+        return levels
+
+    @property
+    def limits(self) -> tuple[int, int, int]:
+        """Warps, inner, outer."""
+        return self.warps, self.inner, self.outer
+
+    @property
+    def weights(self) -> tuple[float, float, float, float]:
+        """Epsilon, tau, lambda, theta."""
+        return self.epsilon, self.tau, self.lambda_, self.theta
+
+
+#: The methods of :func:`mer_features.stages.flow.methods.estimate` that are this solver, by name.
+PRESETS = {
+    "tvl1": Parameters(),
+    "tvl1_fast": Parameters(theta=0.2, scales=4, step=0.5, warps=3, last_median=True),
+    "tvl1_aligned": Parameters(scales=1, warps=3, inner=40, outer=1, last_median=True),
+}
+
+
+def pixel_iterations(parameters: Parameters, shape: Sequence[int], iterations: Sequence[int]) -> int:
+    """Pixels times iterations over all levels, the measure of the solver's work."""
+    sizes = parameters.sizes(shape)
+    return sum(height * width * count for (height, width), count in zip(sizes, iterations, strict=True))

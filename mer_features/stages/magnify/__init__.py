@@ -1,0 +1,126 @@
+"""Motion magnification: small movements between two frames made larger, without or with a trained network.
+
+Every method means the same by the factor m: the *total* motion, so that a displacement δ becomes m δ; m = 1 gives
+the moved frame and m = 0 the reference. ``phase`` (:mod:`mer_features.stages.magnify.phase`) needs no training and is the
+default, ``eulerian`` (:mod:`mer_features.stages.magnify.eulerian`) is the linear baseline, ``learned`` is a trained network
+(``mer_features.stages.magnify.learned``, needs torch).
+
+The moved frame is not brought into the light of the reference first. Phases do not see the lamp; the amplified
+frame is the apex moved on, under the apex's own light, and equals it at m = 1; and flow, which a lamp does disturb,
+matches the light of whatever pair it is given (:mod:`mer_features.stages.flow.light`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mer_features.core.clips import Clip
+from mer_features.stages.magnify.eulerian import Linear
+from mer_features.stages.magnify.image import check_pair
+from mer_features.stages.magnify.phase import Rotation, Transport
+from mer_features.stages.magnify.sequence import Method, pair
+from mer_features.stages.options import Magnify, MagnifyMethod
+from mer_features.stages.store import ClipRecord, ClipView
+
+__all__ = ["available_methods", "classical", "learned_model", "magnify", "process"]
+
+
+def magnify(
+    reference: np.ndarray,
+    moved: np.ndarray,
+    factor: float,
+    method: MagnifyMethod = "phase",
+    options: Magnify | None = None,
+) -> np.ndarray:
+    """The moved frame with its motion since the reference made ``factor`` times as large.
+
+    Parameters
+    ----------
+    reference, moved : ndarray, shape (H, W), (H, W, 1) or (H, W, 3), uint8
+        Onset and apex, registered; three channels are R, G, B. Sides of at least 16 pixels.
+    factor
+        Total motion m: 1 returns the moved frame, 0 the reference; below 1 motion is reduced.
+    method
+        ``phase``, ``eulerian`` or ``learned``.
+    options
+        Settings of the methods; its own ``method`` and ``factor`` are not read.
+
+    Returns
+    -------
+    ndarray, uint8
+        Same shape as ``moved``. Equal frames give the moved frame, whatever the factor.
+
+    Raises
+    ------
+    ValueError
+        For another shape, size or dtype, a negative factor, or an unknown method; for ``learned`` also weights
+        that cannot be used.
+    ImportError
+        For ``learned`` without torch.
+    """
+    check_pair(reference, moved)
+    if not 0 <= factor < np.inf:
+        raise ValueError(f"found factor {factor:g}, expected a number of at least 0")
+    options = options or Magnify()
+    if method == "learned":
+        return _learned(reference, moved, factor, learned_model(options.weights))
+    return pair(reference, moved, factor, classical(method, options))
+
+
+def classical(method: MagnifyMethod, options: Magnify | None = None) -> Method:
+    """A method without weights, set up; raises ``ValueError`` for an unknown one."""
+    options = options or Magnify()
+    if method == "phase" and options.phase_synthesis == "rotation":
+        return Rotation()
+    if method == "phase":
+        return Transport(options.phase_smoothing_px)
+    if method == "eulerian":
+        return Linear(options.eulerian_motion_px)
+    raise ValueError(f"found method {method!r}, expected phase, eulerian or learned")
+
+
+def available_methods(options: Magnify | None = None) -> tuple[MagnifyMethod, ...]:
+    """Methods that can run here: the trained network only with torch and weights."""
+    try:
+        learned_model((options or Magnify()).weights)
+    except (ImportError, OSError, ValueError):
+        return ("phase", "eulerian")
+    return ("phase", "eulerian", "learned")
+
+
+@lru_cache(maxsize=1)
+def learned_model(weights: Path | None) -> Any:
+    """The trained network, read once a process; ``None`` stands for the weights that the package ships."""
+    # By name, so that a stage without a network does not depend on its code (mer_features.core.fingerprint).
+    return import_module("mer_features.stages.magnify.learned").load(weights)
+
+
+def _learned(reference: np.ndarray, moved: np.ndarray, factor: float, model: Any) -> np.ndarray:
+    if moved.shape[2:] == (3,):
+        return model(reference, moved, factor)
+    three = [np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2) for image in (reference, moved)]
+    grey = model(*three, factor).mean(axis=2, dtype=np.float32)
+    return np.rint(grey).astype(np.uint8).reshape(moved.shape)
+
+
+def process(clip: Clip, inputs: Mapping[str, ClipView], options: Magnify) -> ClipRecord:
+    """Amplify the apex of one clip against its onset.
+
+    Returns
+    -------
+    ClipRecord
+        Array ``apex``, shape (1, S, S, C), uint8; attributes ``factor``, ``method`` and ``model_digest`` (empty for
+        methods without weights).
+    """
+    crops, position = inputs["faces"]["crops"], inputs["apex"].attrs
+    onset, apex = (crops[int(position[name])] for name in ("onset", "apex"))
+    amplified = magnify(onset, apex, options.factor, options.method, options)
+    digest = str(learned_model(options.weights).digest) if options.method == "learned" else ""
+    attrs = {"factor": float(options.factor), "method": options.method, "model_digest": digest}
+    return ClipRecord(clip.clip_id, {"apex": amplified[None]}, attrs)

@@ -1,0 +1,196 @@
+"""Learned magnification of a pair of frames: weights in, pictures out.
+
+The network is that of :mod:`mer_features.stages.magnify.network`; it reproduces even the moved frame only nearly. So its
+answer to the motion is taken, not its picture: the moved frame changes by what the network's picture changes when m
+goes from 1 to ``factor``. A pair without motion and m = 1 then give the moved frame itself, every grey level of it,
+because the network's picture is the same for all m where nothing moves, bit for bit.
+
+torch is imported when a magnifier is loaded, not before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    from mer_features.stages.magnify.network import MagnificationNet
+
+#: The weights that come with the package; ``magnifier-v3.md`` beside them says how they were made.
+SHIPPED = Path(__file__).with_name("weights") / "magnifier-v3.safetensors"
+_CHECKSUMS = SHIPPED.with_name("SHA256SUMS")
+
+#: Entry of a weights file's metadata, a JSON object, and what it says of the network: by how much its m - 1 must
+#: grow (``train.measure_gain``).
+ABOUT, GAIN = "about", "gain"
+MOST_GAIN = 2.0  # a network that needs more has not learned to magnify
+
+_LEAST_SIDE = 8  # pixels: codes of half and quarter size need two samples to be reflected
+
+
+class WeightsError(ValueError):
+    """A weights file that is damaged, or of another network; names file, what was found and what was expected."""
+
+
+class Magnifier:
+    """Magnification of the motion between two frames by a trained network.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 of the weights file, 64 hexadecimal digits: store it with what the magnifier makes.
+    gain : float
+        The network is asked for 1 + gain (m - 1), so that the motion comes out m times as large.
+    """
+
+    def __init__(self, net: MagnificationNet, digest: str, gain: float = 1.0) -> None:
+        self.digest, self.gain = digest, gain
+        self._net = net.eval().requires_grad_(False)
+
+    def __call__(self, reference: np.ndarray, moved: np.ndarray, factor: float) -> np.ndarray:
+        """The moved frame with ``factor`` times the motion since the reference.
+
+        Parameters
+        ----------
+        reference, moved : ndarray, shape (H, W), (H, W, 1) or (H, W, 3), uint8
+            R G B or grey.
+        factor
+            m, the total motion over the given one, at least 1: 1 gives ``moved``. The shipped weights were trained
+            on 1 to 20 and on magnified motions of up to 7 px.
+
+        Returns
+        -------
+        ndarray, shape of ``moved``, uint8
+
+        Raises
+        ------
+        ValueError
+            For other types or shapes, or a factor below 1.
+        """
+        _check(reference, moved, factor)
+        if factor == 1:
+            return moved.copy()
+        change = self._change(np.stack([_planes(reference), _planes(moved)]), float(factor))
+        change = change[: moved.shape[0], : moved.shape[1]]
+        if moved.ndim == 2 or moved.shape[2] == 1:
+            change = change.mean(axis=-1, keepdims=True)
+        out = moved.astype(np.float32) + change.reshape(moved.shape)
+        return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+
+    def magnified(self, reference: np.ndarray, moved: np.ndarray, factor: float) -> np.ndarray:
+        """As a call, from and to (3, H, W) float32, grey levels 0..255, H and W divisible by 4; nothing is rounded."""
+        return moved + np.moveaxis(self._change(np.stack([reference, moved]), factor), -1, 0)
+
+    def _change(self, planes: np.ndarray, factor: float) -> np.ndarray:
+        """How the network's picture changes from m = 1 to ``factor``; (H, W, 3) float32, grey levels."""
+        import torch  # noqa: PLC0415  # only here and in load
+
+        with torch.inference_mode():
+            reference, moved = (torch.from_numpy(planes).float() / 127.5 - 1).split(1)
+            codes, origin = self._net.encoder(moved), self._net.encoder(reference)
+            shape = self._net.manipulator(origin.shape, codes.shape, torch.tensor([1 + self.gain * (factor - 1)]))
+            magnified, plain = (self._net.decoder(codes.texture, each)[0] for each in (shape, codes.shape))
+            return 127.5 * (magnified - plain).permute(1, 2, 0).numpy()
+
+
+def load(weights: Path | None = None) -> Magnifier:
+    """A magnifier from a weights file.
+
+    Parameters
+    ----------
+    weights
+        A safetensors file that ``mer-features train-magnifier`` wrote; nothing in it is executed. ``None``: the
+        shipped weights, whose checksum is verified.
+
+    Raises
+    ------
+    WeightsError
+        Where the file is damaged, is no safetensors file, or does not fit the network.
+    RuntimeError
+        Where torch is not installed.
+    """
+    path = SHIPPED if weights is None else Path(weights)
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if weights is None and digest != _expected():
+        raise WeightsError(f"{path}: SHA-256 {digest}, expected {_expected()}; install the package anew")
+    return Magnifier(_network(path, content), digest, _gain(path))
+
+
+def network(path: Path) -> MagnificationNet:
+    """The network of a weights file, to train it further; raises as :func:`load` does."""
+    return _network(path, path.read_bytes())
+
+
+@lru_cache(maxsize=1)
+def _expected() -> str:
+    """The shipped file's checksum, from the list that ``sha256sum --check`` reads."""
+    lines = (line.split() for line in _CHECKSUMS.read_text(encoding="utf-8").splitlines())
+    return next(digest for digest, name in lines if name == SHIPPED.name)
+
+
+def _network(path: Path, content: bytes) -> MagnificationNet:
+    try:
+        import safetensors.torch  # noqa: PLC0415  # the feature side works without torch
+
+        from mer_features.stages.magnify.network import MagnificationNet  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        said = f"learned magnification needs {error.name}: pip install 'mer-features[train]'"
+        raise RuntimeError(f"{said}, or use another method") from None
+    try:
+        state = safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"{path}: found no safetensors file, expected one ({error})") from None
+    kernel = state["manipulator.g.weight"].shape[-1] if "manipulator.g.weight" in state else 3
+    net = MagnificationNet(int(kernel))
+    _fits(path, state, net.state_dict())
+    net.load_state_dict(state)
+    return net
+
+
+def _gain(path: Path) -> float:
+    """Of a file that :func:`_network` could read; 1 where it states none."""
+    from safetensors import safe_open  # noqa: PLC0415  # as above
+
+    with safe_open(path, "pt") as file:
+        about = (file.metadata() or {}).get(ABOUT, "{}")
+    try:
+        gain = float(json.loads(about).get(GAIN, 1))
+    except (ValueError, TypeError, AttributeError):
+        gain = float("nan")
+    if not 1 <= gain <= MOST_GAIN:
+        raise WeightsError(f"{path}: found {about[:80]!r}, expected a gain from 1 to {MOST_GAIN:g}")
+    return gain
+
+
+def _fits(path: Path, found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    for name in sorted({*found, *expected}):
+        shapes = [tuple(state[name].shape) if name in state else "nothing" for state in (found, expected)]
+        if shapes[0] != shapes[1]:
+            raise WeightsError(f"{path}: found {shapes[0]} for {name}, expected {shapes[1]}")
+
+
+def _check(reference: np.ndarray, moved: np.ndarray, factor: float) -> None:
+    if reference.shape != moved.shape:
+        raise ValueError(f"frames of different shapes: {reference.shape} and {moved.shape}")
+    if moved.dtype != np.uint8 or reference.dtype != np.uint8:
+        raise ValueError(f"frames must be uint8, found {reference.dtype} and {moved.dtype}")
+    if moved.ndim not in (2, 3) or moved.shape[2:] not in ((), (1,), (3,)) or moved.size == 0:
+        raise ValueError(f"frames must be (H, W), (H, W, 1) or (H, W, 3), found {moved.shape}")
+    if not factor >= 1:
+        raise ValueError(f"the learned method magnifies by factors of at least 1, found {factor}")
+
+
+def _planes(image: np.ndarray) -> np.ndarray:
+    """(3, H, W), padded by reflection to sides divisible by 4."""
+    height, width = image.shape[:2]
+    missing = [(0, max(_LEAST_SIDE, -(-side // 4) * 4) - side) for side in (height, width)]
+    planes = np.broadcast_to(np.atleast_3d(image), (height, width, 3))
+    return np.pad(np.moveaxis(planes, -1, 0), [(0, 0), *missing], mode="reflect")

@@ -1,0 +1,118 @@
+"""Style aggregation: faces of all databases in one look, their geometry left alone.
+
+The systems that learn from face images (SA-AT first) otherwise learn what camera and lamp look like. See
+``docs/style.md`` for the methods and what they were measured to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from mer_features.core.clips import Clip
+from mer_features.stages.options import Style
+from mer_features.stages.store import ClipRecord, ClipView
+from mer_features.stages.style import fitted as fits
+from mer_features.stages.style import peers, statistical
+from mer_features.stages.style.fitted import Fitted
+
+__all__ = ["aggregate", "aggregate_pair", "process"]
+
+_Change = Callable[[np.ndarray], np.ndarray]
+
+
+def aggregate(image: np.ndarray, method: str = "statistical", fitted: Fitted | None = None) -> np.ndarray:
+    """A face in the aggregated style.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W, 1) or (H, W, 3), uint8
+        Face crop, grey or RGB.
+    method
+        ``none`` returns the image itself.
+    fitted
+        What the method learned, from :func:`mer_features.stages.style.fitted.fit` or a file; ``none`` and ``clahe`` need
+        none.
+
+    Returns
+    -------
+    ndarray, uint8
+        Of the same shape; three equal channels stay equal.
+
+    Raises
+    ------
+    ValueError
+        For another shape or dtype, or if ``fitted`` is missing or of another method.
+    """
+    return aggregate_pair(image, image, method, fitted)[0]
+
+
+def aggregate_pair(
+    onset: np.ndarray, apex: np.ndarray, method: str = "statistical", fitted: Fitted | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Onset and apex of a clip under the same change of style, found on the onset; as :func:`aggregate`."""
+    for name, image in (("onset", onset), ("apex", apex)):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+            raise ValueError(f"{name}: found {image.dtype} {image.shape}, expected uint8 (H, W, 1) or (H, W, 3)")
+    change = _change(onset, method, fitted)
+    return change(onset), change(apex)
+
+
+def _change(onset: np.ndarray, method: str, fitted: Fitted | None) -> _Change:
+    """What is done to every frame of the clip."""
+    if method == "none":
+        return np.copy
+    if method == "clahe":
+        return peers.clahe
+    if fitted is None:
+        raise ValueError(f"style method {method!r} needs a fit: `fitted` was not given")
+    # A fit whose generators were refused says `statistical` where `cyclegan` was asked for.
+    if method not in (fitted.method, "cyclegan"):
+        raise ValueError(f"style method {method!r}: the fit is one of {fitted.method!r}")
+    if fitted.method == "histogram":
+        tables = peers.histogram_tables(onset, fitted.histogram)
+        return lambda image: peers.apply_tables(image, tables)
+    if fitted.method == "statistical":
+        transform = statistical.transform(onset, fitted.references)
+        return lambda image: statistical.apply(image, transform)
+    from mer_features.stages.style import generators  # noqa: PLC0415  # torch, only where generators are used
+
+    model = generators.load(Path(fitted.weights), fitted.weights_sha256)
+    return lambda image: generators.aggregate(image, model)
+
+
+def process(clip: Clip, inputs: Mapping[str, ClipView], options: Style) -> ClipRecord:
+    """Style-aggregated onset and apex of one clip.
+
+    Returns
+    -------
+    ClipRecord
+        Arrays ``onset`` and ``apex``, (S, S, C), uint8; attributes ``style_method``, ``fit_on``, ``fit_databases``
+        (joined by commas), ``model_sha256`` and ``refused``.
+    """
+    fitted = _fit(options)
+    crops, position = inputs["faces"]["crops"], inputs["apex"].attrs
+    onset, apex = (crops[int(position[name])] for name in ("onset", "apex"))
+    arrays = dict(zip(("onset", "apex"), aggregate_pair(onset, apex, options.method, fitted), strict=True))
+    attrs = {"style_method": options.method, "fit_on": "", "fit_databases": "", "model_sha256": "", "refused": ""}
+    if fitted is not None:
+        attrs |= {"style_method": fitted.method, "fit_on": fitted.source.fit_on, "model_sha256": fitted.digest}
+        attrs |= {"fit_databases": ",".join(fitted.source.databases), "refused": fitted.refused}
+    return ClipRecord(clip.clip_id, arrays, attrs)
+
+
+def _fit(options: Style) -> Fitted | None:
+    if not options.fits:
+        return None
+    if options.model is None:
+        raise ValueError(f"style method {options.method!r} needs a fit: `model` names no file")
+    state = options.model.stat()
+    return _read(options.model, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, time: int, size: int) -> Fitted:  # noqa: ARG001  # a file written anew is read anew
+    return fits.read(path)

@@ -1,0 +1,58 @@
+"""A blink: the upper lid drawn over the eye."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mer_features.synthetic.action_units import Window, eye_distance
+
+#: Outer corner to inner corner along the upper and the lower lid, by eye.
+_EYES = (((36, 37, 38, 39), (36, 41, 40, 39)), ((42, 43, 44, 45), (42, 47, 46, 45)))
+
+
+def window(landmarks: np.ndarray) -> Window:
+    """The rectangle of both eyes, within which :func:`close` moves anything."""
+    border = 0.3 * eye_distance(landmarks)
+    low = np.floor(landmarks[36:48].min(axis=0) - border).astype(int)
+    high = np.ceil(landmarks[36:48].max(axis=0) + border).astype(int)
+    return Window(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
+
+
+def close(landmarks: np.ndarray, closure: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Vertical displacement of the sampling position that closes the lids.
+
+    Parameters
+    ----------
+    landmarks : ndarray, shape (68, 2)
+        Of the neutral face.
+    closure : float
+        0 open .. 1 closed.
+    x, y : ndarray, shape (h, w), float32
+        Positions on the face, in the pixels of the landmarks.
+
+    Returns
+    -------
+    ndarray, shape (h, w), float32
+        To be added to y: what the lid covers shows the skin that lies above the open lid; the eye below its edge
+        stays where it is.
+    """
+    shift = np.zeros_like(y)
+    for upper, lower in _EYES:
+        lid = _curve(landmarks[list(upper)], x)
+        opening = 1.15 * np.maximum(_curve(landmarks[list(lower)], x) - lid, 0)  # landmarks lie inside the lids
+        lash = lid + 0.1 * opening
+        fold = lid - 0.95 * opening  # lid skin from here on unfolds over the eye
+        drop = np.float32(closure) * (lid + opening - lash)
+        edge = lash + drop
+        # The lashes, a third of an opening thick, come down as they are; the skin above them is stretched.
+        unfolded = (y - fold) / np.maximum(edge - 0.33 * opening - fold, 1e-3)
+        shift -= np.where((y > fold) & (y < edge), drop * np.minimum(unfolded, 1), 0)
+    return shift
+
+
+def _curve(points: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Height of a lid at x: a parabola through its four landmarks, flat beyond the corners."""
+    reach = 0.06 * (points[-1, 0] - points[0, 0])
+    fine = np.linspace(points[0, 0] - reach, points[-1, 0] + reach, 64)
+    height = np.polynomial.Polynomial.fit(points[:, 0], points[:, 1], 2)(fine)
+    return np.interp(x, fine, height).astype(np.float32)

@@ -1,0 +1,225 @@
+"""Frames and truth of one clip.
+
+Geometry. A point X of the subject's neutral face (canvas pixels) is seen at M_t(H(X + R(X) + p_t E(X))) in frame t:
+R is the resting expression, E the clip's action units, p_t the profile, H the pose of the clip and M_t the head
+motion since the onset. A frame is sampled backwards: undo M_t and H, solve X + e(X) = Y by fixed-point iteration,
+take the texture at X. Neck and backdrop do not move with the head; between, the motion fades out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mer_features.synthetic import action_units, dynamics, emotions, lids
+from mer_features.synthetic.action_units import Action, Window
+from mer_features.synthetic.nuisance import Lighting, Sensor
+from mer_features.synthetic.planning import ClipPlan
+from mer_features.synthetic.presets import Preset
+from mer_features.synthetic.resample import apply, compose, grid, invert, sample, similarity
+from mer_features.synthetic.subjects import Subject, subject
+
+#: Fixed-point iteration stops below this error, pixels.
+TOLERANCE_PX = 0.002
+#: Steepest displacement of a whole expression: below 1 the fixed point exists and nothing folds.
+MAX_SLOPE = 0.8
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known about a rendered clip. Positions and displacements are pixels of the onset frame (x, y).
+
+    Attributes
+    ----------
+    onset, apex, offset : int
+        Frame numbers.
+    flow : ndarray, shape (2, H, W), float32
+        Displacement by the expression from onset to apex, head motion removed; moved(y + flow(y)) = onset(y).
+    head_motion : ndarray, shape (T, 2, 3), float64
+        Onset pixels to pixels of frame t, on the head.
+    landmarks : ndarray, shape (68, 2), float32
+        On the onset frame.
+    face_mask : ndarray, shape (H, W), bool
+        Skin of the face on the onset frame.
+    au_names : tuple of str
+        As in the sheet, e.g. ("1", "2", "L12").
+    au_intensity_px : ndarray, shape (A,), float32
+        Peak displacement at the apex of the stronger side.
+    au_sides_px : ndarray, shape (A, 2), float32
+        The same for the person's left and right side.
+    profile : ndarray, shape (T,), float64
+        Strength of the expression, 0..1.
+    blink : ndarray, shape (T,), float64
+        How far the lids are closed, 0..1; 0 on onset and apex.
+    emotion : str
+    """
+
+    onset: int
+    apex: int
+    offset: int
+    flow: np.ndarray
+    head_motion: np.ndarray
+    landmarks: np.ndarray
+    face_mask: np.ndarray
+    au_names: tuple[str, ...]
+    au_intensity_px: np.ndarray
+    au_sides_px: np.ndarray
+    profile: np.ndarray
+    blink: np.ndarray
+    emotion: str
+
+
+@dataclass(frozen=True)
+class RenderedClip:
+    """Frames, shape (T, H, W, C), uint8, R G B or grey, and their truth."""
+
+    frames: np.ndarray
+    truth: Truth
+
+
+def render_clip(plan: ClipPlan, preset: Preset) -> RenderedClip:
+    """Render one clip; the same plan and preset give the same bytes."""
+    scene = _Scene(plan, preset)
+    light = Lighting.draw(preset.nuisance, plan.frames, preset.fps, plan.stream("light"))
+    sensor = Sensor(preset.nuisance, (3 if preset.style.colour else 1, *preset.size), plan.stream("sensor"))
+    frames = np.stack([sensor.expose(light.apply(scene.frame(t), t)) for t in range(plan.frames)])
+    return RenderedClip(frames, scene.truth())
+
+
+class _Scene:
+    """Geometry of one clip."""
+
+    def __init__(self, plan: ClipPlan, preset: Preset) -> None:
+        self.plan, self.preset = plan, preset
+        self.face: Subject = subject(preset, plan.seed, plan.subject)
+        self._expression(plan, preset)
+        random = plan.stream("head")
+        self.pose = self._pose(random)
+        self.to_canvas = invert(self.pose)
+        pivot = apply(self.pose, self.face.landmarks[8] + [0.0, 0.4 * preset.face_px])
+        motion = dynamics.HeadMotion.draw(preset.nuisance, random)
+        self.motion = dynamics.head_motion(motion, plan.frames, preset.fps, pivot, random)
+        self.profile = dynamics.profile(plan.frames, plan.apex_index)
+        rate = preset.nuisance.blink_rate
+        self.blink = dynamics.blink(plan.frames, plan.apex_index, preset.fps, rate, plan.stream("blink"))
+        self._prepare_frame()
+
+    def _expression(self, plan: ClipPlan, preset: Preset) -> None:
+        rest = emotions.rest(preset.nuisance.rest_px, plan.stream("rest"))
+        self.rest, _ = action_units.displacement(rest, self.face.landmarks)
+        self.move, self.actions = action_units.displacement(plan.actions, self.face.landmarks)
+        steepest = max(action_units.slope(self.rest), action_units.slope(self.rest + self.move))
+        if steepest > MAX_SLOPE:
+            factor = MAX_SLOPE / steepest
+            self.rest, self.move, steepest = self.rest * factor, self.move * factor, MAX_SLOPE
+            self.actions = tuple(Action(a.unit, a.left_px * factor, a.right_px * factor) for a in self.actions)
+        longest = float(np.linalg.norm(np.abs(self.rest) + np.abs(self.move), axis=0).max())
+        self.window: Window = action_units.window(self.face.landmarks)
+        self.iterations = _iterations(longest, steepest)
+
+    def _pose(self, random: np.random.Generator) -> np.ndarray:
+        nuisance = self.preset.nuisance
+        turn = random.uniform(-nuisance.pose_deg, nuisance.pose_deg)
+        shift = random.uniform(-nuisance.pose_px, nuisance.pose_px, size=2) - self.face.margin
+        return similarity(random.uniform(0.985, 1.015), turn, tuple(shift), self.face.landmarks[30])
+
+    def _prepare_frame(self) -> None:
+        """What does not change from frame to frame: canvas positions without motion, head weight, backdrop."""
+        height, width = self.preset.size
+        x, y = grid(height, width)
+        self._x, self._y = _affine(self.to_canvas, x, y)
+        weight = sample(self.face.head, self._x, self._y, cv2.BORDER_CONSTANT)
+        rows, columns = np.flatnonzero(weight.any(axis=1)), np.flatnonzero(weight.any(axis=0))
+        self._head = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        self._weight = weight[self._head]
+        self._pixel = x[self._head], y[self._head]
+        self._still = self._texture(self._x, self._y)
+
+    def _texture(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        k = np.float32(self.preset.style.oversample)
+        return sample(self.face.texture, x * k, y * k)
+
+    def frame(self, t: int) -> np.ndarray:
+        """Frame t before light and sensor, (C, H, W) float32 grey levels."""
+        x, y = self._before_motion(t)
+        skin = self._seen(self.window, self.motion[t])
+        field = self.rest + np.float32(self.profile[t]) * self.move
+        x[skin], y[skin] = self._undo(field, x[skin], y[skin])
+        if self.blink[t] > 0:
+            eyes = self._seen(lids.window(self.face.landmarks), self.motion[t])
+            y[eyes] += lids.close(self.face.landmarks, float(self.blink[t]), x[eyes], y[eyes])
+        out = self._still.copy()
+        out[(slice(None), *self._head)] = self._texture(x, y)
+        return out
+
+    def _before_motion(self, t: int) -> tuple[np.ndarray, np.ndarray]:
+        """Canvas positions Y of the head's pixels of frame t, the expression not yet undone."""
+        back = compose(self.to_canvas, invert(self.motion[t])) - self.to_canvas
+        dx, dy = _affine(back, *self._pixel)
+        return self._x[self._head] + self._weight * dx, self._y[self._head] + self._weight * dy
+
+    def _seen(self, area: Window, motion: np.ndarray) -> tuple[slice, slice]:
+        """Rows and columns, within the head's, of the pixels that may show a rectangle of the canvas."""
+        left, top, right, bottom = area.left, area.top, area.left + area.width, area.top + area.height
+        corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)], float)
+        seen = apply(compose(motion, self.pose), corners) - [self._head[1].start, self._head[0].start]
+        low, high = np.floor(seen.min(axis=0) - 2).astype(int), np.ceil(seen.max(axis=0) + 3).astype(int)
+        low = np.maximum(low, 0)
+        return slice(low[1], max(high[1], 0)), slice(low[0], max(high[0], 0))
+
+    def _undo(self, field: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """X with X + field(X) = (x, y)."""
+        left, top = np.float32(self.window.left), np.float32(self.window.top)
+        at_x, at_y = x, y
+        for _ in range(self.iterations):
+            moved_x, moved_y = sample(field, at_x - left, at_y - top, cv2.BORDER_CONSTANT)
+            at_x, at_y = x - moved_x, y - moved_y
+        return at_x, at_y
+
+    def truth(self) -> Truth:
+        """What is known about the clip."""
+        names = tuple(action.text for action in self.actions)
+        sides = np.array([(a.left_px, a.right_px) for a in self.actions], np.float32)
+        return Truth(
+            onset=self.plan.onset,
+            apex=self.plan.apex,
+            offset=self.plan.offset,
+            flow=self._flow(),
+            head_motion=self.motion,
+            landmarks=self._landmarks(),
+            face_mask=sample(self.face.face, self._x, self._y, cv2.BORDER_CONSTANT) > 0.5,
+            au_names=names,
+            au_intensity_px=sides.max(axis=1),
+            au_sides_px=sides,
+            profile=self.profile,
+            blink=self.blink,
+            emotion=self.plan.emotion,
+        )
+
+    def _flow(self) -> np.ndarray:
+        """Onset to apex on the onset frame, in steps of 1/4096 px, which halves its size on disk."""
+        x, y = self._undo(self.rest, self._x[self._head], self._y[self._head])
+        moved = sample(self.move, x - self.window.left, y - self.window.top, cv2.BORDER_CONSTANT)
+        flow = np.zeros((2, *self.preset.size), np.float32)
+        turned = np.tensordot(self.pose[:, :2].astype(np.float32), moved, axes=1)
+        flow[(slice(None), *self._head)] = turned
+        return np.round(flow * 4096) / np.float32(4096)
+
+    def _landmarks(self) -> np.ndarray:
+        points = self.face.landmarks
+        x, y = (points[:, i].astype(np.float32)[None] - (self.window.left, self.window.top)[i] for i in (0, 1))
+        return apply(self.pose, points + sample(self.rest, x, y)[:, 0].T).astype(np.float32)
+
+
+def _affine(transform: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a = transform.astype(np.float32)
+    return a[0, 0] * x + a[0, 1] * y + a[0, 2], a[1, 0] * x + a[1, 1] * y + a[1, 2]
+
+
+def _iterations(longest: float, steepest: float) -> int:
+    """Iterations until the error, at most ``longest * steepest ** n`` pixels, is below the tolerance."""
+    if longest <= TOLERANCE_PX or steepest <= 0:
+        return 1
+    return max(2, int(np.ceil(np.log(TOLERANCE_PX / longest) / np.log(steepest))))

@@ -1,0 +1,62 @@
+"""Renders an embedded database into its folder, over nothing but an earlier rendering of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from mer_features import databases, synthetic
+from mer_features.core import clips as clip_tables
+from mer_features.core.files import write_text
+from mer_features.databases import DatabaseError
+from mer_features.synthetic import presets
+from mer_features.workflow.config import Config
+
+log = logging.getLogger(__name__)
+_STAMP = ".rendered-from.json"
+
+
+def render(  # noqa: PLR0913  # the rule's parameters, one for one
+    name: str,
+    *,
+    root: Path | str,
+    preset: str,
+    seed: int,
+    code: str,
+    table: Path | str,
+    threads: int,
+    look: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Render the database, with ``look`` (keys of ``presets.Style``) over its preset, and write its source table.
+
+    Clips already rendered from the same preset, look, seed and code are kept, so a killed run goes on where it was.
+
+    Raises
+    ------
+    DatabaseError
+        If the folder holds something that was not rendered by this function: it is never deleted.
+    """
+    root = Path(root)
+    stamp = json.dumps({"preset": preset, "seed": seed, "code": code, "look": dict(look)})
+    _claim(root, stamp)
+    synthetic.render_database(root, presets.with_look(preset, look), seed, threads=threads)
+    config = Config.model_validate(
+        {"databases": {name: {"adapter": "synthetic", "root": root, "preset": preset, "seed": seed}}}
+    )
+    write_text(table, clip_tables.dumps(databases.read(config, name).clips))
+
+
+def _claim(root: Path, stamp: str) -> None:
+    mark = root / _STAMP
+    if root.exists() and any(root.iterdir()):
+        if not mark.exists():
+            raise DatabaseError(f"{root}: not empty and not rendered by mer-features; choose another root")
+        if mark.read_text(encoding="utf-8") != stamp:
+            log.info("%s was rendered from something else; rendering anew", root)
+            shutil.rmtree(root)
+    write_text(mark, stamp)

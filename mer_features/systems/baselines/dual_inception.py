@@ -1,0 +1,39 @@
+"""Dual-Inception: two Inception streams over flow to the middle frame (Zhou et al. 2019), the trunk that FR refines.
+
+Its "apex" is the middle frame of the clip, which is a matter of the cache: ``apex: {policy: midpoint}``. Its public
+code keeps the epoch that is best on the other subjects of the test subject's database; here a training knows
+nothing of whom it will be tested on, so all epochs are trained and the last one counts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from mer_features.systems.baselines import flow_cnn
+from mer_features.systems.baselines.recipe import DualInceptionRecipe
+from mer_features.systems.common import engine, inputs
+from mer_features.systems.common.contract import Arrays, Setup
+from mer_features.systems.fr import train as fr
+
+
+def variables(recipe: DualInceptionRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
+    """Cache variables of a clip that :func:`prepare` reads."""
+    return fr.VARIABLES
+
+
+def prepare(recipe: DualInceptionRecipe, clip: Arrays) -> dict[str, np.ndarray]:
+    """``flow``: u and v, (2, 28, 28)."""
+    return {"flow": inputs.flow_planes(clip, fr.VARIABLES, resize=recipe.resize, scale=recipe.scale)}
+
+
+class DualInception(flow_cnn.FlowCnn):
+    """6,449,867 parameters for three classes."""
+
+    def __init__(self, recipe: DualInceptionRecipe, classes: int) -> None:
+        super().__init__(recipe, fr.Trunk("text"), nn.Linear(fr.D, classes))
+
+
+def build(recipe: DualInceptionRecipe, classes: int, setup: Setup) -> engine.TorchSystem:
+    """An untrained system for ``classes`` classes."""
+    return flow_cnn.system(DualInception, recipe, classes, setup)

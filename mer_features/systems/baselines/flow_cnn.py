@@ -1,0 +1,61 @@
+"""What the small networks on flow planes share: cross-entropy, Adam, streams."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mer_features.systems.baselines.recipe import FlowCnnRecipe
+from mer_features.systems.common import engine
+from mer_features.systems.common.contract import Examples, Setup
+
+
+class FlowCnn(engine.Network):
+    """A network from planes (N, P, 28, 28) to logits (N, K); ``features`` gives what its last layer sees."""
+
+    def __init__(self, recipe: FlowCnnRecipe, features: nn.Module, head: nn.Module, *, fewest: int = 1) -> None:
+        super().__init__(recipe.epochs)
+        self.recipe, self.features, self.head, self.fewest = recipe, features, head, fewest
+
+    def forward(self, flow: Tensor) -> Tensor:  # (N, P, 28, 28) -> (N, K)
+        """Logits."""
+        return self.head(self.features(flow))
+
+    def batches(self, examples: Examples) -> engine.Batches:
+        """Shuffled batches; no augmentation is published."""
+        return engine.Batches(examples, self.recipe.batch_size, fewest=self.fewest)
+
+    def training_step(self, batch: engine.Batch) -> Tensor:
+        """Cross-entropy."""
+        return F.cross_entropy(self(batch["flow"]), batch["label"])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam, fused: an unfused one is the slowest part of a network with millions of parameters."""
+        return torch.optim.Adam(self.parameters(), self.recipe.learning_rate, fused=True)
+
+    def scores(self, batch: engine.Batch) -> Tensor:
+        """Class probabilities (N, K)."""
+        return F.softmax(self(batch["flow"]), dim=1)
+
+    def layers(self, batch: engine.Batch) -> engine.Batch:
+        """What the last layer sees."""
+        return {"features": self.features(batch["flow"])}
+
+
+class Streams(nn.Module):
+    """One network for each plane; their flat outputs joined."""
+
+    def __init__(self, *streams: nn.Module) -> None:
+        super().__init__()
+        self.streams = nn.ModuleList(streams)
+
+    def forward(self, flow: Tensor) -> Tensor:  # (N, P, 28, 28)
+        """Run every plane through its own stream."""
+        parts = zip(self.streams, flow.split(1, dim=1), strict=True)
+        return torch.cat([stream(plane).flatten(1) for stream, plane in parts], dim=1)
+
+
+def system(network: type[FlowCnn], recipe: FlowCnnRecipe, classes: int, setup: Setup) -> engine.TorchSystem:
+    """An untrained system."""
+    return engine.TorchSystem(lambda: network(recipe, classes), setup)  # type: ignore[call-arg]

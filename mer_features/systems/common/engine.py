@@ -1,0 +1,397 @@
+"""What the torch systems share: batches, the run of a training, a killed one's resumption, predictions.
+
+A system is a :class:`Network` (a LightningModule that also says how it is fed and what it answers) wrapped by a
+:class:`TorchSystem`. Lightning runs the loop; this module adds what it lacks for many small trainings: the generator's
+state in checkpoints, so that a resumed training continues bit for bit, and losses by epoch without a logger.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor, nn
+
+from mer_features.core import tensors as tensor_files
+from mer_features.core.files import atomic_path
+from mer_features.systems.common.contract import Arrays, Companions, Examples, Execution, Setup
+
+log = logging.getLogger(__name__)
+
+Batch = dict[str, Tensor]
+
+#: Clips a network sees at once when it predicts.
+EVALUATED_TOGETHER = 32
+
+
+class Network(lightning.LightningModule):
+    """What Lightning's loop and a :class:`TorchSystem` ask of a system.
+
+    Subclasses define ``training_step`` (returning the total loss, or a dict with ``loss`` and further terms, which are
+    recorded), ``configure_optimizers`` and the methods below. N clips, K classes.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self._generators: dict[str, Any] | None = None
+
+    def batches(self, examples: Examples) -> Iterable[Batch]:  # noqa: ARG002
+        """Batches of one epoch, drawn anew from torch's generator at each pass.
+
+        Raises
+        ------
+        TypeError
+            Unless a subclass says otherwise: a network that is fed video or never trained learns from no examples.
+        """
+        raise TypeError(f"{type(self).__name__} learns from no labelled clips; a system that does defines `batches`")
+
+    def scores(self, batch: Batch) -> Tensor:  # noqa: ARG002
+        """Class probabilities (N, K) of clips; called in evaluation mode without gradients.
+
+        Raises
+        ------
+        TypeError
+            Unless a subclass says otherwise: a network that only pre-trains has no classes to tell apart.
+        """
+        raise TypeError(f"{type(self).__name__} has no classes to tell apart; a system defines `scores`")
+
+    def layers(self, batch: Batch) -> Batch:  # noqa: ARG002
+        """Named features (N, width) for pictures; none by default."""
+        return {}
+
+    def pictures(self, batch: Batch) -> dict[str, np.ndarray]:  # noqa: ARG002
+        """Named pictures (N, H, W, 3) uint8; none by default. Called in evaluation mode, gradients allowed."""
+        return {}
+
+    # Lightning keeps weights, optimisers and its counters; with the generators a resumed training draws what the
+    # uninterrupted one would have drawn.
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the random generators' states."""
+        devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        checkpoint["generators"] = {"cpu": torch.get_rng_state(), "cuda": devices}
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Keep the generators' states until the first epoch starts."""
+        self._generators = checkpoint["generators"]
+
+    def on_train_epoch_start(self) -> None:
+        """Continue with the generators of the checkpoint, if there was one."""
+        if self._generators is not None:
+            torch.set_rng_state(self._generators["cpu"].cpu())
+            if self._generators["cuda"] and torch.cuda.is_available():
+                torch.cuda.set_rng_state_all([state.cpu() for state in self._generators["cuda"]])
+            self._generators = None
+
+
+class Batches:
+    """Shuffled batches of tensors held in memory; every pass draws a new order.
+
+    Yields dicts with the named features, ``label`` (N,) int64 and ``index`` (N,), the clips' places in ``examples``.
+
+    Parameters
+    ----------
+    examples
+        The clips.
+    size
+        Clips a batch; the last one may hold fewer.
+    fewest
+        A last batch of fewer clips is left out, unless it is the only one: batch normalisation needs 2.
+    """
+
+    def __init__(self, examples: Examples, size: int, *, fewest: int = 1) -> None:
+        self.features = tensors(examples.features)
+        self.labels = torch.from_numpy(examples.labels)
+        self.size, self.fewest = size, fewest
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.labels), self.size)
+        return max(whole + (rest >= self.fewest and rest > 0), 1)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for chosen in torch.randperm(len(self.labels)).split(self.size)[: len(self)]:
+            yield self.take(chosen)
+
+    def take(self, chosen: Tensor) -> Batch:
+        """The clips at these places as one batch."""
+        features = {name: values[chosen] for name, values in self.features.items()}
+        return {**features, "label": self.labels[chosen], "index": chosen}
+
+
+class TorchSystem:
+    """A :class:`Network` behind the interface of all systems, :class:`mer_features.systems.common.contract.System`.
+
+    Parameters
+    ----------
+    make
+        Makes the untrained network; called with torch's generator seeded.
+    setup
+        Seed, device, where checkpoints go. ``setup.execution.threads`` holds for all torch work of this process.
+    """
+
+    def __init__(self, make: Callable[[], Network], setup: Setup) -> None:
+        torch.set_num_threads(setup.execution.threads)
+        self._setup = setup
+        self._losses: list[dict[str, float]] = []
+        with seeded(setup.seed):
+            self.network = make()
+
+    def fit(self, examples: Examples) -> None:
+        """Train for the network's number of epochs, or go on where a killed training of the same setup was."""
+        with seeded(self._setup.seed):
+            batches = self.network.batches(examples)
+            self._losses = run(self.network, batches, self.network.epochs, self._setup)
+
+    def losses(self) -> list[dict[str, float]]:
+        """Mean of every loss in every epoch."""
+        return self._losses
+
+    def predict(self, features: Arrays) -> np.ndarray:
+        """Class probabilities, (N, K) float32, rows sum to 1."""
+        return self._each(features, lambda batch: {"": self.network.scores(batch)})[""]
+
+    def embed(self, features: Arrays) -> dict[str, np.ndarray]:
+        """Named features, (N, width) float32."""
+        return self._each(features, self.network.layers)
+
+    def companions(self) -> Companions | None:
+        """Nothing beside the clips."""
+        return None
+
+    def explain(self, features: Arrays) -> dict[str, np.ndarray]:
+        """Named pictures, (N, H, W, 3) uint8."""
+        network = self.network.to(device_of(self._setup.execution)).eval()
+        parts = [network.pictures(batch) for batch in _chunks(features, network.device)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def save(self, path: Path) -> None:
+        """Write the weights."""
+        torch.save(self.network.state_dict(), path)
+
+    def load(self, path: Path) -> None:
+        """Take the weights of a file of :meth:`save`; nothing in it is executed."""
+        self.network.load_state_dict(read_weights(path))
+
+    def _each(self, features: Arrays, answer: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
+        return answers(self.network.to(device_of(self._setup.execution)), features, answer)
+
+
+def answers(network: Network, features: Arrays, answer: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
+    """Answers of a network to all clips, a few at a time, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    network
+        Asked in evaluation mode without gradients; left in the mode it was in.
+    features
+        Named inputs, one row a clip.
+    answer
+        From one batch to named tensors with one row a clip.
+
+    Returns
+    -------
+    dict
+        Named arrays, float32.
+    """
+    training = network.training
+    network.eval()
+    with torch.inference_mode():
+        parts = [answer(batch) for batch in _chunks(features, network.device)]
+    network.train(training)
+    return {name: torch.cat([part[name] for part in parts]).float().cpu().numpy() for name in parts[0]}
+
+
+def run(
+    network: lightning.LightningModule,
+    batches: Iterable[Any],
+    epochs: int,
+    setup: Setup,
+    *,
+    devices: int = 1,
+    callbacks: Iterable[Callback] = (),
+) -> list[dict[str, float]]:
+    """Train a network, or go on from the checkpoint of a killed training.
+
+    Parameters
+    ----------
+    network
+        What is trained, in place.
+    batches
+        An iterable of batches or a ``DataLoader``; a new pass over it is an epoch.
+    epochs
+        Passes.
+    setup
+        Device, precision, folder of the checkpoint.
+    devices
+        GPUs or processes; more than 1 wants a ``DataLoader``, whose samples Lightning spreads over them.
+    callbacks
+        Further Lightning callbacks.
+
+    Returns
+    -------
+    list of dict
+        For every epoch the mean over its batches of the loss and of every other number that ``training_step``
+        returned. Empty without epochs.
+
+    Raises
+    ------
+    ValueError
+        If a loss is not finite: no training goes on from there.
+    """
+    recorded = _Losses()
+    kept = [] if setup.state is None else [_Checkpoints(setup.state, setup.execution.checkpoint_s)]
+    trainer = _trainer(epochs, setup.execution, devices, [recorded, *callbacks, *kept])
+    last = None if setup.state is None else _last(setup.state)
+    with warnings.catch_warnings():
+        # Lightning's advice on loggers, workers and devices is not for a loop over in-memory folds.
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(network, batches, ckpt_path=last, weights_only=True)
+    return recorded.epochs
+
+
+def _trainer(epochs: int, execution: Execution, devices: int, callbacks: list[Callback]) -> lightning.Trainer:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return lightning.Trainer(
+        accelerator=execution.device,
+        devices=devices,
+        precision=execution.precision,
+        max_epochs=epochs,
+        # "warn": a GPU has no deterministic max-pool gradient; on the CPU every operation is deterministic.
+        deterministic="warn",
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=True,
+        # The workflow gives a training one task on one machine; Lightning starts a process for each of its GPUs. Left
+        # to itself it asks for srun wherever Slurm is installed.
+        plugins=[LightningEnvironment()],
+    )
+
+
+class _Losses(Callback):
+    """Means of what ``training_step`` returned, epoch by epoch; a line in the log every tenth of the way."""
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+        self._sums: dict[str, Tensor] = {}
+        self._batches = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = list(state_dict["epochs"])
+
+    def on_train_batch_end(self, _trainer: Any, _module: Any, outputs: Any, *_: Any) -> None:
+        terms = outputs if isinstance(outputs, Mapping) else {"loss": outputs}
+        for name, value in terms.items():
+            number = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
+            self._sums[name] = self._sums.get(name, 0) + number
+        self._batches += 1
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _module: Any) -> None:
+        means = {name: float(total) / self._batches for name, total in self._sums.items()}
+        self._sums, self._batches = {}, 0
+        if not np.isfinite(means["loss"]):
+            raise ValueError(f"training diverged: loss {means['loss']} in epoch {trainer.current_epoch}")
+        self.epochs.append(means)
+        total = trainer.max_epochs or 0
+        if total and (trainer.current_epoch + 1) % max(1, total // 10) == 0:
+            log.info("epoch %d of %d: loss %.4f", trainer.current_epoch + 1, total, means["loss"])
+
+
+class _Checkpoints(Callback):
+    """Writes the state of a training at ends of epochs, no more often than every few minutes."""
+
+    def __init__(self, folder: Path, every_s: float) -> None:
+        self._folder, self._every_s = folder, every_s
+        self._written = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _module: Any) -> None:
+        if time.monotonic() - self._written < self._every_s:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._folder / ".last.ckpt.tmp"
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            temporary.replace(self._folder / "last.ckpt")
+        self._written = time.monotonic()
+
+
+def _last(folder: Path) -> Path | None:
+    path = folder / "last.ckpt"
+    if not path.exists():
+        return None
+    log.info("going on from %s", path)
+    return path
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from a generator of this seed inside the block, and leave the global one as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def tensors(features: Arrays) -> Batch:
+    """Arrays as tensors that share their memory."""
+    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in features.items()}
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Weights of a file that :meth:`TorchSystem.save` or :func:`write_weights` wrote; nothing in it is executed.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, damaged, or holds anything but tensors.
+    """
+    found = tensor_files.read(path)
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ValueError(f"{path}: found {type(found).__name__}, expected named tensors")
+    return found
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write named tensors, atomically."""
+    with atomic_path(path) as temporary:
+        torch.save({name: value.detach().cpu() for name, value in weights.items()}, temporary)
+
+
+def first_process() -> bool:
+    """Whether this is the one of a training's processes that writes its results."""
+    return rank_zero_only.rank == 0
+
+
+def device_of(execution: Execution) -> torch.device:
+    """Where a network is asked; a training runs where Lightning puts it."""
+    if execution.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda")
+
+
+def _chunks(features: Arrays, device: torch.device) -> Iterator[Batch]:
+    whole = tensors(features)
+    count = len(next(iter(whole.values())))
+    for start in range(0, max(count, 1), EVALUATED_TOGETHER):
+        yield {name: values[start : start + EVALUATED_TOGETHER].to(device) for name, values in whole.items()}
+
+
+def parameters(network: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(value.numel() for value in network.parameters() if value.requires_grad)

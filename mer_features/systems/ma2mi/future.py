@@ -1,0 +1,238 @@
+"""The diffusion transformer (DiT, Peebles and Xie 2023) as MA2MI uses it: one step, no noise, no time, no classes.
+
+The condition enters by adaLN-Zero where DiT has time and class. Shapes: N images of C channels and S x S places, T
+tokens of D features.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence as Ordered
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mer_features.core.files import write_text
+from mer_features.core.jobs import track
+from mer_features.features.sequences import Sequences
+from mer_features.systems.common import inputs as images
+from mer_features.systems.ma2mi import network as ma2mi_images
+from mer_features.systems.ma2mi.autoencoder import CHANNELS, Codec
+from mer_features.systems.ma2mi.recipe import FACTOR
+
+
+class Shape(NamedTuple):
+    """Sizes of a DiT."""
+
+    channels: int  # C
+    side: int  # S
+    patch: int
+    width: int  # D
+    depth: int
+    heads: int
+
+
+def positions(side: int, width: int) -> Tensor:
+    """Fixed sine-cosine codes of side x side places, (side², D) float32: half the features tell rows, half columns."""
+    rates = 10000 ** (-torch.arange(width // 4, dtype=torch.float64) / (width // 4))
+    angles = torch.arange(side, dtype=torch.float64)[:, None] * rates
+    axis = torch.cat([angles.sin(), angles.cos()], dim=1)  # (side, D / 2)
+    rows, columns = axis[:, None].expand(-1, side, -1), axis[None].expand(side, -1, -1)
+    return torch.cat([rows, columns], dim=2).flatten(0, 1).float()
+
+
+def modulated(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Tokens (N, T, D) normalised, then scaled and shifted by their image's condition (N, D)."""
+    return F.layer_norm(tokens, tokens.shape[-1:], eps=1e-6) * (1 + scale[:, None]) + shift[:, None]
+
+
+class Modulation(nn.Sequential):
+    """Shifts, scales and gates (N, D) out of a condition (N, D); all zero at the start."""
+
+    def __init__(self, width: int, parts: int) -> None:
+        super().__init__(nn.SiLU(), nn.Linear(width, parts * width))
+        self.parts = parts
+
+    def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
+        """As many parts as asked for."""
+        return super().forward(condition).chunk(self.parts, dim=1)
+
+
+class Attention(nn.Module):
+    """Self-attention of several heads."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.entry, self.exit = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:  # (N, T, D)
+        """Mix tokens."""
+        n, t, d = tokens.shape
+        queries, keys, values = self.entry(tokens).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(queries, keys, values)  # (N, heads, T, D / heads)
+        return self.exit(mixed.transpose(1, 2).reshape(n, t, d))
+
+
+class Block(nn.Module):
+    """Attention and a two-layer network, each gated by the condition; the identity at the start."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.modulation = Modulation(width, 6)
+        self.attention = Attention(width, heads)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
+
+    def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:  # (N, T, D), (N, D)
+        """Refine tokens."""
+        shift, scale, gate, shift_2, scale_2, gate_2 = self.modulation(condition)
+        tokens = tokens + gate[:, None] * self.attention(modulated(tokens, shift, scale))
+        return tokens + gate_2[:, None] * self.mlp(modulated(tokens, shift_2, scale_2))
+
+
+class DiT(nn.Module):
+    """The whole transformer.
+
+    Parameters
+    ----------
+    shape
+        Its sizes.
+    condition
+        Width of the condition.
+    """
+
+    def __init__(self, shape: Shape, condition: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.projection = nn.Linear(condition, shape.width)
+        self.embedding = nn.Conv2d(shape.channels, shape.width, shape.patch, shape.patch)
+        self.places: Tensor
+        self.register_buffer("places", positions(shape.side // shape.patch, shape.width), persistent=False)
+        self.blocks = nn.ModuleList(Block(shape.width, shape.heads) for _ in range(shape.depth))
+        self.modulation = Modulation(shape.width, 2)
+        self.exit = nn.Linear(shape.width, shape.patch**2 * shape.channels)
+        initialise(self)
+
+    def forward(self, images: Tensor, condition: Tensor) -> Tensor:  # (N, C, S, S), (N, condition)
+        """An image (N, C, S, S) out of an image and its condition; 0 at the start."""
+        projected = self.projection(condition)  # (N, D)
+        tokens = self.embedding(images).flatten(2).transpose(1, 2) + self.places  # (N, T, D)
+        for block in self.blocks:
+            tokens = block(tokens, projected)
+        shift, scale = self.modulation(projected)
+        return self.joined(self.exit(modulated(tokens, shift, scale)))
+
+    def joined(self, patches: Tensor) -> Tensor:
+        """Patches (N, T, patch² C) put side by side, (N, C, S, S)."""
+        patch, side = self.shape.patch, self.shape.side // self.shape.patch
+        grid = patches.view(len(patches), side, side, patch, patch, self.shape.channels)
+        return grid.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), self.shape.channels, *2 * (self.shape.side,))
+
+
+def initialise(dit: DiT) -> None:
+    """Xavier's uniform weights, biases 0; what the condition scales and the last layer start at 0 (adaLN-Zero)."""
+    for part in dit.modules():
+        if isinstance(part, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(part.weight.view(len(part.weight), -1))  # a patch is a vector
+            nn.init.zeros_(part.bias)
+    for part in dit.modules():
+        if isinstance(part, Modulation):
+            nn.init.zeros_(part[1].weight)
+    nn.init.zeros_(dit.exit.weight)
+
+
+# Latents of every frame of some clips, made once and kept on disk while a pre-training is under way.
+
+#: Frames encoded together, always as many: convolutions may round differently for other numbers.
+_TOGETHER = 16
+#: Clips between two notes of how far it is.
+_NOTED_EVERY = 64
+
+
+class Latents:
+    """Scaled latents by clip and frame, (4, s, s) float32 each; safe in workers, which open the file themselves.
+
+    Parameters
+    ----------
+    store
+        Either the array itself, (all frames, 4, s, s), or the file that holds it.
+    starts
+        First row of every clip.
+    scale
+        What the autoencoder's latents were multiplied by.
+    """
+
+    def __init__(self, store: np.ndarray | Path, starts: np.ndarray, scale: float) -> None:
+        self._store, self._starts, self.scale = store, starts, scale
+        self._opened: np.ndarray | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_opened": None}
+
+    def take(self, place: int, positions: Ordered[int]) -> torch.Tensor:
+        """Frames of the clip at a place among the chosen ones, (n, 4, s, s)."""
+        if self._opened is None:
+            self._opened = (
+                np.load(self._store, mmap_mode="r", allow_pickle=False)
+                if isinstance(self._store, Path)
+                else self._store
+            )
+        return torch.from_numpy(self._opened[self._starts[place] + np.asarray(positions)])
+
+
+def build(sequences: Sequences, chosen: Ordered[int], codec: Codec, side: int, folder: Path | None) -> Latents:
+    """Encode every frame of the chosen clips, or go on where a killed run was.
+
+    Parameters
+    ----------
+    sequences
+        Crops.
+    chosen
+        Indices of clips.
+    codec
+        Autoencoder; frames are encoded on the device it is on.
+    side
+        Side of the frames, pixels.
+    folder
+        For ``latents.npy`` and ``latents.json`` (the scale, and how many clips are done); it belongs to these clips
+        and this autoencoder. None: everything stays in memory.
+    """
+    lengths = [sequences.clips[index].length for index in chosen]
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    shape = (int(starts[-1]), CHANNELS, side // FACTOR, side // FACTOR)
+    if folder is None:
+        array, done = np.empty(shape, dtype=np.float32), 0
+    else:
+        array, done = _opened(folder, shape)
+    for place in track(range(done, len(chosen)), len(chosen) - done, "latents"):
+        frames = sequences.frames(chosen[place], range(lengths[place]))
+        array[starts[place] : starts[place + 1]] = encoded(frames, codec, side)
+        if folder is not None and ((place + 1) % _NOTED_EVERY == 0 or place + 1 == len(chosen)):
+            array.flush()  # type: ignore[attr-defined]  # a memmap
+            write_text(folder / "latents.json", json.dumps({"scale": codec.scale, "clips": place + 1}))
+    return Latents(array if folder is None else folder / "latents.npy", starts, codec.scale)
+
+
+def _opened(folder: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
+    """The file, new or as it was left, and how many clips are in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, note = folder / "latents.npy", folder / "latents.json"
+    if note.exists() and path.exists():
+        return np.load(path, mmap_mode="r+", allow_pickle=False), json.loads(note.read_text(encoding="utf-8"))["clips"]
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape), 0
+
+
+def encoded(frames: np.ndarray, codec: Codec, side: int) -> np.ndarray:
+    """Latents (n, 4, s, s) float32 of frames (n, H, W, C) uint8; equal frames give equal bytes."""
+    device = next(iter(codec.weights().values())).device
+    faces = np.stack([images.rgb(frame, side) for frame in frames])
+    padded = faces[np.arange(-(-len(faces) // _TOGETHER) * _TOGETHER) % len(faces)]
+    parts = [
+        codec.encode(ma2mi_images.scaled(torch.from_numpy(padded[start : start + _TOGETHER]).to(device))).float().cpu()
+        for start in range(0, len(padded), _TOGETHER)
+    ]
+    return torch.cat(parts)[: len(frames)].numpy()

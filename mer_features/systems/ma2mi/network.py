@@ -1,0 +1,236 @@
+"""Faces as MA2MI sees them: in [-1, 1], and turned, moved, cut or mirrored by one bilinear sampling.
+
+Shapes: N images, S x S pixels. Places are in half sides, (-1, -1) the upper left corner, so that one transform holds
+for an image and for a coarser map of it.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mer_features.systems.common import backbones
+from mer_features.systems.common import backbones as cifar_resnet
+from mer_features.systems.common import inputs as images
+from mer_features.systems.common.contract import Arrays
+from mer_features.systems.ma2mi.recipe import Branches
+
+FIRST, SECOND = "faces/onset", "faces/apex"
+VARIABLES = (FIRST, SECOND)
+
+#: Fine-tuning: 256 of 288 pixels, and a rotation in either direction.
+CROP, ROTATION_DEG = 256 / 288, 10.0
+#: τ of L_3: rotation in either direction, and shift in either direction of both axes as a share of the side.
+TAU_ROTATION_DEG, TAU_SHIFT = 15.0, 0.1
+
+
+def prepare(clip: Arrays, side: int) -> dict[str, np.ndarray]:
+    """``first`` and ``second`` (3, S, S) uint8: onset and apex of one clip, RGB."""
+    return {"first": images.rgb(clip[FIRST], side), "second": images.rgb(clip[SECOND], side)}
+
+
+def scaled(faces: Tensor) -> Tensor:
+    """Images uint8 in [-1, 1], as the autoencoder takes them; the encoders take the same."""
+    return faces.float() / 127.5 - 1
+
+
+def shown(faces: Tensor) -> np.ndarray:
+    """Images (N, 3, S, S) in [-1, 1] as pictures (N, S, S, 3) uint8."""
+    levels = ((faces.float() + 1) * 127.5).round().clamp(0, 255)
+    return levels.permute(0, 2, 3, 1).to(torch.uint8).contiguous().cpu().numpy()
+
+
+def transforms(angle: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Maps (N, 2, 3) from places of the result to places of the source.
+
+    Parameters
+    ----------
+    angle
+        (N,), radians.
+    shift
+        (N, 2), half sides.
+    scale
+        (N, 2), of x and y; negative mirrors.
+    """
+    cos, sin = angle.cos(), angle.sin()
+    turn = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
+    return torch.cat([turn @ torch.diag_embed(scale), shift[:, :, None]], dim=2)
+
+
+def warp(maps: Tensor, planes: Tensor) -> Tensor:
+    """Planes (N, C, H, W) sampled bilinearly through ``maps`` (N, 2, 3); 0 from outside."""
+    grid = F.affine_grid(maps.to(planes), list(planes.shape), align_corners=False)
+    return F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def random_tau(rng: np.random.Generator) -> np.ndarray:
+    """One draw of τ (Eq. 5), (2, 3) float32: rotation by up to 15 degrees, shift by up to 10 % of the side (ours)."""
+    angle = torch.tensor([math.radians(TAU_ROTATION_DEG) * rng.uniform(-1, 1)])
+    shift = torch.from_numpy(2 * TAU_SHIFT * rng.uniform(-1, 1, (1, 2)))
+    return transforms(angle, shift.float(), torch.ones(1, 2)).float()[0].numpy()
+
+
+def random_views(*parts: Tensor) -> list[Tensor]:
+    """Images in [-1, 1], each clip by a draw of its own, all parts of a clip alike: rotated, cut, mirrored."""
+    count = len(parts[0])
+    angle = math.radians(ROTATION_DEG) * (2 * torch.rand(count) - 1)
+    shift = (1 - CROP) * (2 * torch.rand(count, 2) - 1)
+    mirror = torch.where(torch.rand(count) < 0.5, -CROP, CROP)
+    maps = transforms(angle, shift, torch.stack([mirror, torch.full_like(mirror, CROP)], dim=1))
+    return [warp(maps, part) for part in parts]
+
+
+def views(augment: bool, *parts: Tensor) -> list[Tensor]:
+    """What a network trains on, of images uint8: :func:`random_views`, or the images as they are, in [-1, 1]."""
+    found = [scaled(part) for part in parts]
+    return random_views(*found) if augment else found
+
+
+# MIACNet of MA2MI: an action and a position encoder, and the condition they make.
+
+#: C by backbone.
+CHANNELS = {"resnet18": 512, "small": cifar_resnet.WIDTHS[2]}
+
+
+def encoder(backbone: str, weights: Path | None = None) -> nn.Sequential:
+    """A backbone without pooling and classifier: (N, 3, S, S) -> (N, C, M, M)."""
+    if backbone == "small":
+        return nn.Sequential(cifar_resnet.stem("strided"), *(cifar_resnet.stage(number, 2) for number in range(3)))
+    net = backbones.resnet("resnet18", weights)
+    early = (net.conv1, net.bn1, net.relu, net.maxpool)
+    return nn.Sequential(*early, net.layer1, net.layer2, net.layer3, net.layer4)
+
+
+class Features(NamedTuple):
+    """What the encoders say about N pairs."""
+
+    action: Tensor  # F^a (N, C, M, M)
+    position: Tensor | None  # F^p (N, C, M, M); None without a position encoder
+
+
+class MIACNet(nn.Module):
+    """Two independent encoders (Eq. 1, Figure 2); they start equal and are not tied."""
+
+    def __init__(self, recipe: Branches) -> None:
+        super().__init__()
+        self.fusion = recipe.fusion
+        self.action = encoder(recipe.backbone, recipe.imagenet_weights)
+        self.position = encoder(recipe.backbone, recipe.imagenet_weights) if recipe.position != "none" else None
+        if self.position is not None:
+            self.position.load_state_dict(self.action.state_dict())
+        channels = CHANNELS[recipe.backbone]
+        #: Width of the condition.
+        self.width = 2 * channels if recipe.position != "none" and recipe.fusion == "concat" else channels
+
+    def forward(self, first: Tensor, second: Tensor) -> Features:  # (N, 3, S, S) each, in [-1, 1]
+        """F^a of the difference, in [-2, 2], and F^p of the first image."""
+        return Features(self.action(second - first), None if self.position is None else self.position(first))
+
+    def condition(self, features: Features) -> Tensor:
+        """C_Δ (N, width): both maps joined and averaged over their places."""
+        action, position = features
+        if position is None:
+            joined = action
+        elif self.fusion == "concat":
+            joined = torch.cat([action, position], dim=1)
+        else:
+            joined = action + position if self.fusion == "sum" else action * position
+        return joined.mean(dim=(2, 3))
+
+
+class Classifier(nn.Linear):
+    """The one layer of fine-tuning; it starts at zero, so that all classes are equally likely."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__(width, classes)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+# Losses of MA2MI's pre-training (paper 003, Eq. 2 to 10). Eq. 2 to 4 are on cosines, in float32 whatever comes.
+
+#: A place counts in L_3 where a warped map of ones is above this: elsewhere τ brought in what is no face.
+INSIDE = 0.99
+
+
+def reconstruction(made: Tensor, wanted: Tensor) -> Tensor:
+    """L_rec (9): mean modulus of the difference."""
+    return F.l1_loss(made, wanted)
+
+
+def _directions(maps: Tensor) -> Tensor:
+    """Unit vectors of all places, (N, C, H, W) -> (N, n, C); a place without a feature stays 0."""
+    return F.normalize(maps.float().flatten(2).transpose(1, 2), dim=2)
+
+
+def separation(maps: Tensor) -> Tensor:
+    """L_1 (2): mean cosine of two different places of one face, (N, C, H, W) -> ()."""
+    found = _directions(maps)
+    cosines = found @ found.transpose(1, 2)  # (N, n, n)
+    n = cosines.shape[1]
+    same = cosines.diagonal(dim1=1, dim2=2).sum(dim=1)
+    return ((cosines.sum(dim=(1, 2)) - same) / (n * (n - 1))).mean()
+
+
+def matching(maps: Tensor, others: Tensor) -> Tensor:
+    """L_2 (3, 4): mean cosine of places that do not match on two faces minus that of places that do, as printed.
+
+    A place's match is the most similar place of the other face; several places may share one.
+    """
+    cosines = _directions(maps) @ _directions(others).transpose(1, 2)  # (N, n, n)
+    n = cosines.shape[1]
+    best = cosines.max(dim=2).values  # (N, n); its slope is that of one match, as Eq. 4 names one
+    rest = cosines.sum(dim=(1, 2)) - best.sum(dim=1)
+    return (rest / (n * (n - 1)) - best.mean(dim=1)).mean()
+
+
+def equivariance(seen: Tensor, expected: Tensor, ones: Tensor, form: str) -> Tensor:
+    """L_3 (5): distance of E_p(τ(I)) and τ(E_p(I)), over places that τ took from inside.
+
+    Parameters
+    ----------
+    seen, expected
+        Both maps, (N, C, H, W).
+    ones
+        τ of a map of ones, (N, 1, H, W).
+    form
+        ``mean_square``: mean squared difference of all elements inside; ``norm``: Euclidean norm of each image's
+        difference, mean over images.
+    """
+    inside = ones > INSIDE
+    squares = torch.where(inside, (seen - expected).float().square(), 0)
+    if form == "norm":
+        # A root has no slope at 0.
+        return squares.sum(dim=(1, 2, 3)).clamp_min(torch.finfo(squares.dtype).tiny).sqrt().mean()
+    return squares.sum() / (inside.sum() * seen.shape[1]).clamp_min(1)
+
+
+# Where MIACNet sees the action: Grad-CAM (Selvaraju et al. 2017) on F^a, paper 003's Figure 6.
+
+
+def grad_cam(action: Tensor, score: Tensor) -> Tensor:
+    """Heat of each place of a map, for a score that was made of it.
+
+    Parameters
+    ----------
+    action
+        F^a (N, C, M, M), part of the score's graph.
+    score
+        (N,), each of its own row alone.
+
+    Returns
+    -------
+    Tensor, (N, M, M)
+        ReLU(Σ_k α_k F^a_k), α_k the mean slope, scaled to [0, 1] by its own minimum and maximum; 0 where nothing
+        speaks for the score.
+    """
+    (slopes,) = torch.autograd.grad(score.sum(), action)
+    heat = F.relu((slopes.mean(dim=(2, 3), keepdim=True) * action).sum(dim=1)).detach()
+    low, high = heat.amin(dim=(1, 2), keepdim=True), heat.amax(dim=(1, 2), keepdim=True)
+    return (heat - low) / torch.where(high > low, high - low, 1)

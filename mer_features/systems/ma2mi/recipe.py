@@ -1,0 +1,205 @@
+"""Recipes of MA2MI, paper 003: fine-tuning, its two pre-trainings, and the autoencoder under one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mer_features.systems.common.recipe import Recipe
+
+#: Pixels for one place of the encoders' maps, by backbone.
+_STRIDES = {"resnet18": 32, "small": 16}
+#: Pixels for one place of a latent.
+FACTOR = 8
+
+
+class Branches(Recipe):
+    """Keys of MIACNet and its optimiser, which fine-tuning and pre-trainings have in common."""
+
+    backbone: Literal["resnet18", "small"] = Field(
+        "resnet18", description="Both encoders. `small` (ours, for CPUs): 14 layers, 16 to 64 channels."
+    )
+    imagenet_weights: Path | None = Field(
+        None,
+        description="File of torchvision's ImageNet weights of ResNet-18, from which both encoders start (ours: the "
+        "paper does not say); none: random. Nothing is downloaded.",
+    )
+    size: int = Field(256, ge=32, le=1024, multiple_of=32, description="Side of the faces, pixels.")
+    fusion: Literal["concat", "sum", "product"] = Field(
+        "concat",
+        description="How action and position features meet before they are pooled (drawn only; ours). Without "
+        "parameters all three.",
+    )
+    position: Literal["independent", "reconstruction", "none"] = Field(
+        "independent",
+        description="Position encoder: learns from L_pos alone; from L_rec without L_pos (Table 4, second row); or is "
+        "left out (Table 4, first row).",
+    )
+    learning_rate: float = Field(4e-4, gt=0, description="Learning rate of AdamW in the first epoch.")
+    decay: float = Field(
+        0.95, gt=0, le=1, description="Factor of the learning rate after every epoch; the paper prints none."
+    )
+    epochs: int = Field(80, ge=1, description="Epochs; the last one's weights are used.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW; of pre-trainings not printed (ours).")
+
+    @model_validator(mode="after")
+    def _maps_are_large_enough(self) -> Self:
+        if self.size < 2 * _STRIDES[self.backbone]:
+            raise ValueError(f"size: {self.backbone} needs {2 * _STRIDES[self.backbone]} pixels, found {self.size}")
+        if self.backbone == "small" and self.imagenet_weights is not None:
+            raise ValueError("imagenet_weights: there are none of the small backbone")
+        return self
+
+
+class MA2MIRecipe(Branches):
+    """MA2MI (paper 003): an action and a position encoder, pre-trained by making future frames of macro video."""
+
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "MA2MI": {},
+        # Table 1
+        "without pre-training": {"pretrain": "none"},
+        "macro recognition": {"pretrain": "recognition"},
+        "pixel space": {"pretrain": "pixel"},
+        # Table 2; Table 3 is a choice of the pre-training's databases
+        "reconstruction kept, position": {"reconstruction": True, "tuned": "position"},
+        "reconstruction kept, action": {"reconstruction": True, "tuned": "action"},
+        "reconstruction kept, both": {"reconstruction": True},
+        "position": {"tuned": "position"},
+        "action": {"tuned": "action"},
+        # Table 4; the pre-training needs the same `position`
+        "no position encoder": {"position": "none"},
+        "no L_pos": {"position": "reconstruction"},
+    }
+
+    pretrain: Literal["latent", "pixel", "recognition", "none"] = Field(
+        "latent",
+        description="Start: future frames made in the autoencoder's latent space or in pixels, macro-expression "
+        "recognition, or nothing (Table 1).",
+    )
+    tuned: Literal["both", "action", "position"] = Field(
+        "both", description="Encoders that are tuned; the head always is (Table 2)."
+    )
+    reconstruction: bool = Field(
+        False, description="Go on making the apex of the onset while tuning, L_rec beside cross-entropy (Table 2)."
+    )
+    augment: bool = Field(
+        True,
+        description="Crop 8/9 of the side, mirror and rotate by up to 10 degrees at random, onset and apex alike "
+        "(amounts ours).",
+    )
+    weight_decay: float = Field(0.1, ge=0, description="Weight decay of AdamW.")
+    batch_size: int = Field(16, ge=2, description="Clips per step.")
+
+    @model_validator(mode="after")
+    def _parts_exist(self) -> Self:
+        if self.position == "none" and self.tuned == "position":
+            raise ValueError("tuned: position: there is no position encoder")
+        if self.reconstruction and self.pretrain not in ("latent", "pixel"):
+            raise ValueError(f"reconstruction: needs pretrain: latent or pixel, found {self.pretrain}")
+        return self
+
+    @property
+    def pretraining(self) -> str | None:
+        """Future frames or recognition of macro-expressions, unless there is no start."""
+        return {"latent": "ma2mi", "pixel": "ma2mi", "recognition": "ma2mi_recognition", "none": None}[self.pretrain]
+
+
+class FutureFrameRecipe(Branches):
+    """Pre-training of MA2MI: a DiT makes the frame t + δ of frame t and MIACNet's condition."""
+
+    space: Literal["latent", "pixel"] = Field(
+        "latent", description="Frames as an autoencoder's latents, or as they are (Table 1)."
+    )
+    delta: tuple[int, int] = Field((3, 8), description="Least and largest δ, frames; both are drawn (Figure 4).")
+    dit_width: int = Field(768, ge=8, multiple_of=4, description="Width of DiT; 768 is DiT-B.")
+    dit_depth: int = Field(12, ge=1, description="Blocks of DiT.")
+    dit_heads: int = Field(12, ge=1, description="Attention heads of DiT.")
+    patch: int | None = Field(
+        None,
+        ge=1,
+        description="Side of DiT's patches, places or pixels; not printed. None: 2 of latents, 8 of pixels (ours).",
+    )
+    residual: bool = Field(
+        False, description="DiT's output is added to frame t, the trivial copy, instead of Ẑ itself."
+    )
+    equivariance: Literal["mean_square", "norm"] = Field(
+        "mean_square",
+        description="L_3: mean squared error (ours), or the Euclidean norm as printed, which dwarfs the other losses.",
+    )
+    batch_size: int = Field(32, ge=2, description="Pairs per step, one of each clip; of all devices together.")
+
+    @property
+    def patch_side(self) -> int:
+        """Places or pixels."""
+        return self.patch or (2 if self.space == "latent" else 8)
+
+    @property
+    def grid(self) -> int:
+        """Places or pixels a side that DiT works on."""
+        return self.size // FACTOR if self.space == "latent" else self.size
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        low, high = self.delta
+        if not 1 <= low <= high:
+            raise ValueError(f"delta: expected 1 ≤ least ≤ largest, found {low}, {high}")
+        if self.grid % self.patch_side:
+            raise ValueError(f"patch: {self.patch_side} does not divide {self.grid}")
+        if self.dit_width % self.dit_heads:
+            raise ValueError(f"dit_heads: {self.dit_heads} does not divide the width {self.dit_width}")
+        return self
+
+    @property
+    def pretraining(self) -> str | None:
+        """The autoencoder, for latents."""
+        return "autoencoder" if self.space == "latent" else None
+
+
+class MacroRecognitionRecipe(Branches):
+    """The usual pre-training, which MA2MI is compared with: MIACNet recognises macro-expressions."""
+
+    position: Literal["independent", "none"] = Field(
+        "independent", description="With a position encoder, or without one. Both are trained by cross-entropy."
+    )
+    augment: bool = Field(True, description="As in fine-tuning.")
+    batch_size: int = Field(32, ge=2, description="Clips per step.")
+    held_out: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        description="Share of the macro subjects that measure the network and do not train it (ours).",
+    )
+
+
+class AutoencoderRecipe(Recipe):
+    """Autoencoder of frames, 8 times smaller, four channels: Stable Diffusion's from a file, or a small one trained."""
+
+    kind: Literal["small", "stable_diffusion"] = Field(
+        "small",
+        description="`stable_diffusion`: the paper's, from a file, which needs the extra `diffusion`; `small` (ours): "
+        "trained on the given video.",
+    )
+    weights: Path | None = Field(
+        None,
+        description="File of Stable Diffusion's f8 KL autoencoder, safetensors or a torch `state_dict`. Nothing is "
+        "downloaded.",
+    )
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="Digest that the file must have; none: any, and it is reported."
+    )
+    size: int = Field(256, ge=32, le=1024, multiple_of=32, description="Side of the frames, pixels.")
+    width: int = Field(32, ge=8, multiple_of=8, description="Channels of the small one at full resolution.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of Adam for the small one.")
+    batch_size: int = Field(32, ge=1, description="Frames per step, one of each clip.")
+    epochs: int = Field(40, ge=1, description="Epochs of the small one; one frame of every clip in each.")
+
+    @model_validator(mode="after")
+    def _file_is_given(self) -> Self:
+        if (self.kind == "stable_diffusion") != (self.weights is not None):
+            raise ValueError("weights: expected with `kind: stable_diffusion` and with no other")
+        if self.sha256 and self.weights is None:
+            raise ValueError("sha256: there is no file to check")
+        return self

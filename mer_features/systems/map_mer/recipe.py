@@ -1,0 +1,88 @@
+"""Recipe of MAP-MER, paper 004."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mer_features.systems.common.recipe import Recipe
+
+#: Width and blocks a stage of ResNet-18, which ImageNet weights fit.
+_RESNET18 = (64, 2)
+
+
+class MapMerRecipe(Recipe):
+    """MAP-MER (paper 004); defaults are its printed recipe for CASME II, its code's where the paper is silent."""
+
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "sb": {"branches": 1, "awm": "none", "au_alignment": False},
+        "sb + AU": {"branches": 1, "awm": "none"},
+        "db": {"awm": "none", "au_alignment": False},
+        "db + AU": {"awm": "none"},
+        "db + AWM": {"au_alignment": False},
+        "db + all w/o RR": {"region_replacing": 0.0},
+        "db + all": {},
+    }
+
+    # ---- input
+    target: Literal["apex", "amplified"] = Field(
+        "apex", description="Frame to which flow is taken from onset and offset: `apex` for CASME II, else `amplified`."
+    )
+    image_size: int = Field(224, ge=32, multiple_of=2, description="Side of the input planes, split into two halves.")
+    threshold: float = Field(1.5, ge=0, description="Flow magnitudes below so many times the plane's mean become 0.")
+
+    # ---- network
+    branches: Literal[1, 2] = Field(2, description="2: eyes and mouth apart; 1: one ResNet-18 on the whole face.")
+    awm: Literal["code", "paper", "none"] = Field(
+        "code",
+        description="Area weighted module: `code` has layer norms, dropout and a detached input; `paper` as Eq. 1.",
+    )
+    awm_width: int = Field(1024, ge=1, description="h, hidden width of the area weighted module.")
+    gate: Literal["softmax", "sigmoid"] = Field(
+        "softmax", description="Gate of shuffle attention: `softmax` across the groups as its code, or `sigmoid`."
+    )
+    width: int = Field(64, ge=8, multiple_of=8, description="Channels of the first stage; they double at each.")
+    blocks: int = Field(2, ge=1, description="Residual blocks a stage; 2 is ResNet-18.")
+    imagenet: Path | None = Field(
+        None,
+        description="File of torchvision's ResNet-18 weights to start from, as the paper does.",
+    )
+
+    # ---- losses
+    au_alignment: bool = Field(True, description="Align features with action units (WSCL).")
+    wscl: Literal["excluded_self", "literal", "code"] = Field(
+        "excluded_self", description="Reading of Eq. 5: a clip is left out of all sums, or as printed, or as the code."
+    )
+    alignment_weight: float = Field(0.3, ge=0, le=1, description="λ of Eq. 8.")
+    temperature: float = Field(0.1, gt=0, description="τ of Eq. 5.")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of the class loss.")
+    combine: Literal["softmax", "logits"] = Field(
+        "softmax", description="What of the two heads is added for the prediction; `logits` as its code."
+    )
+
+    # ---- training
+    region_replacing: float = Field(
+        0.5, ge=0, le=1, description="Share of clips whose mouth half is another clip's of the same class."
+    )
+    flip: float = Field(0.5, ge=0, le=1, description="Share of clips mirrored.")
+    erasing: float = Field(0.5, ge=0, le=1, description="Share of clips with a rectangle of noise.")
+    learning_rate: float = Field(0.003, gt=0, description="Learning rate of AdamW at every restart.")
+    weight_decay: float = Field(1e-5, ge=0, description="Weight decay of AdamW.")
+    restart: int = Field(10, ge=1, description="T₀: epochs to the first restart; each cycle is twice the last.")
+    batch_size: int = Field(128, ge=2, description="Clips per step.")
+    epochs: int = Field(100, ge=1, description="Epochs.")
+    select: Literal["last", "val"] = Field(
+        "last", description="Epoch kept: the last, or the best on some training subjects set aside (`val`)."
+    )
+    val_share: float = Field(0.2, gt=0, le=0.5, description="Share of the training clips set aside by `select: val`.")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.branches == 1 and self.awm != "none":
+            raise ValueError(f"awm: {self.awm!r} weighs two branches; with `branches: 1` it must be 'none'")
+        if self.imagenet is not None and (self.width, self.blocks) != _RESNET18:
+            raise ValueError("imagenet: the weights fit `width: 64, blocks: 2` only")
+        return self

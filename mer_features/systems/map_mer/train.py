@@ -1,0 +1,202 @@
+"""MAP-MER: mimicking the annotation process.
+
+"Mimicking the annotation process for recognizing the micro expressions". Action units are coded for the upper or the
+lower face: each half goes through a shared base and a branch of its own, an area weighted module weighs what both
+found, each half is classified, and an auxiliary loss draws together clips whose action units overlap. What the paper
+leaves open is a key of the recipe or stands in docs/systems/map_mer.md.
+
+Shapes: N clips, C classes, S = 224 pixels, A = 100 possible action units.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms import RandomErasing
+
+from mer_features.core import action_units
+from mer_features.systems.common import backbones, engine, inputs, selection
+from mer_features.systems.common import inputs as heatmap
+from mer_features.systems.common.contract import Arrays, Examples, Setup
+from mer_features.systems.map_mer import network as cams
+from mer_features.systems.map_mer.network import class_weights, losses, network
+from mer_features.systems.map_mer.recipe import MapMerRecipe
+
+A = 100  # FACS numbers run from 1 to 99
+
+# ---------------------------------------------------------------- input
+
+
+def variables(recipe: MapMerRecipe) -> tuple[str, ...]:
+    """Cache variables of a clip that :func:`prepare` reads."""
+    flow = [f"flow/{name}[{pair}]" for pair in _pairs(recipe) for name in "uv"]
+    return ("magnified/apex", *flow, "action_units_text")
+
+
+def _pairs(recipe: MapMerRecipe) -> tuple[str, str]:
+    return f"onset_{recipe.target}", f"offset_{recipe.target}"
+
+
+def prepare(recipe: MapMerRecipe, clip: Arrays) -> dict[str, np.ndarray]:
+    """``planes`` (3, S, S) uint8: magnified apex, On-A, Off-A; ``units`` (A,) uint8: 1 where a unit was seen."""
+    motion = [moved(clip[f"flow/u[{p}]"], clip[f"flow/v[{p}]"], recipe.threshold) for p in _pairs(recipe)]
+    planes = [inputs.grey(clip["magnified/apex"]), *motion]
+    size = recipe.image_size
+    fitted = [inputs.resized(plane, size, average=plane.shape[0] > size) for plane in planes]
+    units = np.zeros(A, dtype=np.uint8)
+    units[unit_numbers(str(clip["action_units_text"]))] = 1
+    return {"planes": np.rint(np.stack(fitted)).astype(np.uint8), "units": units}
+
+
+def moved(u: np.ndarray, v: np.ndarray, threshold: float) -> np.ndarray:
+    """How far each pixel moved, (H, W) whole numbers 0 .. 255 as float32, small movements cut off.
+
+    Scaled by its own minimum and maximum; what lies below ``threshold`` times the mean becomes 0. No movement is 0
+    everywhere.
+    """
+    plane = np.floor(inputs.unit_range(np.hypot(u, v)) * 255).astype(np.float32)
+    plane[plane < threshold * plane.mean()] = 0
+    return plane
+
+
+def unit_numbers(text: str) -> list[int]:
+    """Every number in an owner's text, ascending, as the authors' code reads it.
+
+    Sides and intensities drop out; what a coder left open (``L12 or L14``) or wrote oddly (``ref(7B)``) counts.
+    """
+    found = action_units.parse(text)
+    doubtful = {int(digits) for part in found.unread for digits in re.findall(r"\d+", part)}
+    return sorted(number for number in {unit.number for unit in found.units} | doubtful if 0 < number < A)
+
+
+def scaled(planes: Tensor) -> Tensor:
+    """Planes (N, 3, S, S) uint8 in [0, 1]."""
+    return planes.float() / 255
+
+
+# ---------------------------------------------------------------- augmentation
+
+
+class Batches(engine.Batches):
+    """Shuffled batches, mirrored, erased, and with mouths replaced.
+
+    Yields ``planes`` (N, 3, S, S) float32, in [0, 1] but for erased rectangles, which are standard normal noise;
+    ``units`` (N, A), ``label`` (N,) and ``index`` (N,). The examples' own arrays are never changed.
+    """
+
+    def __init__(self, examples: Examples, recipe: MapMerRecipe) -> None:
+        super().__init__(examples, recipe.batch_size, fewest=2)
+        self.recipe = recipe
+        self.erase = RandomErasing(recipe.erasing, scale=(0.02, 0.3), value="random", inplace=True)
+        self.same = [(self.labels == label).nonzero()[:, 0] for label in range(int(self.labels.max()) + 1)]
+
+    def __iter__(self) -> Iterator[engine.Batch]:
+        for batch in super().__iter__():
+            yield self.replaced({**batch, "planes": self.augmented(batch["planes"])})
+
+    def augmented(self, planes: Tensor) -> Tensor:
+        """Planes (N, 3, S, S) uint8, mirrored and erased whole, as float32."""
+        images = scaled(planes)
+        mirrored = torch.rand(len(images)) < self.recipe.flip
+        images[mirrored] = images[mirrored].flip(-1)
+        for image in images:
+            self.erase(image)
+        return images
+
+    def replaced(self, batch: engine.Batch) -> engine.Batch:
+        """Region Replacing: some clips get the mouth of a clip of their class, augmented by itself, and its units."""
+        chosen = (torch.rand(len(batch["label"])) < self.recipe.region_replacing).nonzero()[:, 0]
+        donors = self.donors(batch["label"][chosen])
+        planes, units = batch["planes"].clone(), batch["units"].clone()
+        middle = planes.shape[2] // 2
+        planes[chosen, :, middle:] = self.augmented(self.features["planes"][donors])[:, :, middle:]
+        units[chosen] |= self.features["units"][donors]
+        return {**batch, "planes": planes, "units": units}
+
+    def donors(self, labels: Tensor) -> Tensor:
+        """Places of training clips drawn for these classes, (N,)."""
+        drawn = [self.same[label][torch.randint(len(self.same[label]), ())] for label in labels.tolist()]
+        return torch.stack(drawn) if drawn else torch.zeros(0, dtype=torch.int64)
+
+
+# ---------------------------------------------------------------- training
+
+
+class Network(selection.Selecting):
+    """The network with its losses and the recipe's optimiser."""
+
+    def __init__(self, recipe: MapMerRecipe, classes: int) -> None:
+        super().__init__(recipe.epochs)
+        self.recipe = recipe
+        self.net = network(recipe, classes)
+        self.class_weights: Tensor
+        self.register_buffer("class_weights", torch.ones(classes), persistent=False)
+
+    def batches(self, examples: Examples) -> Batches:
+        """Augmented batches of the training clips, or with `select: val` of those not set aside."""
+        if self.recipe.select == "val":
+            seed = int(torch.randint(2**31, ()))
+            examples, self.validation = selection.set_aside(examples, self.recipe.val_share, seed)
+        labels = torch.from_numpy(examples.labels)
+        self.class_weights = class_weights(labels, len(self.class_weights)).to(self.class_weights.device)
+        return Batches(examples, self.recipe)
+
+    def training_step(self, batch: engine.Batch) -> dict[str, Tensor]:
+        """Losses of a batch."""
+        output = self.net(backbones.normalised(batch["planes"]))
+        found = losses(output, batch["label"], batch["units"], self.class_weights, self.recipe)
+        return {"loss": found.total, "classification": found.classification, "alignment": found.alignment}
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with cosine annealing and warm restarts, epoch by epoch."""
+        recipe = self.recipe
+        optimiser = torch.optim.AdamW(
+            self.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
+        restarts = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, recipe.restart, T_mult=2)
+        return {"optimizer": optimiser, "lr_scheduler": restarts}
+
+    # ------------------------------------------------------------ answers
+
+    def combined(self, logits: Tensor) -> Tensor:
+        """Class probabilities (N, C) of the heads' logits (N, R, C)."""
+        if self.recipe.combine == "logits":
+            return F.softmax(logits.sum(dim=1), dim=1)
+        return F.softmax(logits, dim=2).mean(dim=1)
+
+    def scores(self, batch: engine.Batch) -> Tensor:
+        """Class probabilities (N, C)."""
+        return self.combined(self.net(_input(batch)).logits)
+
+    def layers(self, batch: engine.Batch) -> engine.Batch:
+        """``fused``: X_F at unit length, eyes before mouth: what WSCL aligns with action units."""
+        return {"fused": self.net(_input(batch)).aligned}
+
+    def pictures(self, batch: engine.Batch) -> dict[str, np.ndarray]:
+        """``planes``: the input as red, green and blue; ``au_cam`` and ``grad_cam`` over the magnified apex."""
+        planes = batch["planes"].permute(0, 2, 3, 1).cpu().numpy()  # (N, S, S, 3)
+        maps = {
+            "au_cam": cams.au_cam(self.net, _input(batch)),
+            "grad_cam": cams.grad_cam(self.net, _input(batch), self.combined),
+        }
+        return {"planes": planes} | {name: _laid_over(planes[..., :1], heats) for name, heats in maps.items()}
+
+
+def _laid_over(faces: np.ndarray, heats: Tensor) -> np.ndarray:
+    """Heat maps (N, S, S) over grey images (N, S, S, 1), (N, S, S, 3) uint8."""
+    return heatmap.overlays(faces, heats.cpu().numpy())
+
+
+def _input(batch: engine.Batch) -> Tensor:
+    return backbones.normalised(scaled(batch["planes"]))
+
+
+def build(recipe: MapMerRecipe, classes: int, setup: Setup) -> engine.TorchSystem:
+    """An untrained system for ``classes`` classes."""
+    return engine.TorchSystem(lambda: Network(recipe, classes), setup)

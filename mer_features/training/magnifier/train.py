@@ -1,0 +1,372 @@
+"""Training of the learned magnifier.
+
+Losses and optimiser of Oh et al. 2018, section 3.4, made to learn from thousands of samples instead of millions:
+
+- each sample is learned at two factors, m and 1, and the change of the picture between them, which is what
+  :mod:`mer_features.stages.magnify.learned` takes from the network, has a loss of its own: an error that both pictures share
+  hides no motion;
+- where pictures have little contrast a pixel may count for more (option ``detail``);
+- weights start so that every layer keeps the size of what passes (:func:`initialise`), the paper's shrink it to
+  nothing;
+- the written weights carry a factor that makes up for what is lost to caution (:func:`measure_gain`);
+- the learning rate is larger than the paper's constant 1e-4, and falls at the end (:func:`rate_at`).
+
+The loop is written out: one network, one optimiser, no epochs and no validation, and its interruptions must be exact
+to the bit. What a trainer would do for it is less than what it would have to be kept from doing.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from mer_features.core import tensors
+from mer_features.core.files import atomic_path
+from mer_features.core.jobs import track
+from mer_features.stages.magnify import learned
+from mer_features.stages.magnify.network import MagnificationNet
+from mer_features.training.magnifier import pairs
+from mer_features.training.options import MagnifierTraining
+
+log = logging.getLogger(__name__)
+
+_GAIN_PAIRS = 32
+_GAIN_ROUNDS = 3  # a network does not answer in proportion
+_SHARES = tuple(number / 10 for number in range(17))
+_GAIN_PX = 96  # side of the pairs, less crowded by borders than a training sample
+_BORDER = 10  # pixels that the network cannot see around
+_SLOPE, _LEAST_SLOPE = 8.0, 1.0  # grey levels a pixel: of a picture as a whole; of one that has no detail but noise
+_ADDED_PX, _LEAST_ADDED_PX = 2.5, 0.5  # motion added to a usual sample; less than this is lost in noise
+_NOISE = 0.09  # over the root of the grey level: one level in the middle
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What cannot change the weights, but for the rounding of another device's arithmetic."""
+
+    device: str = "auto"
+    threads: int = 1  # samples of a batch worked on at once on a CPU
+    workers: int = 0  # processes that make samples; 0: this one
+    checkpoint_every: int = 250  # steps
+
+
+class Losses(NamedTuple):
+    """The terms of the objective, each a mean absolute difference."""
+
+    picture: Tensor  # Ŷ and Y, for m and for 1
+    change: Tensor  # of Ŷ and of Y between 1 and m
+    texture_reference: Tensor  # V of A and C
+    texture_moved: Tensor  # V of B and Y
+    shape: Tensor  # M of B and C
+
+    def total(self, code_weight: float) -> Tensor:
+        """The objective."""
+        return self.picture + self.change + code_weight * (self.texture_reference + self.texture_moved + self.shape)
+
+
+class Batch(NamedTuple):
+    """A, B, C, Y and Y for a factor of 1, (N, 3, H, W) in [-1, 1]; the factors (N,).
+
+    ``weight``, (N, 1, H, W), is that of the pixels in the losses on pictures, ``emphasis``, (N, 1, 1, 1), that of the
+    change between the two pictures.
+    """
+
+    first: Tensor
+    second: Tensor
+    second_plain: Tensor
+    target: Tensor
+    still: Tensor
+    factor: Tensor
+    weight: Tensor
+    emphasis: Tensor
+
+
+def losses(net: MagnificationNet, batch: Batch) -> Losses:
+    """The pictures' terms, and the three of section 3.4: what shares texture or shape shares its code."""
+    images = torch.cat([batch.first, batch.second, batch.second_plain, batch.target])
+    texture, shape = (code.chunk(4) for code in net.encoder(images))
+    enlarged = net.manipulator(shape[0], shape[1], batch.factor)
+    textures, shapes = torch.cat([texture[1], texture[1]]), torch.cat([enlarged, shape[1]])
+    magnified, still = net.decoder(textures, shapes).chunk(2)
+    return Losses(
+        (_weighted(magnified - batch.target, batch.weight) + _weighted(still - batch.still, batch.weight)) / 2,
+        _weighted(magnified - still - (batch.target - batch.still), batch.emphasis * batch.weight),
+        F.l1_loss(texture[0], texture[2]),
+        F.l1_loss(texture[1], texture[3]),
+        F.l1_loss(shape[1], shape[2]),
+    )
+
+
+def _weighted(difference: Tensor, weight: Tensor) -> Tensor:
+    return (weight * difference.abs()).mean()
+
+
+class Samples(Dataset):
+    """Samples of a recipe by number, weighed as the options say."""
+
+    def __init__(self, options: MagnifierTraining) -> None:
+        self.recipe, self.options = recipe(options), options
+
+    def __len__(self) -> int:
+        return self.options.steps * self.options.batch
+
+    def __getitem__(self, index: int) -> Batch:
+        pair = pairs.make(self.recipe, index)
+        frames = (pair.first, pair.second, pair.second_plain, pair.target, pair.still)
+        images = [torch.from_numpy(frame / 127.5 - 1) for frame in frames]
+        weight = (_SLOPE / (pairs.local_slope(pair.still) + _LEAST_SLOPE)) ** np.float32(self.options.detail)
+        emphasis = torch.full((1, 1, 1), _emphasis(pair) ** self.options.small_motion)
+        return Batch._make([*images, torch.tensor(pair.factor), torch.from_numpy(weight[None]), emphasis])
+
+
+def _emphasis(pair: pairs.Pair) -> float:
+    """The usual over the largest motion that magnification adds; 1 where nothing moves."""
+    added = (pair.factor - 1) * float(np.hypot(*pair.motion).max())
+    return _ADDED_PX / (added + _LEAST_ADDED_PX) if pair.motion.any() else 1.0
+
+
+def recipe(options: MagnifierTraining) -> pairs.Recipe:
+    """The samples that these options ask for."""
+    return pairs.Recipe(
+        options.size_px,
+        _seed(options),
+        options.folder,
+        objects=options.objects,
+        object_radius=options.object_radius,
+        face=options.face_share,
+        lamp=options.lamp,
+    )
+
+
+def _seed(options: MagnifierTraining) -> int:
+    return options.seed or 0
+
+
+def rate_at(options: MagnifierTraining, step: int) -> float:
+    """Learning rate of a step, the first being 0: it rises, stays, and falls linearly to zero."""
+    rise = (step + 1) / max(1, options.warmup_steps)
+    fall = (options.steps - step) / max(1.0, options.decay_share * options.steps)
+    return options.rate * min(1.0, rise, fall)
+
+
+def initialise(net: MagnificationNet, seed: int) -> None:
+    """Truncated normal weights, their spread by the number of inputs (He et al. 2015).
+
+    The second convolution of a residual block starts small, so that a block starts as the identity, and so does the
+    decoder's last one. The paper's spread, 0.02 for every layer, leaves so little of the picture after twenty
+    layers that a short run spends itself on growing weights.
+    """
+    source = torch.Generator().manual_seed(seed)
+    for name, weight in net.named_parameters():
+        small = 0.1 if name.endswith((".second.weight", "decoder.head.2.weight")) else 1.0
+        spread = small * math.sqrt(2 / weight[0].numel())
+        torch.nn.init.trunc_normal_(weight, std=spread, a=-2 * spread, b=2 * spread, generator=source)
+
+
+def train(options: MagnifierTraining, output: Path, execution: Execution = Execution()) -> None:
+    """Train, or go on with training, and write weights and curve.
+
+    Beside ``output`` stands ``<output>.csv``, the mean losses between checkpoints, and as long as training lasts
+    ``<output>.checkpoint``. A run that was killed goes on at its last checkpoint and ends with the same bits as one
+    that was not. More or fewer steps may be asked for as long as the rate has not begun to fall.
+
+    Raises
+    ------
+    ValueError
+        Where a checkpoint of other options lies in the way, or the weights to start from are of another network.
+    """
+    with _reproducible():
+        _Run(options, output, execution).finish()
+
+
+def _first(options: MagnifierTraining) -> MagnificationNet:
+    """The network before its first step."""
+    if options.start is not None:
+        return learned.network(options.start)
+    net = MagnificationNet(options.g_kernel)
+    initialise(net, _seed(options))
+    return net
+
+
+class _Run:
+    def __init__(self, options: MagnifierTraining, output: Path, execution: Execution) -> None:
+        self.options, self.output, self.execution = options, output, execution
+        self.device = _device(execution.device)
+        self.net = _first(options).to(self.device)
+        self.adam = torch.optim.Adam(self.net.parameters(), lr=options.rate, betas=(0.9, 0.999))
+        self.checkpoint = output.with_name(f"{output.name}.checkpoint")
+        self.step, self.curve, self.sums = 0, list[list[float]](), torch.zeros(len(Losses._fields), dtype=torch.float64)
+        if self.checkpoint.exists():
+            self._resume()
+
+    def finish(self) -> None:
+        """The steps that are left, then the files."""
+        self.net.train()
+        left = self.options.steps - self.step
+        with ThreadPoolExecutor(self.execution.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for batch in track(self._batches(), left, "train-magnifier"):
+                self._learn(batch, pool)
+                self.step += 1
+                if self.step % self.execution.checkpoint_every == 0 or self.step == self.options.steps:
+                    self._keep()
+        gain = measure_gain(self.net.cpu(), self.options)
+        log.info("gain %s", gain)
+        save(self.net, self.output, {"steps": self.options.steps, learned.GAIN: round(gain, 3)})
+        self.checkpoint.unlink(missing_ok=True)
+
+    def _learn(self, batch: Batch, pool: Executor) -> None:
+        """One step. On a CPU each sample has a gradient of its own, so that threads cannot change a bit."""
+        alone = self.device.type == "cpu"
+        parts = [Batch._make(part) for part in zip(*(t.split(1) for t in batch), strict=True)] if alone else [batch]
+        found = list(pool.map(self._gradients, parts))
+        for weight, *gradients in zip(self.net.parameters(), *(each for each, _ in found), strict=True):
+            weight.grad = torch.stack(gradients).mean(dim=0)
+        for group in self.adam.param_groups:
+            group["lr"] = rate_at(self.options, self.step)
+        self.adam.step()
+        self.sums += torch.stack([values for _, values in found]).mean(dim=0).double().cpu()
+
+    def _gradients(self, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Gradients of the objective by every weight, and the losses."""
+        terms = losses(self.net, Batch._make(part.to(self.device) for part in batch))
+        total = terms.total(self.options.code_weight)
+        return torch.autograd.grad(total, list(self.net.parameters())), torch.stack(terms).detach()
+
+    def _batches(self) -> Iterator[Batch]:
+        size = self.options.batch
+        workers = self.execution.workers
+        loader = DataLoader(
+            Samples(self.options),
+            batch_size=size,
+            sampler=range(self.step * size, self.options.steps * size),
+            num_workers=workers,
+            multiprocessing_context="spawn" if workers else None,
+            prefetch_factor=8 if workers else None,
+        )
+        return iter(loader)
+
+    def _keep(self) -> None:
+        """Curve and checkpoint; the sums start anew."""
+        since = self.step - (int(self.curve[-1][0]) if self.curve else 0)
+        self.curve.append([self.step, *(self.sums / since).tolist()])
+        self.sums.zero_()
+        if not all(map(math.isfinite, self.curve[-1])):
+            raise ValueError(f"the losses before step {self.step} are not finite; try a smaller rate")
+        log.info("step %d: %s", self.step, " ".join(f"{value:.4f}" for value in self.curve[-1][1:]))
+        with atomic_path(self.output.with_name(f"{self.output.name}.csv")) as path, path.open("w") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["step", *Losses._fields])
+            rows.writerows([int(step), *(f"{value:.6f}" for value in values)] for step, *values in self.curve)
+        state = {
+            "step": self.step,
+            "curve": self.curve,
+            "options": self.options.model_dump(mode="json"),
+            "net": self.net.state_dict(),
+            "adam": self.adam.state_dict(),
+        }
+        with atomic_path(self.checkpoint) as path:
+            torch.save(state, path)
+
+    def _resume(self) -> None:
+        state = tensors.read(self.checkpoint, self.device)
+        earlier = MagnifierTraining.model_validate(state["options"])
+        same_past = all(rate_at(earlier, n) == rate_at(self.options, n) for n in range(state["step"]))
+        if not same_past or earlier != self.options.model_copy(update={"steps": earlier.steps}):
+            raise ValueError(f"{self.checkpoint} belongs to a run with other options; remove it to start anew")
+        self.net.load_state_dict(state["net"])
+        self.adam.load_state_dict(state["adam"])
+        self.step, self.curve = state["step"], state["curve"]
+        log.info("going on after step %d", self.step)
+
+
+def save(net: MagnificationNet, path: Path, about: Mapping[str, float]) -> None:
+    """Write the weights of a network and what is to be known of them, atomically."""
+    state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    with atomic_path(path) as temporary:
+        # One entry: safetensors writes several in an order that changes from run to run.
+        safetensors.torch.save_file(state, temporary, metadata={learned.ABOUT: json.dumps(about, sort_keys=True)})
+
+
+def measure_gain(net: MagnificationNet, options: MagnifierTraining) -> float:
+    """By how much a trained network's m - 1 must grow for a motion to come out m times as large (ours).
+
+    A network trained to come near the true picture is cautious: it moves everything too little, by much the same
+    share. On pairs of the recipe that were not learned from (faces, where there are any), in one light and with noise
+    of a grey level, the share of the wanted displacement that comes out is that whose true picture is nearest; the
+    gain is raised until its median is 1.
+
+    Returns
+    -------
+    float
+        At least 1, at most :data:`mer_features.stages.magnify.learned.MOST_GAIN`.
+    """
+    seen = recipe(options)
+    seen = replace(
+        seen,
+        size=max(seen.size, _GAIN_PX),
+        face=float(seen.face > 0),
+        static=0.0,
+        low_contrast=0.0,
+        noise=(_NOISE, _NOISE),
+        factor=(2.0, seen.factor[1]),
+        reach_px=seen.reach_px / max(_SHARES),
+    )
+    drawn = [pairs.series(seen, index, _SHARES) for index in range(_GAIN_PAIRS)]
+    gain = 1.0
+    for _ in range(_GAIN_ROUNDS):
+        short = float(np.median([_reached(net, each, gain) for each in drawn]))
+        gain = min(learned.MOST_GAIN, max(1.0, gain / max(short, 1e-6)))
+    return gain
+
+
+def _reached(net: MagnificationNet, drawn: pairs.Series, gain: float) -> float:
+    """Displacement that a network adds to a pair, as a share of the wanted (m - 1 times the motion)."""
+    answer = learned.Magnifier(net, "", gain).magnified(drawn.first, drawn.second, drawn.factor)
+    inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
+    errors = np.square((drawn.possible - answer)[inner]).mean(axis=(1, 2, 3))
+    return (_lowest(_SHARES, errors) * drawn.factor - 1) / (drawn.factor - 1)
+
+
+def _lowest(at: Sequence[float], values: np.ndarray) -> float:
+    """Where a parabola through the least value and its neighbours is lowest; ``at`` is evenly spaced."""
+    least = int(values.argmin())
+    if not 0 < least < len(values) - 1:
+        return at[least]
+    left, middle, right = values[least - 1 : least + 2]
+    return at[least] + (at[1] - at[0]) * float((left - right) / (2 * (left - 2 * middle + right)))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device("cuda" if name == "gpu" else name)
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """Deterministic algorithms (where a GPU has them), one thread an operation; put back afterwards."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])

@@ -1,0 +1,214 @@
+"""Sections of training: systems, pre-trainings, and what no result depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from mer_features.core.section import Section
+from mer_features.systems import registry as recipes
+
+
+class System(Section):
+    """A recognition system trained under one or more protocols."""
+
+    system: str = Field(description="Name of the system, e.g. `fr`.")
+    protocols: tuple[str, ...] = Field(description="Protocols to run it under.", min_length=1)
+    seeds: tuple[int, ...] = Field((0, 1, 2), description="One complete run per seed.", min_length=1)
+    folds_per_job: int = Field(70, ge=1, description="Folds trained in one job, one after the other.")
+    embedding: bool = Field(
+        True, description="Train one more model on half of the subjects, for pictures of its features (t-SNE)."
+    )
+    shuffle_labels: bool = Field(
+        False, description="Control: train on labels shuffled within the training folds; must fall to chance."
+    )
+    ablation: str | None = Field(
+        None, description="A row of the paper's ablation tables by name, e.g. `FR-fc`; sets the recipe keys it changes."
+    )
+    pretrained: str | None = Field(
+        None, description="Entry of `pretraining` to start from, for recipes that need one (docs/systems)."
+    )
+    recipe: dict[str, Any] = Field(
+        default_factory=dict, description="Keys of the system's recipe that differ from its paper's values."
+    )
+
+    @property
+    def full_recipe(self) -> recipes.Recipe:
+        """The recipe with every default, the ablation and the changed keys filled in."""
+        return recipes.recipe(self.system, self.recipe, self.ablation)
+
+    @model_validator(mode="after")
+    def _recipe_is_known(self) -> System:
+        needed = self.full_recipe.pretraining
+        if needed and not self.pretrained:
+            raise ValueError(f"pretrained: this recipe of {self.system!r} needs a pre-training of task {needed!r}")
+        if self.pretrained and not needed:
+            raise ValueError(f"pretrained: this recipe of {self.system!r} uses no pre-training")
+        return self
+
+
+class Pretraining(Section):
+    """What a system learns from macro-expression data before any micro-expression is seen; shared by all folds."""
+
+    task: str = Field(description="Name of the pre-training task.")
+    protocol: str | None = Field(None, description="Labelled clips to learn from: all clips of this protocol.")
+    databases: tuple[str, ...] = Field(
+        (), description="Unlabelled video to learn from: every frame of these databases' clips."
+    )
+    pretrained: str | None = Field(None, description="Entry of `pretraining` that this one builds on.")
+    seed: int = Field(0, ge=0, description="Source of the task's random choices.")
+    recipe: dict[str, Any] = Field(
+        default_factory=dict, description="Keys of the task's recipe that differ from its paper's values."
+    )
+
+    @property
+    def full_recipe(self) -> recipes.Recipe:
+        """The recipe with every default and the changed keys filled in."""
+        return recipes.pretraining_recipe(self.task, self.recipe)
+
+    @model_validator(mode="after")
+    def _has_material(self) -> Pretraining:
+        if bool(self.protocol) == bool(self.databases):
+            raise ValueError("give either `protocol` (labelled clips) or `databases` (unlabelled video)")
+        if (self.full_recipe.pretraining is None) != (self.pretrained is None):
+            raise ValueError(f"pretrained: expected an entry of task {self.full_recipe.pretraining or 'none'}")
+        return self
+
+
+class Resources(Section):
+    """What cannot change a result: never part of a stage's parameters."""
+
+    stage_threads: int = Field(1, ge=1, description="Processes a stage job uses for its clips.")
+    train_threads: int = Field(1, ge=1, description="CPU threads of a training job.")
+    stage_mem_mb: int = Field(1500, ge=150, description="Memory asked for by a stage job for each of its processes.")
+    train_mem_mb: int = Field(2500, ge=150, description="Memory asked for by a training job.")
+    device: Literal["cpu", "gpu", "auto"] = Field("cpu", description="Where training runs.")
+    devices: int = Field(1, ge=1, description="GPUs of a pre-training; the folds of a system train on one each.")
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = Field(
+        "32-true", description="Arithmetic of training; half precision on GPUs changes results by rounding."
+    )
+    checkpoint_s: float = Field(300, ge=0, description="Least seconds between two checkpoints of a training.")
+    keep_weights: bool = Field(False, description="Keep every fold's trained weights (41 MB a fold for FR).")
+
+
+# Sections of the configuration for style aggregation; free of torch, so that a config is checked fast.
+
+
+class TrainStyle(Section):
+    """Training of the generators of `style: {method: cyclegan}`; defaults are SAN's."""
+
+    size: int = Field(128, ge=24, le=1024, multiple_of=4, description="Side of the training pictures, pixels.")
+    width: int = Field(64, ge=4, le=256, description="Channels of the first layer of every network.")
+    blocks: int = Field(6, ge=0, le=16, description="Residual blocks of a generator.")
+    batch_size: int = Field(32, ge=1, description="Pictures of each style per step.")
+    epochs: int = Field(100, ge=1, description="Epochs at the full learning rate.")
+    decay_epochs: int = Field(100, ge=0, description="Epochs over which it then falls to 0.")
+    learning_rate: float = Field(2e-4, gt=0, description="Learning rate of Adam (β 0.5, 0.999).")
+    cycle_weight: float = Field(10.0, ge=0, description="Weight of the cycle loss.")
+    identity_weight: float = Field(0.1, ge=0, description="Weight of the identity loss, times `cycle_weight`.")
+    geometry_weight: float = Field(
+        10.0,
+        ge=0,
+        description="Weight of the geometry guard (ours): directions of Sobel gradients, where they are strong, are "
+        "the input's. 0 leaves it out, as SAN does.",
+    )
+    pool: int = Field(50, ge=0, description="Past fakes that a discriminator is shown again.")
+    generators: Literal["pair", "all_pairs"] = Field(
+        "pair",
+        description="`pair`: generators between the smallest and the largest cluster, as SAN; `all_pairs`: between "
+        "all, and all their outputs are averaged (ours).",
+    )
+    feature_width: int = Field(64, ge=4, le=64, description="Channels of the feature network (64: ResNet-18).")
+    feature_size: int = Field(224, ge=32, le=512, description="Side of its pictures, pixels.")
+    feature_epochs: int = Field(2, ge=1, description="Epochs of telling original, grey, light and sketch apart.")
+    feature_batch_size: int = Field(32, ge=2, description="Pictures per step of that training.")
+    feature_learning_rate: float = Field(0.01, gt=0, description="Learning rate of its SGD.")
+    feature_weights: Path | None = Field(
+        None,
+        description="A file of torchvision's `resnet18` weights to start the feature network from, e.g. ImageNet's; "
+        "none: from random weights. Nothing is downloaded.",
+    )
+    checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints and sample sheets.")
+
+
+# What can be set on the training of the learned magnifier: section `train_magnifier` of the configuration.
+
+
+class MagnifierTraining(Section):
+    """Training of the learned magnifier, by `mer-features train-magnifier` or the rule of that name."""
+
+    start: Path | None = Field(
+        None, description="Weights to go on from, of this network (.safetensors); default: drawn at random."
+    )
+    folder: Path | None = Field(
+        None, description="Photographs to cut training samples from; default: those that come with scikit-image."
+    )
+    steps: int = Field(
+        12_000, ge=1, description="Training steps; the shipped weights took four runs of 2,800 to 24,000."
+    )
+    batch: int = Field(2, ge=1, description="Samples a step; the paper takes 4.")
+    size_px: int = Field(64, ge=32, le=512, multiple_of=4, description="Side of a sample; the paper takes 384.")
+    face_share: float = Field(
+        0.5, ge=0, le=1, description="Share of samples that are faces of the embedded database moved by action units."
+    )
+    objects: tuple[int, int] = Field(
+        (7, 15),
+        description="Least and most objects over the background of a sample that is no face. The paper's numbers are "
+        "for pictures of 384 px: in 64 px they make for crowds, which the first stage of the shipped weights learned "
+        "from; the second took 0 to 4.",
+    )
+    object_radius: tuple[float, float] = Field(
+        (0.06, 0.3), description="Least and largest radius of an object, as a share of the sample's side."
+    )
+    rate: float = Field(
+        5e-4, gt=0, le=0.01, description="Learning rate of Adam between its rise and its fall; the paper takes 1e-4."
+    )
+    warmup_steps: int = Field(100, ge=0, description="Steps over which the learning rate rises.")
+    decay_share: float = Field(
+        0.3, ge=0, le=1, description="Last share of the steps, over which the learning rate falls to zero."
+    )
+    detail: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="How much more pixels count in the losses on pictures where there is little contrast: a pixel's "
+        "weight is the slope of the picture around it to the power of minus this. The paper's 0 counts all alike; "
+        "skin is then learned last.",
+    )
+    small_motion: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="How much more the change of a sample counts if it moves little: its weight is the largest motion "
+        "that magnification adds to the power of minus this. The paper's 0 counts all alike.",
+    )
+    lamp: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Largest change of the light's slope and curvature across a moved frame in other colours, as a "
+        "fraction; the paper's frames change everywhere alike.",
+    )
+    code_weight: float = Field(0.1, ge=0, description="Weight λ of the three losses on texture and shape codes.")
+    g_kernel: Literal[3, 7] = Field(
+        3,
+        description="Side of the manipulator's first convolution: 3 in the paper, 7 in its published program; with "
+        "`start` as there.",
+    )
+    seed: int | None = Field(None, ge=0, description="Default: the global seed.")
+
+    @field_validator("objects", "object_radius")
+    @classmethod
+    def _is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1]:
+            raise ValueError(f"expected the least and the most, neither negative, found {value[0]:g} and {value[1]:g}")
+        return value
+
+    @field_validator("object_radius")
+    @classmethod
+    def _is_a_size(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] == 0:
+            raise ValueError("the least radius must be above 0")
+        return value

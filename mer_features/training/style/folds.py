@@ -1,0 +1,114 @@
+"""Style aggregation inside a fold: reference styles of the training subjects alone, both sides rendered in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mer_features.features import Features, open_features
+from mer_features.protocols.table import FoldRow
+from mer_features.stages.options import Style
+from mer_features.stages.style import aggregate_pair
+from mer_features.stages.style.fitted import Fitted, Source, fit
+
+#: Variables of a feature file that :func:`render` stands in for.
+VARIABLES = ("style/onset", "style/apex")
+
+#: Reads one crop (S, S, C) of a clip; ``name`` is ``onset`` or ``apex``.
+Reader = Callable[[Features, str, str], np.ndarray]
+
+
+def read_crop(features: Features, clip_id: str, name: str) -> np.ndarray:
+    """A crop of an open feature file."""
+    return features[f"faces/{name}"][features.index(clip_id)]
+
+
+def fit_fold(
+    caches: Mapping[str, Path],
+    rows: Sequence[FoldRow],
+    fold: str,
+    options: Style,
+    *,
+    seed: int,
+    read: Reader = read_crop,
+) -> Fitted:
+    """Fit on the training subjects of a fold.
+
+    Parameters
+    ----------
+    caches
+        Feature file of every database.
+    rows
+        All clips of the protocol.
+    fold
+        The fold; its clips are held out.
+    options
+        ``method`` (``statistical`` or ``histogram``) and ``clusters``.
+    seed
+        Of k-means.
+    read
+        How a crop is read; nothing of a held-out person is ever asked for.
+
+    Raises
+    ------
+    ValueError
+        For another method, or if nobody is left to fit on.
+    """
+    if options.method not in ("statistical", "histogram"):
+        raise ValueError(f"style method {options.method!r} is not fitted per fold")
+    held_out = {row.owner for row in rows if row.fold == fold}
+    training = [row for row in rows if row.owner not in held_out]
+    databases = tuple(dict.fromkeys(row.database for row in training))
+    crops = _crops(caches, training, read)
+    source = Source("fold", databases)
+    return fit(crops, method=options.method, clusters=options.clusters, seed=seed, source=source)
+
+
+def render(crops: Mapping[str, np.ndarray], fitted: Fitted | None) -> dict[str, np.ndarray]:
+    """Onset and apex of a clip as the style stage would have stored them.
+
+    Parameters
+    ----------
+    crops
+        ``faces/onset`` and ``faces/apex`` of one clip, (S, S, C) uint8.
+    fitted
+        What to aggregate with; None leaves the crops as they are.
+
+    Returns
+    -------
+    dict
+        Every name in :data:`VARIABLES` -> (S, S, C) uint8. A held-out clip is rendered as a training clip is: under
+        parameters of its own onset and the references of the fit.
+    """
+    method = "none" if fitted is None else fitted.method
+    return dict(zip(VARIABLES, aggregate_pair(crops["faces/onset"], crops["faces/apex"], method, fitted), strict=True))
+
+
+def _crops(caches: Mapping[str, Path], rows: Sequence[FoldRow], read: Reader) -> Iterator[np.ndarray]:
+    with _Opened(caches) as files:
+        for row in rows:
+            yield read(files[row.database], row.clip_id, "onset")
+
+
+class _Opened:
+    """Feature files by database, opened when first asked for."""
+
+    def __init__(self, caches: Mapping[str, Path]) -> None:
+        self._caches = caches
+        self._files: dict[str, Features] = {}
+
+    def __enter__(self) -> _Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def __getitem__(self, database: str) -> Features:
+        if database not in self._files:
+            if database not in self._caches:
+                raise ValueError(f"no feature file for database {database!r}; given: {', '.join(self._caches)}")
+            self._files[database] = open_features(self._caches[database])
+        return self._files[database]

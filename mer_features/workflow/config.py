@@ -1,0 +1,274 @@
+"""Typed configuration: the one source of every name, default and bound.
+
+A YAML tree with the sections of :class:`Config`. Only ``databases`` has to be written; everything else has a
+default. What cannot change a result (threads, device, memory) lives in :class:`Resources` alone, so that it never
+reaches the parameters by which the workflow decides what to run again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from mer_features.core.section import Section
+from mer_features.databases.options import (
+    Database,
+    DatabaseSection,
+    Look,
+    OwnerAdapter,
+    OwnerDatabase,
+    SyntheticDatabase,
+    TableDatabase,
+)
+from mer_features.features.options import Cache
+from mer_features.protocols.options import Protocol
+from mer_features.stages.options import (
+    STAGES,
+    Apex,
+    Descriptor,
+    Descriptors,
+    Faces,
+    Flow,
+    FlowMethod,
+    FlowPair,
+    Magnify,
+    MagnifyMethod,
+    Overrides,
+    Spotter,
+    Stage,
+    Style,
+)
+from mer_features.systems import registry as recipes
+from mer_features.training.options import MagnifierTraining, Pretraining, Resources, System, TrainStyle
+
+__all__ = [
+    "STAGES", "Apex", "Cache", "Config", "ConfigError", "Database", "DatabaseSection", "Descriptor", "Descriptors",
+    "Faces", "Flow", "FlowMethod", "FlowPair", "Look", "MagnifierTraining", "Magnify", "MagnifyMethod", "Overrides",
+    "OwnerAdapter", "OwnerDatabase", "Pretraining", "Protocol", "Resources", "Section", "Spotter", "Stage", "Style",
+    "SyntheticDatabase", "System", "TableDatabase", "TrainStyle", "load", "read_tree", "recipes", "validate",
+]  # fmt: skip
+
+#: Names become those of files and folders.
+_LONGEST_NAME = 64
+#: What was found, for messages: a few kB of YAML can stand for a tree of any size.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
+
+
+class Config(Section):
+    """The whole tree."""
+
+    seed: int = Field(0, ge=0, description="Source of every random choice.")
+    databases: dict[str, Database] = Field(description="Databases by name.", min_length=1)
+    faces: Faces = Field(Faces(), description="Face stage.")
+    apex: Apex = Field(Apex(), description="Apex stage.")
+    magnify: Magnify = Field(Magnify(), description="Magnification stage.")
+    flow: Flow = Field(Flow(), description="Flow stage.")
+    style: Style = Field(Style(), description="Style stage.")
+    train_style: TrainStyle = Field(TrainStyle(), description="Training for `style: {method: cyclegan}`.")
+    descriptors: Descriptors = Field(Descriptors(), description="Descriptor stage.")
+    cache: Cache = Field(Cache(), description="Published feature file.")
+    protocols: dict[str, Protocol] = Field(default_factory=dict, description="Protocols by name.")
+    pretraining: dict[str, Pretraining] = Field(
+        default_factory=dict, description="Pre-trainings on macro-expression databases by name."
+    )
+    systems: dict[str, System] = Field(default_factory=dict, description="Trained systems by name.")
+    train_magnifier: MagnifierTraining = Field(MagnifierTraining(), description="Training of the learned magnifier.")
+    resources: Resources = Field(Resources(), description="Threads, memory, device.")
+
+    @field_validator("databases", "protocols", "pretraining", "systems")
+    @classmethod
+    def _plain_names(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if len(name) > _LONGEST_NAME or not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(
+                    f"{_SHORT.repr(name)}: names may hold letters, digits, - and _ only, at most {_LONGEST_NAME}"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        for name, protocol in self.protocols.items():
+            _require(f"protocols.{name}.databases", protocol.databases, self.databases)
+        for name, system in self.systems.items():
+            _require(f"systems.{name}.protocols", system.protocols, self.protocols)
+            self._require_task(f"systems.{name}.pretrained", system.pretrained, system.full_recipe.pretraining)
+            self._refuse_leak(name, system)
+            if system.full_recipe.styled and self.style.method == "none":
+                raise ValueError(f"systems.{name}: reads style-aggregated faces; style.method is `none`")
+        for name, task in self.pretraining.items():
+            _require(f"pretraining.{name}.databases", task.databases, self.databases)
+            _require(f"pretraining.{name}.protocol", (task.protocol,) if task.protocol else (), self.protocols)
+            self._require_task(f"pretraining.{name}.pretrained", task.pretrained, task.full_recipe.pretraining)
+        _require("style.databases", self.style.databases, self.databases)
+        for name in self.databases:
+            self._check_stages(name)
+        return self
+
+    def _check_stages(self, database: str) -> None:
+        """Overrides must be valid, and no stage may need what another is told not to make."""
+        chosen = {stage: self.stage_options(stage, database) for stage in STAGES}
+        pairs = chosen["flow"]["pairs"]
+        if Flow.model_validate(chosen["flow"]).amplified and chosen["magnify"]["method"] == "none":
+            raise ValueError(
+                f"flow.pairs of {database}: found {', '.join(pairs)}; `amplified` needs a magnify.method, not `none`"
+            )
+        if "bi_woof" in chosen["descriptors"]["methods"] and "onset_apex" not in pairs:
+            raise ValueError(
+                f"descriptors.methods of {database}: `bi_woof` needs onset_apex among flow.pairs, found "
+                f"{', '.join(pairs)}"
+            )
+
+    def _refuse_leak(self, name: str, system: System) -> None:
+        """No pre-training may learn from a database whose subjects are held out."""
+        tested = {database for item in system.protocols for database in self.protocols[item].databases}
+        entry = system.pretrained
+        for _ in self.pretraining:  # a chain is no longer than that
+            if entry is None or entry not in self.pretraining:
+                break
+            task = self.pretraining[entry]
+            labelled = self.protocols[task.protocol].databases if task.protocol in self.protocols else ()
+            if shared := tested & {*task.databases, *labelled}:
+                raise ValueError(f"systems.{name}.pretrained: {entry!r} learns from {min(shared)!r}, which is tested")
+            entry = task.pretrained
+
+    def _require_task(self, where: str, name: str | None, task: str | None) -> None:
+        """A named pre-training must exist and be of the task that is needed."""
+        if name is None:
+            return
+        _require(where, (name,), self.pretraining)
+        if self.pretraining[name].task != task:
+            raise ValueError(f"{where}: {name!r} is of task {self.pretraining[name].task!r}, expected {task!r}")
+
+    @model_validator(mode="after")
+    def _external_is_external(self) -> Config:
+        learned_only = {task.protocol for task in self.pretraining.values()} - {
+            protocol for system in self.systems.values() for protocol in system.protocols
+        }
+        tested = {
+            database
+            for name, item in self.protocols.items()
+            if name not in learned_only
+            for database in item.test or item.databases
+        }
+        if shared := tested & set(self.style.databases):
+            raise ValueError(
+                f"style.databases: {', '.join(sorted(shared))} would be fitted on and is tested by a protocol; "
+                "external databases are not, or say `fit_on: all`"
+            )
+        return self
+
+    def stages(self, database: str) -> tuple[Stage, ...]:
+        """The stages that a database goes through, in the order of the flow."""
+        off = {
+            "magnify": self.stage_options("magnify", database)["method"] == "none",
+            "style": not self.style.stored,
+            "descriptors": not self.stage_options("descriptors", database)["methods"],
+        }
+        return tuple(stage for stage in STAGES if not off.get(stage, False))
+
+    def stage_options(self, stage: Stage, database: str) -> dict[str, Any]:
+        """Options of one stage for one database, overrides applied, as plain JSON values."""
+        section: Section = getattr(self, stage)
+        override = getattr(self.databases[database].overrides, stage, {})  # one style for all databases
+        merged = section.model_dump(mode="json", by_alias=True) | override
+        return type(section).model_validate(merged).model_dump(mode="json", by_alias=True)
+
+    def database_root(self, name: str) -> Path:
+        """Folder of one database."""
+        root = self.databases[name].root
+        return root if root is not None else Path("results/data") / name
+
+    def synthetic_seed(self, name: str) -> int:
+        """Seed of one embedded database."""
+        seed = getattr(self.databases[name], "seed", None)
+        return self.seed if seed is None else seed
+
+
+def _require(where: str, names: tuple[str, ...], known: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{where}: {name!r} is not defined; defined: {', '.join(known) or 'none'}")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names file, key, what was found and what is accepted."""
+
+
+def validate(tree: Mapping[str, Any], origin: str = "configuration") -> Config:
+    """Typed configuration from a plain tree.
+
+    Raises
+    ------
+    ConfigError
+        Listing every wrong key with its place, the value found and what is accepted.
+    """
+    try:
+        return Config.model_validate(dict(tree))
+    except ValidationError as error:
+        lines = [f"  {_explain(item)}" for item in error.errors()]
+        unknown = {item["loc"][:-1]: None for item in error.errors() if item["type"] == "extra_forbidden"}
+        lines += [f"  {'.'.join(map(str, place)) or 'top level'} accepts: {_accepted(place)}" for place in unknown]
+        raise ConfigError(f"{origin}:\n" + "\n".join(lines)) from None
+
+
+def load(path: Path | str) -> Config:
+    """Typed configuration from a YAML file; raises :class:`ConfigError`."""
+    return validate(read_tree(path), str(path))
+
+
+def read_tree(path: Path | str) -> Mapping[str, Any]:
+    """The plain tree of a YAML file; raises :class:`ConfigError` if it is not one."""
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text ({error.reason})") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply to be a configuration") from None
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{path}: expected a tree of sections, found {type(tree).__name__}")
+    return tree
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    place = [str(part) for part in item["loc"]]
+    key = ".".join(place)
+    if item["type"] == "extra_forbidden":
+        known = _keys_at(place[:-1])
+        near = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{key}: unknown key{hint}"
+    message = item["msg"].removeprefix("Value error, ")
+    found = "" if item["type"] in {"missing", "value_error"} else f"; found {_SHORT.repr(item['input'])}"
+    return f"{key or 'top level'}: {message}{found}"
+
+
+def _accepted(place: Iterable[object]) -> str:
+    return ", ".join(_keys_at([str(part) for part in place]))
+
+
+def _keys_at(place: list[str]) -> list[str]:
+    """Keys accepted at a place of the tree; map names and union tags are stepped over."""
+    model: Any = Config
+    tags = {"synthetic": SyntheticDatabase, "table": TableDatabase} | dict.fromkeys(
+        get_args(OwnerAdapter), OwnerDatabase
+    )
+    maps = {"databases": DatabaseSection, "protocols": Protocol, "pretraining": Pretraining, "systems": System}
+    for part in place:
+        if part in tags:
+            model = tags[part]
+        elif part in maps and model is Config:
+            model = maps[part]
+        elif part in model.model_fields:
+            model = model.model_fields[part].annotation
+    return [info.alias or name for name, info in model.model_fields.items()]

@@ -1,0 +1,266 @@
+"""What the Snakefile asks the package: validated options, code fingerprints, names of files to make."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mer_features import databases, protocols
+from mer_features.core import clips as clip_tables
+from mer_features.core import files, fingerprint
+from mer_features.databases.options import SyntheticDatabase
+from mer_features.stages import run as stages
+from mer_features.stages.options import STAGES, Stage
+from mer_features.workflow import config as configuration
+from mer_features.workflow import needs
+from mer_features.workflow.config import Config
+
+#: Modules whose edit runs a step again, for the steps that are not stages.
+_CODE = {
+    "synth": ("mer_features.synthetic",),
+    "ingest": ("mer_features.databases",),
+    "style_fit": ("mer_features.training.style.fitting", "mer_features.stages.style.generators"),
+    "style_measure": ("mer_features.assess.style",),
+    "train_style": ("mer_features.training.style.training",),
+    "cache": ("mer_features.features.writer",),
+    "protocol": ("mer_features.protocols",),
+    "evaluate": ("mer_features.protocols.metrics", "mer_features.training", "mer_features.commands.explain"),
+    "train_magnifier": ("mer_features.training.magnifier.train",),
+    "assess": ("mer_features.assess.magnification",),
+    "report": ("mer_features.report",),
+}
+
+
+def let_jobs_import_it() -> None:
+    """Let jobs that run in an environment of their own import this very package."""
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
+
+
+def another_runs() -> bool:
+    """Whether a workflow runs in this folder already, or was killed: Snakemake refuses then, and nothing may change."""
+    return any(Path(".snakemake/locks").glob("*"))
+
+
+def databases_of(stage_files: Iterable[str]) -> tuple[str, ...]:
+    """Names of the databases of stage files (``results/<stage>/<database>/<shard>.h5``), each once."""
+    return tuple(dict.fromkeys(Path(path).parent.name for path in stage_files))
+
+
+class Plan:
+    """The workflow's view of a configuration.
+
+    Parameters
+    ----------
+    tree
+        Snakemake's merged configuration.
+    refresh
+        Look at the databases' files and bring their source tables up to date; remove temporary files that a kill
+        left. Only the main process does, and not while another workflow runs in this folder; the processes of single
+        jobs must not.
+    """
+
+    def __init__(self, tree: Mapping[str, Any], *, refresh: bool) -> None:
+        self.config: Config = configuration.validate(tree)
+        if refresh and not another_runs():
+            files.sweep("results", skip=("data",))
+            databases.refresh_sources(self.config)
+
+    @property
+    def databases(self) -> list[str]:
+        """Names of all databases."""
+        return list(self.config.databases)
+
+    @property
+    def synthetic(self) -> list[str]:
+        """Names of the embedded databases."""
+        return [name for name, item in self.config.databases.items() if isinstance(item, SyntheticDatabase)]
+
+    @property
+    def runs(self) -> list[tuple[str, str]]:
+        """Every (protocol, system) to train and evaluate."""
+        return [(protocol, name) for name, item in self.config.systems.items() for protocol in item.protocols]
+
+    @property
+    def pictured_runs(self) -> list[tuple[str, str]]:
+        """The runs of which one model is trained for pictures."""
+        return [(protocol, name) for protocol, name in self.runs if self.config.systems[name].embedding]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that at least one database goes through."""
+        run = {stage for name in self.databases for stage in self.config.stages(name)}
+        return tuple(stage for stage in STAGES if stage in run)
+
+    @property
+    def style_files(self) -> list[str]:
+        """What the style stage reads besides crops: the fit, and the generators where they are used."""
+        style = self.config.style
+        if not style.fits:
+            return []
+        return [self._style_fit, *self.style_weights]
+
+    @property
+    def style_weights(self) -> list[str]:
+        """The generators: the user's, or those that the workflow trains."""
+        style = self.config.style
+        return [str(style.model or "results/style/model.pt")] if style.method == "cyclegan" else []
+
+    @property
+    def _style_fit(self) -> str:
+        given = self.config.style.model is not None and self.config.style.method != "cyclegan"
+        return str(self.config.style.model) if given else "results/style/fitted.json"
+
+    @property
+    def style_databases(self) -> list[str]:
+        """Databases whose faces reference styles and generators are fitted on."""
+        return list(self.config.style.databases) or self.databases
+
+    def style_fit(self) -> dict[str, Any]:
+        """What a fit depends on besides its faces and generators."""
+        keys = {"method", "fit_on", "clusters", "databases"}
+        return {"options": self.config.style.model_dump(mode="json", include=keys), "seed": self.config.seed}
+
+    @property
+    def style_environment(self) -> str:
+        """Conda environment of the style rules, as seen from their file: with torch only for generators."""
+        return f"../../envs/{'train' if self.config.style.method == 'cyclegan' else 'features'}.yaml"
+
+    def train_style(self) -> dict[str, Any]:
+        """What a training of generators depends on besides its faces."""
+        recipe = self.config.train_style.model_dump(mode="json")
+        return {"recipe": recipe, "clusters": self.config.style.clusters, "seed": self.config.seed}
+
+    @property
+    def execution(self) -> dict[str, Any]:
+        """How training runs; reaches the jobs, but none of the parameters that decide what runs again."""
+        names = {"device", "devices", "precision", "checkpoint_s", "keep_weights"}
+        return self.config.resources.model_dump(include=names)
+
+    def needs(self, step: str) -> dict[str, Any]:
+        """Resources of a rule, for Snakemake to call where they depend on the shard or the attempt."""
+        asked = self.config.resources
+        if step in needs.SECONDS_PER_FRAME:
+            return needs.of_stage(step, asked.stage_mem_mb)
+        if step not in needs.TRAINING_MINUTES:
+            return needs.of_step(*needs.STEPS[step])
+        gpus = asked.devices if step == "pretrain" else 1
+        return needs.of_step(asked.train_mem_mb, needs.TRAINING_MINUTES[step]) | (
+            {"gpu": gpus} if asked.device == "gpu" else {}
+        )
+
+    @property
+    def magnify_environment(self) -> str:
+        """Name of the environment with what the magnification of every database needs."""
+        methods = {self.stage("magnify", name)["method"] for name in self.databases}
+        return "train" if "learned" in methods else "features"
+
+    def measured_on(self, protocol: str) -> str:
+        """What a protocol's figures were measured on; never to be taken for a paper's benchmark if synthetic."""
+        names = self.config.protocols[protocol].databases
+        made = [name for name in names if name in self.synthetic]
+        return "synthetic" if made == list(names) else "partly synthetic" if made else ", ".join(names)
+
+    def code(self, step: str) -> str:
+        """Fingerprint of the code of a stage or of another step of the workflow."""
+        return stages.code_fingerprint(step) if step in stages.SPECS else fingerprint.of(*_CODE[step])
+
+    def stage_code(self, stage: Stage, database: str) -> str:
+        """Fingerprint of the code of a stage under the options of one database."""
+        return stages.code_fingerprint(stage, self.stage(stage, database))
+
+    def stage_inputs(self, stage: Stage, database: str) -> dict[str, str]:
+        """What a stage reads besides the clips: stage files by stage, still with the wildcard ``{shard}``."""
+        options = self.stage(stage, database)
+        files = {name: f"results/{name}/{database}/{{shard}}.h5" for name in stages.inputs(stage, options)}
+        weights = options.get("weights") if options.get("method") == "learned" else None
+        return files | ({"weights": weights} if weights else {})
+
+    def stage(self, stage: Stage, database: str) -> dict[str, Any]:
+        """Options of a stage for one database."""
+        options = self.config.stage_options(stage, database)
+        return options | {"model": self._style_fit} if stage == "style" and self.config.style.fits else options
+
+    def provenance(self, database: str) -> dict[str, Any]:
+        """Where a feature file comes from, for its attributes: nothing that its arrays do not depend on."""
+        names = self.config.stages(database)
+        tree = {stage: self.stage(stage, database) for stage in names}
+        return {
+            "config": json.dumps(tree | {"cache": self.config.cache.model_dump(mode="json")}, sort_keys=True),
+            "fingerprints": {stage: self.stage_code(stage, database) for stage in names},
+            "versions": fingerprint.versions(),
+            "seed": self.config.seed,
+        }
+
+    def synth(self, database: str) -> dict[str, Any]:
+        """What an embedded database is rendered from."""
+        item = self.config.databases[database]
+        assert isinstance(item, SyntheticDatabase)
+        root = str(self.config.database_root(database))
+        look = item.look.model_dump(exclude_none=True)
+        return {"root": root, "preset": item.preset, "seed": self.config.synthetic_seed(database), "look": look}
+
+    def system(self, name: str, protocol: str) -> dict[str, Any]:
+        """What a training run depends on besides its inputs; the recipe with all its defaults filled in."""
+        item = self.config.systems[name]
+        chosen = {name: getattr(item, name) for name in ("system", "ablation", "pretrained", "shuffle_labels")}
+        return chosen | {"recipe": item.full_recipe.model_dump(mode="json"), "protocols": [protocol]}
+
+    def fold_style(self, name: str) -> dict[str, Any]:
+        """Style aggregation that a system's training fits in every fold; empty if it fits none."""
+        style = self.config.style
+        needed = style.per_fold and self.config.systems[name].full_recipe.styled
+        return style.model_dump(mode="json") if needed else {}
+
+    def system_code(self, name: str) -> str:
+        """Fingerprint of the training code of one system."""
+        return fingerprint.of(f"mer_features.systems.{self.config.systems[name].system}", "mer_features.training")
+
+    def pretraining(self, name: str) -> dict[str, Any]:
+        """What a pre-training depends on besides its inputs; the recipe with all its defaults filled in."""
+        item = self.config.pretraining[name]
+        return item.model_dump(mode="json") | {"recipe": item.full_recipe.model_dump(mode="json")}
+
+    def pretraining_databases(self, name: str) -> tuple[str, ...]:
+        """Databases whose caches a pre-training on labelled clips reads."""
+        protocol = self.config.pretraining[name].protocol
+        return self.config.protocols[protocol].databases if protocol else ()
+
+    def pretraining_code(self, name: str) -> str:
+        """Fingerprint of the code of one pre-training task."""
+        return fingerprint.of(f"mer_features.systems.{self.config.pretraining[name].task}", "mer_features.training")
+
+    @property
+    def magnifier_start(self) -> list[str]:
+        """The weights that training of the learned magnifier goes on from, if it does."""
+        start = self.config.train_magnifier.start
+        return [str(start)] if start else []
+
+    @property
+    def magnifier_training(self) -> dict[str, Any]:
+        """What the weights of the learned magnifier depend on."""
+        options = self.config.train_magnifier
+        seed = self.config.seed if options.seed is None else options.seed
+        return options.model_dump(mode="json") | {"seed": seed}
+
+    def shard_names(self, table: str | Path, database: str) -> list[str]:
+        """Shards that hold clips of a database."""
+        return list(clip_tables.split(clip_tables.read(table), self.config.databases[database].shards))
+
+    def fold_batches(self, table: str | Path, system: str) -> list[str]:
+        """Names of the batches in which a protocol's folds are trained."""
+        folds = protocols.fold_names(Path(table))
+        return [f"b{number:03d}" for number in range(-(-len(folds) // self.config.systems[system].folds_per_job))]
+
+    def batch_folds(self, table: str | Path, system: str, batch: str) -> list[str]:
+        """Folds of one batch."""
+        size = self.config.systems[system].folds_per_job
+        start = int(batch.removeprefix("b")) * size
+        return protocols.fold_names(Path(table))[start : start + size]
+
+    def dump(self) -> dict[str, Any]:
+        """The whole configuration with its defaults, for the report and the cache."""
+        return self.config.model_dump(mode="json", by_alias=True)
