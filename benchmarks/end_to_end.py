@@ -40,6 +40,7 @@ from mer_features import frames
 from mer_features.commands import extract
 from mer_features.core.grey import levels
 from mer_features.features import layout as chunks
+from mer_features.features.options import FeatureConfig
 from mer_features.stages import apex, faces, flow, magnify
 from mer_features.stages import run as stages
 from mer_features.stages.descriptors import lbp_top, tim
@@ -76,7 +77,7 @@ def write_clip(folder, count, size, scale, seed):
 
 def settings(method):
     """The pipeline's stages as in E1."""
-    return extract.config_for_extraction(
+    return FeatureConfig.model_validate(
         {
             "faces": {"size": CROP},
             "apex": {"spotters": ["lbp_roi"], "policy": "lbp_roi", "fallback": "lbp_roi"},
@@ -156,7 +157,7 @@ def stage_costs(folders, output, alone):
 
     with (
         mock.patch.object(stages, "run", watched(stages.run, lambda arguments: arguments[0])),
-        mock.patch.object(cache, "build", watched(feature_file.build, lambda _: "feature file")),
+        mock.patch.object(feature_file, "build", watched(feature_file.build, lambda _: "feature file")),
     ):
         pipeline((folders, output, "tvl1_fast"))
     print(f"{'one process, CPU ms a clip':28}{'stage':>8}{'kernels':>9}{'share':>7}")

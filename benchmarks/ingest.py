@@ -75,10 +75,10 @@ def main():
             files = release(root, times)
             os.chdir(root)  # the source table is written below `results`
             options = settings(root)
-            first = seconds(databases.refresh_sources, options, rounds=1)
+            first = seconds(databases.refresh_sources, options.databases, rounds=1)
             table = databases.source_table("casme2")
             before = table.stat().st_mtime_ns
-            again = seconds(databases.refresh_sources, options)
+            again = seconds(databases.refresh_sources, options.databases)
             looked = seconds(check.check, options)
             rates.append(again[1] / files)
             print(f"{files:8d} {shown(first):>14} {shown(again):>14} {shown(looked):>14} {1e6 * rates[-1]:15.1f}")

@@ -107,14 +107,14 @@ def test_overrides_reach_one_database_only():
         }
     }
     plan = config.validate(tree)
-    assert plan.stage_options("apex", "a")["policy"] == "lbp_roi"
-    assert plan.stage_options("apex", "b")["policy"] == "annotated"
-    assert plan.stage_options("flow", "a") == plan.stage_options("flow", "b")
+    assert plan.features_of("a").options("apex").policy == "lbp_roi"
+    assert plan.features_of("b").options("apex").policy == "annotated"
+    assert plan.features_of("a").options("flow") == plan.features_of("b").options("flow")
 
 
 def test_what_cannot_change_a_result_is_in_no_stage():
     for stage in STAGES:
-        options = config.validate(DEMO).stage_options(stage, "demo")
+        options = config.validate(DEMO).features_of("demo").options(stage)
         assert not {"threads", "device", "mem_mb", "seed"} & set(options)
 
 

@@ -7,7 +7,7 @@ by m - 1 times the true displacement (``true_motion``). A method can do no bette
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def assess(
     database_root: Path | str,
     faces_shards: Iterable[Path | str],
     clips: Sequence[Clip],
-    options: Mapping[str, Any],
+    settings: Magnify,
     *,
     threads: int = 1,
     count: int = CLIPS,
@@ -53,7 +53,7 @@ def assess(
         Stage files of the faces stage.
     clips
         The clip table; clips are taken evenly from those whose crops show the true onset and apex.
-    options
+    settings
         Section ``magnify`` of the configuration.
     threads
         Clips measured at once.
@@ -69,7 +69,6 @@ def assess(
         ``static_psnr_db``: by name, the frame after the onset magnified by the configured factor against itself,
         inside the face: next to nothing moves there.
     """
-    settings = Magnify.model_validate(dict(options))
     factors = tuple(sorted({*FACTORS, settings.factor} - {0.0}))
     where = homes(faces_shards)
     names = [clip.clip_id for clip in clips if clip.clip_id in where]

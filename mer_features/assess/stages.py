@@ -160,7 +160,7 @@ def assess(
     faces_shards: Iterable[Path | str],
     apex_shards: Iterable[Path | str],
     clips: Sequence[Clip],
-    options: Mapping[str, Any],
+    method: FlowMethod,
     *,
     threads: int = 1,
     flow_clips: int = FLOW_CLIPS,
@@ -175,8 +175,8 @@ def assess(
         Stage files of all its shards.
     clips
         Its clips; those a stage rejected are left out.
-    options
-        The flow section of the configuration; only ``method`` is read.
+    method
+        The flow method of the run.
     threads
         Worker processes; the result does not depend on it.
     flow_clips
@@ -196,7 +196,7 @@ def assess(
     names = [clip.clip_id for clip in clips if clip.clip_id in faces and clip.clip_id in apexes]
     spaced = np.linspace(0, len(names) - 1, min(flow_clips, len(names))).round().astype(int)
     with_flow = {names[position] for position in spaced}
-    root, method = Path(database_root), options["method"]
+    root = Path(database_root)
     pool = joblib.Parallel(n_jobs=threads, batch_size=1)
     measured: list[_Measured] = pool(
         joblib.delayed(_measure)(root, faces[name], apexes[name], name, method if name in with_flow else None)

@@ -1,126 +1,21 @@
-"""Pictures of what a system learned: its features of held-out clips in the plane."""
+"""What a trained system makes of one clip, and what it looked at."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sklearn.manifold import TSNE
-
-from mer_features import protocols, training
-from mer_features.core.files import atomic_path, write_png, write_text
+from mer_features import training
+from mer_features.core.files import write_png
 from mer_features.features import open_features
 from mer_features.protocols import FoldRow, FoldTable
 from mer_features.stages.style import fitted
-from mer_features.systems.common.contract import Companions
-from mer_features.training import Clips, Execution, Setup, Sources
+from mer_features.training import Execution, Setup
 from mer_features.training.options import System
 from mer_features.training.style import folds
-
-_HELD_OUT, _TRAINED = "held-out half", "trained half"
-#: Database and subject of clips of a pre-training.
-_COMPANION = "macro"
-
-#: Persons of every class whose clips are pictured.
-_SHOWN = 2
-_NAMED = ("clip_id", "label")
-
-
-def half(table: FoldTable, seed: int) -> FoldTable:
-    """The same clips with half of the subjects, balanced by clips and classes, in the one fold to be held out."""
-    owners = [row.owner for row in table.rows]
-    side = protocols.balanced_folds(owners, [row.label for row in table.rows], 2, seed)
-    rows = (replace(row, fold=(_TRAINED, _HELD_OUT)[side[row.owner]]) for row in table.rows)
-    return FoldTable(tuple(rows))
-
-
-@dataclass(frozen=True)
-class HalfFiles:
-    """What :func:`embed_half` writes."""
-
-    embeddings: Path  # npz, as :func:`mer_features.training.write_embeddings` describes it
-    weights: Path
-    pictures: Path  # npz: `clip_id` (n,), `label` (n,) and every picture (n, H, W, 3) uint8
-    model: Path  # JSON: what is needed to load the weights again
-
-
-def embed_half(
-    sources: Sources,
-    system: System,
-    *,
-    seed: int,
-    files: HalfFiles,
-    execution: Execution = Execution(),  # noqa: B008  # frozen
-) -> None:
-    """Train one model on half of the subjects; write it, its features of the other half and what it looked at.
-
-    This is how the FR paper makes its Figure 4 (34 of 68 subjects): the models of a leave-one-subject-out run hold
-    out a handful of clips each, and their features do not share a space.
-
-    Parameters
-    ----------
-    sources, system, execution
-        As of :func:`mer_features.training.train_folds`.
-    seed
-        Chooses the half and initialises the model.
-    files
-        Where the results go.
-    """
-    table = half(protocols.read(sources.protocol_tsv), seed)
-    clips = training.FoldClips(sources, table, training.inputs_of(system), seed)
-    style = clips.style(_HELD_OUT)
-    train, test = training.split(clips.of(_HELD_OUT, style), _HELD_OUT)
-    setup = Setup(training.derived_seed(seed, _HELD_OUT), execution, sources.pretrained, class_names=table.classes)
-    model = training.train_fold(train, system, len(table.classes), setup)
-    parts: list[tuple[Clips, Mapping[str, np.ndarray]]] = [(test, model.embed(test.features))]
-    if (beside := model.companions()) is not None:
-        parts.append((_companions(beside), beside.features))
-    training.write_embeddings(files.embeddings, parts, seed)
-    with atomic_path(files.weights) as temporary:
-        model.save(temporary)
-    shown = test.take(_shown(test))
-    _write_pictures(files.pictures, shown, model.explain(shown.features))
-    record = {
-        "system": system.model_dump(mode="json"),
-        "classes": list(table.classes),
-        "caches": {name: str(path) for name, path in sources.caches.items()},
-        "pretrained": None if sources.pretrained is None else str(sources.pretrained),
-        "held_out": [[row.database, row.clip_id, row.label] for row in test.rows],
-        "style": None if style is None else fitted.dumps(style),
-    }
-    write_text(files.model, json.dumps(record, indent=1))
-
-
-def _companions(beside: Companions) -> Clips:
-    """Rows for clips of a pre-training, told from the held-out ones by database and class."""
-    rows = tuple(
-        FoldRow(f"{number}", _COMPANION, _COMPANION, label, f"{label} ({_COMPANION})", _HELD_OUT)
-        for number, label in enumerate(beside.labels)
-    )
-    return Clips(rows, {}, np.zeros(len(rows), dtype=np.int64), ())
-
-
-def _shown(test: Clips) -> list[int]:
-    """The first clips of every class, each of another person where there are enough."""
-    chosen: list[int] = []
-    for label in sorted({row.label for row in test.rows}):
-        owners: set[tuple[str, str]] = set()
-        for place, row in enumerate(test.rows):
-            if row.label == label and row.owner not in owners and len(owners) < _SHOWN:
-                owners.add(row.owner)
-                chosen.append(place)
-    return chosen
-
-
-def _write_pictures(path: Path, clips: Clips, pictures: Mapping[str, np.ndarray]) -> None:
-    columns: dict[str, Any] = {name: np.array([getattr(row, name) for row in clips.rows]) for name in _NAMED}
-    with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, allow_pickle=False, **columns, **pictures)
 
 
 def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
@@ -185,60 +80,3 @@ def _find(caches: Mapping[str, str], clip_id: str) -> tuple[str, FoldRow]:
                 if clip_id in (clip.clip_id, f"{database}/{clip.clip_id}"):
                     return database, FoldRow(clip.clip_id, database, clip.subject, clip.emotion, "?", "?")
     raise ValueError(f"no clip {clip_id!r} in {', '.join(caches.values())}")
-
-
-def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
-    """Features of one model's held-out clips in the plane, for ``embedding.json``.
-
-    Parameters
-    ----------
-    paths
-        Files of :func:`embed_half` or :func:`mer_features.training.train_folds`. Of all the models in them, the one
-        with the most held-out clips is shown; models are never mixed.
-    seed
-        Of t-SNE.
-
-    Returns
-    -------
-    dict
-        ``layers``: name -> N pairs (x, y) without unit; ``labels`` and ``subjects`` (``database/subject``), N each;
-        ``clips`` (N); ``note``: what was done. Empty for a system without features.
-    """
-    models = [model for path in paths for model in _models(path)]
-    shown = max(models, key=lambda model: len(model["clip_id"]), default=None)
-    if shown is None:
-        return {}
-    clips = shown["clip_id"]
-    layers = {name: tsne(values, seed).tolist() for name, values in shown.items() if values.ndim == 2}
-    owners = zip(shown["database"], shown["subject"], strict=True)
-    fold = str(shown["fold"][0])
-    beside = int((shown["database"] == _COMPANION).sum())
-    companions = f" and {beside} clips of its pre-training (`{_COMPANION}`)" if beside else ""
-    return {
-        "layers": layers,
-        "labels": shown["label"].tolist(),
-        "subjects": [f"{database}/{subject}" for database, subject in owners],
-        "clips": clips.tolist(),
-        "note": f"t-SNE of the {len(clips) - beside} clips of fold {fold!r}, held out from the one model that made "
-        f"these features{companions}; distances between clusters and their sizes mean nothing.",
-    }
-
-
-def _models(path: Path) -> list[dict[str, np.ndarray]]:
-    """Columns of each fold's clips; none where there are no features."""
-    with np.load(path, allow_pickle=False) as stored:
-        columns = {name: stored[name] for name in stored.files if stored[name].ndim > 0}
-    if not any(values.ndim == 2 for values in columns.values()):
-        return []
-    folds = dict.fromkeys(columns["fold"].tolist())
-    return [{name: values[columns["fold"] == fold] for name, values in columns.items()} for fold in folds]
-
-
-def tsne(features: np.ndarray, seed: int) -> np.ndarray:
-    """Features (N, width) in the plane, (N, 2) float32: standardised, then t-SNE with perplexity 30 or (N - 1) / 3."""
-    if len(features) < 4:
-        return np.zeros((len(features), 2), dtype=np.float32)  # too few to have neighbourhoods
-    spread = features.std(axis=0)
-    standard = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    perplexity = min(30.0, (len(features) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(standard.astype(np.float32))

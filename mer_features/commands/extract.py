@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mer_features import features as feature_file
-from mer_features.core import fingerprint
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue, Status, status
 from mer_features.databases.table import safe_name
+from mer_features.features.options import FeatureConfig
 from mer_features.stages import run as stages
+from mer_features.stages.options import Style
 from mer_features.stages.store import ShardReader
-from mer_features.workflow.config import Config, ConfigError, read_tree
+from mer_features.workflow.config import WORKFLOW_ONLY, read_tree, validate_features
+
+log = logging.getLogger(__name__)
 
 #: What the clips of a plain extraction are said to come from.
 DATABASE = "extract"
@@ -35,33 +38,24 @@ def clips_of(paths: Iterable[Path]) -> tuple[Clip, ...]:
     return tuple(clips.values())
 
 
-def config_for_extraction(tree: Mapping[str, object] | None = None) -> Config:
-    """A configuration of the stage sections alone; its databases, protocols and systems are not used.
+def stage_sections(path: Path | None) -> FeatureConfig:
+    """Options of the stages and the feature file from a workflow's configuration, or the defaults.
+
+    Databases, protocols, systems and whatever else only a workflow needs are passed over.
 
     Raises
     ------
-    ValueError
-        For a wrong key, or a style to fit on databases, which are not there: an earlier fit must be given as
-        ``style: {model: ...}``, or ``fit_on: all`` takes the extracted clips themselves.
+    ConfigError
+        Naming the file and every wrong key.
     """
-    kept = {key: value for key, value in (tree or {}).items() if key not in {"databases", "protocols", "systems"}}
-    database = {DATABASE: {"adapter": "table", "root": ".", "table": "unused.tsv"}}
-    return Config.model_validate({**kept, "databases": database})
-
-
-def stage_sections(path: Path | None) -> Config:
-    """:func:`config_for_extraction` of a YAML file, or the defaults; raises ``ConfigError`` naming the file."""
     tree = read_tree(path) if path else {}
-    try:
-        return config_for_extraction(tree)
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    return validate_features({key: value for key, value in tree.items() if key not in WORKFLOW_ONLY}, str(path))
 
 
 def extract(
     paths: Sequence[Path],
     output: Path,
-    config: Config,
+    config: FeatureConfig,
     *,
     threads: int = 1,
     contact_sheet: Path | None = None,
@@ -75,7 +69,8 @@ def extract(
     output
         The feature file, written atomically.
     config
-        As from :func:`config_for_extraction`.
+        Options of the stages and the feature file. A style that would be fitted on databases is left out, with a
+        warning in the log: there are none here.
     threads
         Clips worked on at once.
     contact_sheet
@@ -88,17 +83,18 @@ def extract(
         file is written.
     """
     clips = clips_of(paths)
+    config = _without_unfitted_style(config)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
         files: dict[str, Path] = {}
-        for stage in config.stages(DATABASE):
+        for stage in config.stages:
             target = Path(folder) / f"{stage}.h5"
-            options = config.stage_options(stage, DATABASE)
-            inputs = {name: files[name] for name in stages.inputs(stage, options)}
             if stage == "style":
                 if not any(_outcome(clips, files)[state] for state in (Status.OK, Status.WARNED)):
                     break
-                options |= _style_fit(config, files["faces"], Path(folder) / "fitted.json")
+                config = config.with_style_fit(_style_fit(config, files["faces"], Path(folder) / "fitted.json"))
+            options = config.options(stage)
+            inputs = {name: files[name] for name in stages.inputs(stage, options)}
             stages.run(stage, clips, inputs, target, options, threads=threads, durable=False)
             files[stage] = target
         outcome = _outcome(clips, files)
@@ -109,7 +105,7 @@ def extract(
             clips,
             {stage: [path] for stage, path in files.items()},
             config.cache,
-            _provenance(config),
+            config.provenance(),
         )
     if contact_sheet is not None:
         from mer_features.report import contact  # noqa: PLC0415  # needs matplotlib, only here
@@ -118,29 +114,31 @@ def extract(
     return outcome
 
 
-def _style_fit(config: Config, faces: Path, target: Path) -> dict[str, str]:
-    """The stage option that names what the style stage reads: the configured fit, or one to the clips themselves."""
+def _without_unfitted_style(config: FeatureConfig) -> FeatureConfig:
+    """The configuration without a style whose references or generators would have to be fitted on databases."""
     style = config.style
-    if style.method == "cyclegan" and style.model is None:
-        raise ConfigError("style.model: extraction trains no generators; give a model of `mer-features train-style`")
+    lacking = style.model is None and (style.method == "cyclegan" or (style.fits and style.fit_on != "all"))
+    if not lacking:
+        return config
+    log.warning(
+        "style: left out. `%s` with `fit_on: %s` learns from databases, which extraction does not have; give the "
+        "result of an earlier fit as `style: {model: FILE}`, or choose `fit_on: all`",
+        style.method, style.fit_on,
+    )  # fmt: skip
+    return config.model_copy(update={"style": Style(method="none")})
+
+
+def _style_fit(config: FeatureConfig, faces: Path, target: Path) -> Path | None:
+    """The file the style stage reads: the configured fit, or one to the extracted clips themselves."""
+    style = config.style
     if not style.fits or (style.model is not None and style.method != "cyclegan"):
-        return {}
+        return style.model
     from mer_features.stages.style import fitted  # noqa: PLC0415  # scikit-learn, only here
     from mer_features.training.style import fitting  # noqa: PLC0415  # scikit-learn, only here
 
-    found = fitting.fit_shards([faces], style, seed=config.seed, databases=[DATABASE], weights=style.model)
-    fitted.write(target, found)
-    return {"model": str(target)}
-
-
-def _provenance(config: Config) -> feature_file.Provenance:
-    tree = {stage: config.stage_options(stage, DATABASE) for stage in config.stages(DATABASE)}
-    return {
-        "config": json.dumps(tree, sort_keys=True),
-        "fingerprints": {stage: stages.code_fingerprint(stage, options) for stage, options in tree.items()},
-        "versions": fingerprint.versions(),
-        "seed": config.seed,
-    }
+    fit = fitting.fit_shards([faces], style, seed=config.seed, databases=[DATABASE], weights=style.model)
+    fitted.write(target, fit)
+    return target
 
 
 def _outcome(clips: Sequence[Clip], files: Mapping[str, Path]) -> dict[Status, list[Clip]]:

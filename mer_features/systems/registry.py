@@ -1,6 +1,7 @@
 """Typed recipes of all systems, the papers' values as defaults; free of torch, so that a config is checked fast.
 
-A system is a file ``systems/<name>.py``, its recipe and one entry here; so is a pre-training task.
+A system is a folder ``systems/<name>``, its recipe in ``recipe.py``, its training in ``train.py``, and one entry here;
+so is a pre-training task.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from mer_features.systems.ma2mi.recipe import AutoencoderRecipe, FutureFrameReci
 from mer_features.systems.map_mer.recipe import MapMerRecipe
 from mer_features.systems.sa_at.recipe import SAATRecipe, SAATTeacherRecipe
 
-__all__ = ["PRETRAINING", "RECIPES", "Recipe", "pretraining_recipe", "recipe"]
+__all__ = ["PRETRAINING", "RECIPES", "Recipe", "module_name", "pretraining_recipe", "recipe"]
 
-#: System name -> its recipe. The system is the module `systems/<name>.py`.
+#: System name -> its recipe.
 RECIPES: dict[str, type[Recipe]] = {
     "fr": FRRecipe,
     "sa_at": SAATRecipe,
@@ -38,7 +39,7 @@ RECIPES: dict[str, type[Recipe]] = {
     "linear": LinearRecipe,
 }
 
-#: Pre-training task -> its recipe. The task is the function `pretrain` of the module `systems/<name>.py`.
+#: Pre-training task -> its recipe.
 PRETRAINING: dict[str, type[Recipe]] = {
     "eidnet": MacroNetRecipe,
     "sa_at": SAATTeacherRecipe,
@@ -46,6 +47,30 @@ PRETRAINING: dict[str, type[Recipe]] = {
     "ma2mi": FutureFrameRecipe,
     "ma2mi_recognition": MacroRecognitionRecipe,
 }
+
+#: Where a system or task is, if not in ``systems/<name>/train.py``.
+_MODULES = {
+    "dual_inception": "baselines.dual_inception",
+    "off_apexnet": "baselines.off_apexnet",
+    "ststnet": "baselines.ststnet",
+    "svm": "baselines.svm",
+    "linear": "baselines.linear",
+    "autoencoder": "ma2mi.autoencoder",
+    "ma2mi_recognition": "ma2mi.recognition",
+}
+
+
+def module_name(system: str) -> str:
+    """Dotted name of the module of a system (functions of :class:`SystemModule`) or of a pre-training task.
+
+    Raises
+    ------
+    ValueError
+        For a name that is neither.
+    """
+    if system not in RECIPES | PRETRAINING:
+        raise ValueError(f"unknown system or pre-training task {system!r}; known: {', '.join(RECIPES | PRETRAINING)}")
+    return f"mer_features.systems.{_MODULES.get(system, f'{system}.train')}"
 
 
 def recipe(system: str, overrides: Mapping[str, Any] | None = None, ablation: str | None = None) -> Recipe:

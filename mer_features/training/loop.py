@@ -28,7 +28,7 @@ from mer_features.core.jobs import track
 from mer_features.protocols import metrics
 from mer_features.protocols.metrics import Prediction
 from mer_features.stages.options import Style
-from mer_features.systems import registry as recipes
+from mer_features.systems import registry
 from mer_features.systems.common.contract import Execution, Setup, System, SystemModule
 from mer_features.training.data import Clips, Inputs, Sources, split
 from mer_features.training.folds import FoldClips, derived_seed
@@ -40,9 +40,7 @@ log = logging.getLogger(__name__)
 
 def module_of(system: str) -> SystemModule:
     """The file of a system by its name; raises ``ValueError`` for an unknown one."""
-    if system not in recipes.RECIPES:
-        raise ValueError(f"unknown system {system!r}; known: {', '.join(recipes.RECIPES)}")
-    return cast(SystemModule, importlib.import_module(f"mer_features.systems.{system}"))
+    return cast(SystemModule, importlib.import_module(registry.module_name(system)))
 
 
 def inputs_of(system: SystemOptions) -> Inputs:
@@ -143,8 +141,13 @@ def train_folds(
 def _key(clips: Clips, system: SystemOptions, setup: Setup, style: Style | None) -> str:
     """Digest of all that the outcome of a fold depends on."""
     digest = hashlib.sha256()
-    code = fingerprint.of(f"mer_features.systems.{system.system}", "mer_features.training")
-    plain = {"system": system.model_dump(mode="json"), "seed": setup.seed, "code": code}
+    plain = {
+        "system": system.model_dump(mode="json"),
+        "seed": setup.seed,
+        "precision": setup.execution.precision,
+        "code": fingerprint.of(*system.modules),
+        "files": fingerprint.of_files(system.full_recipe),
+    }
     if style is not None:
         plain["style"] = style.model_dump(mode="json")
     digest.update(json.dumps(plain, sort_keys=True).encode())

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from mer_features.core.section import Section
-from mer_features.systems import registry as recipes
+from mer_features.systems import registry
 
 
 class System(Section):
@@ -35,9 +35,14 @@ class System(Section):
     )
 
     @property
-    def full_recipe(self) -> recipes.Recipe:
+    def full_recipe(self) -> registry.Recipe:
         """The recipe with every default, the ablation and the changed keys filled in."""
-        return recipes.recipe(self.system, self.recipe, self.ablation)
+        return registry.recipe(self.system, self.recipe, self.ablation)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules whose edit trains it again, with all they import."""
+        return registry.module_name(self.system), "mer_features.training.loop"
 
     @model_validator(mode="after")
     def _recipe_is_known(self) -> System:
@@ -64,9 +69,14 @@ class Pretraining(Section):
     )
 
     @property
-    def full_recipe(self) -> recipes.Recipe:
+    def full_recipe(self) -> registry.Recipe:
         """The recipe with every default and the changed keys filled in."""
-        return recipes.pretraining_recipe(self.task, self.recipe)
+        return registry.pretraining_recipe(self.task, self.recipe)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules whose edit runs it again, with all they import."""
+        return registry.module_name(self.task), "mer_features.training.pretraining"
 
     @model_validator(mode="after")
     def _has_material(self) -> Pretraining:

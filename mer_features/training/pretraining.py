@@ -15,7 +15,7 @@ from mer_features import protocols
 from mer_features.core import fingerprint
 from mer_features.core.files import write_text
 from mer_features.features.sequences import Sequences
-from mer_features.systems import registry as recipes
+from mer_features.systems import registry
 from mer_features.systems.common.contract import Execution, Material, PretrainingModule, Setup
 from mer_features.training.data import Inputs, load_clips
 from mer_features.training.options import Pretraining
@@ -26,9 +26,7 @@ log = logging.getLogger(__name__)
 
 def module_of(task: str) -> PretrainingModule:
     """The file of a pre-training task by its name; raises ``ValueError`` for an unknown one."""
-    if task not in recipes.PRETRAINING:
-        raise ValueError(f"unknown pre-training task {task!r}; known: {', '.join(recipes.PRETRAINING) or 'none'}")
-    return cast(PretrainingModule, importlib.import_module(f"mer_features.systems.{task}"))
+    return cast(PretrainingModule, importlib.import_module(registry.module_name(task)))
 
 
 def pretrain(
@@ -65,7 +63,7 @@ def pretrain(
     recipe = task.full_recipe
     material = _labelled(task, caches, protocol_tsv) if protocol_tsv else Material(sequences=Sequences(faces))
     files = [*caches.values(), *faces, *([protocol_tsv] if protocol_tsv else []), *([start] if start else [])]
-    state = State(output_dir / "unfinished", _key(task, files))
+    state = State(output_dir / "unfinished", _key(task, files, execution))
     setup = Setup(task.seed, execution, start, state.current("run"))
     said = module_of(task.task).pretrain(recipe, material, setup, output_dir / "weights.pt")
     seen = sorted({*caches, *(path.parent.name for path in faces)} | _seen_before(start))
@@ -82,15 +80,16 @@ def _seen_before(start: Path | None) -> set[str]:
     return set(told.get("databases", ()))
 
 
-def _key(task: Pretraining, files: Sequence[Path]) -> str:
+def _key(task: Pretraining, files: Sequence[Path], execution: Execution) -> str:
     """Digest of all that the outcome depends on; inputs, which may be large, by size and time."""
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    code = fingerprint.of(f"mer_features.systems.{task.task}", "mer_features.training")
-    return hashlib.sha256(repr((task.model_dump(mode="json"), code, stats)).encode()).hexdigest()
+    code, weights = fingerprint.of(*task.modules), fingerprint.of_files(task.full_recipe)
+    decides = (task.model_dump(mode="json"), code, weights, execution.precision, stats)
+    return hashlib.sha256(repr(decides).encode()).hexdigest()
 
 
 def _labelled(task: Pretraining, caches: Mapping[str, Path], protocol_tsv: Path) -> Material:
-    module, recipe = importlib.import_module(f"mer_features.systems.{task.task}"), task.full_recipe
+    module, recipe = module_of(task.task), task.full_recipe
     inputs = Inputs(module.pretraining_variables(recipe), lambda clip: module.pretraining_prepare(recipe, clip))
     table = protocols.read(protocol_tsv)
     return Material(load_clips(caches, table, inputs).examples(), table.classes)

@@ -11,48 +11,24 @@ import difflib
 import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from mer_features.core.section import Section
 from mer_features.databases.options import (
     Database,
     DatabaseSection,
-    Look,
     OwnerAdapter,
     OwnerDatabase,
     SyntheticDatabase,
     TableDatabase,
 )
-from mer_features.features.options import Cache
+from mer_features.features.options import FeatureConfig
 from mer_features.protocols.options import Protocol
-from mer_features.stages.options import (
-    STAGES,
-    Apex,
-    Descriptor,
-    Descriptors,
-    Faces,
-    Flow,
-    FlowMethod,
-    FlowPair,
-    Magnify,
-    MagnifyMethod,
-    Overrides,
-    Spotter,
-    Stage,
-    Style,
-)
-from mer_features.systems import registry as recipes
 from mer_features.training.options import MagnifierTraining, Pretraining, Resources, System, TrainStyle
 
-__all__ = [
-    "STAGES", "Apex", "Cache", "Config", "ConfigError", "Database", "DatabaseSection", "Descriptor", "Descriptors",
-    "Faces", "Flow", "FlowMethod", "FlowPair", "Look", "MagnifierTraining", "Magnify", "MagnifyMethod", "Overrides",
-    "OwnerAdapter", "OwnerDatabase", "Pretraining", "Protocol", "Resources", "Section", "Spotter", "Stage", "Style",
-    "SyntheticDatabase", "System", "TableDatabase", "TrainStyle", "load", "read_tree", "recipes", "validate",
-]  # fmt: skip
+C = TypeVar("C", bound=FeatureConfig)
 
 #: Names become those of files and folders.
 _LONGEST_NAME = 64
@@ -61,19 +37,11 @@ _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
 
 
-class Config(Section):
-    """The whole tree."""
+class Config(FeatureConfig):
+    """The whole tree: what a feature file is made with, and databases, protocols, systems, resources."""
 
-    seed: int = Field(0, ge=0, description="Source of every random choice.")
     databases: dict[str, Database] = Field(description="Databases by name.", min_length=1)
-    faces: Faces = Field(Faces(), description="Face stage.")
-    apex: Apex = Field(Apex(), description="Apex stage.")
-    magnify: Magnify = Field(Magnify(), description="Magnification stage.")
-    flow: Flow = Field(Flow(), description="Flow stage.")
-    style: Style = Field(Style(), description="Style stage.")
     train_style: TrainStyle = Field(TrainStyle(), description="Training for `style: {method: cyclegan}`.")
-    descriptors: Descriptors = Field(Descriptors(), description="Descriptor stage.")
-    cache: Cache = Field(Cache(), description="Published feature file.")
     protocols: dict[str, Protocol] = Field(default_factory=dict, description="Protocols by name.")
     pretraining: dict[str, Pretraining] = Field(
         default_factory=dict, description="Pre-trainings on macro-expression databases by name."
@@ -107,23 +75,13 @@ class Config(Section):
             _require(f"pretraining.{name}.protocol", (task.protocol,) if task.protocol else (), self.protocols)
             self._require_task(f"pretraining.{name}.pretrained", task.pretrained, task.full_recipe.pretraining)
         _require("style.databases", self.style.databases, self.databases)
-        for name in self.databases:
-            self._check_stages(name)
         return self
 
-    def _check_stages(self, database: str) -> None:
-        """Overrides must be valid, and no stage may need what another is told not to make."""
-        chosen = {stage: self.stage_options(stage, database) for stage in STAGES}
-        pairs = chosen["flow"]["pairs"]
-        if Flow.model_validate(chosen["flow"]).amplified and chosen["magnify"]["method"] == "none":
-            raise ValueError(
-                f"flow.pairs of {database}: found {', '.join(pairs)}; `amplified` needs a magnify.method, not `none`"
-            )
-        if "bi_woof" in chosen["descriptors"]["methods"] and "onset_apex" not in pairs:
-            raise ValueError(
-                f"descriptors.methods of {database}: `bi_woof` needs onset_apex among flow.pairs, found "
-                f"{', '.join(pairs)}"
-            )
+    @model_validator(mode="after")
+    def _stages_fit_together(self) -> Config:
+        for name in self.databases:
+            self.features_of(name).require_inputs(f" of {name}")
+        return self
 
     def _refuse_leak(self, name: str, system: System) -> None:
         """No pre-training may learn from a database whose subjects are held out."""
@@ -164,26 +122,13 @@ class Config(Section):
             )
         return self
 
-    def stages(self, database: str) -> tuple[Stage, ...]:
-        """The stages that a database goes through, in the order of the flow."""
-        off = {
-            "magnify": self.stage_options("magnify", database)["method"] == "none",
-            "style": not self.style.stored,
-            "descriptors": not self.stage_options("descriptors", database)["methods"],
-        }
-        return tuple(stage for stage in STAGES if not off.get(stage, False))
-
-    def stage_options(self, stage: Stage, database: str) -> dict[str, Any]:
-        """Options of one stage for one database, overrides applied, as plain JSON values."""
-        section: Section = getattr(self, stage)
-        override = getattr(self.databases[database].overrides, stage, {})  # one style for all databases
-        merged = section.model_dump(mode="json", by_alias=True) | override
-        return type(section).model_validate(merged).model_dump(mode="json", by_alias=True)
+    def features_of(self, database: str) -> FeatureConfig:
+        """Stages and feature file of one database, its overrides applied."""
+        return self.overridden(self.databases[database].overrides)
 
     def database_root(self, name: str) -> Path:
         """Folder of one database."""
-        root = self.databases[name].root
-        return root if root is not None else Path("results/data") / name
+        return self.databases[name].folder(name)
 
     def synthetic_seed(self, name: str) -> int:
         """Seed of one embedded database."""
@@ -195,6 +140,10 @@ def _require(where: str, names: tuple[str, ...], known: Mapping[str, Any]) -> No
     for name in names:
         if name not in known:
             raise ValueError(f"{where}: {name!r} is not defined; defined: {', '.join(known) or 'none'}")
+
+
+#: Keys of a workflow's configuration that say nothing about how features are made.
+WORKFLOW_ONLY = frozenset(Config.model_fields) - frozenset(FeatureConfig.model_fields)
 
 
 class ConfigError(ValueError):
@@ -209,8 +158,17 @@ def validate(tree: Mapping[str, Any], origin: str = "configuration") -> Config:
     ConfigError
         Listing every wrong key with its place, the value found and what is accepted.
     """
+    return _validate(Config, tree, origin)
+
+
+def validate_features(tree: Mapping[str, Any], origin: str = "configuration") -> FeatureConfig:
+    """Typed options of the stages and the feature file from a plain tree; raises as :func:`validate`."""
+    return _validate(FeatureConfig, tree, origin)
+
+
+def _validate(model: type[C], tree: Mapping[str, Any], origin: str) -> C:
     try:
-        return Config.model_validate(dict(tree))
+        return model.model_validate(dict(tree))
     except ValidationError as error:
         lines = [f"  {_explain(item)}" for item in error.errors()]
         unknown = {item["loc"][:-1]: None for item in error.errors() if item["type"] == "extra_forbidden"}

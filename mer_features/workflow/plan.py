@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from mer_features import databases, protocols
 from mer_features.core import clips as clip_tables
 from mer_features.core import files, fingerprint
 from mer_features.databases.options import SyntheticDatabase
+from mer_features.features.options import FeatureConfig
 from mer_features.stages import run as stages
 from mer_features.stages.options import STAGES, Stage
 from mer_features.workflow import config as configuration
@@ -20,18 +20,23 @@ from mer_features.workflow.config import Config
 
 #: Modules whose edit runs a step again, for the steps that are not stages.
 _CODE = {
-    "synth": ("mer_features.synthetic",),
-    "ingest": ("mer_features.databases",),
-    "style_fit": ("mer_features.training.style.fitting", "mer_features.stages.style.generators"),
+    "synth": ("mer_features.synthetic", "mer_features.synthetic.renderer"),
+    "ingest": ("mer_features.databases.ingest",),
+    "style_fit": ("mer_features.training.style.fitting",),
     "style_measure": ("mer_features.assess.style",),
-    "train_style": ("mer_features.training.style.training",),
+    "train_style": ("mer_features.training.style.training", "mer_features.training.style.fitting"),
     "cache": ("mer_features.features.writer",),
-    "protocol": ("mer_features.protocols",),
-    "evaluate": ("mer_features.protocols.metrics", "mer_features.training", "mer_features.commands.explain"),
+    "protocol": ("mer_features.protocols.rules", "mer_features.features.reader"),
+    "embed": ("mer_features.training.half",),
+    "evaluate": ("mer_features.training.evaluation", "mer_features.training.half"),
     "train_magnifier": ("mer_features.training.magnifier.train",),
-    "assess": ("mer_features.assess.magnification",),
+    "assess": ("mer_features.assess.stages", "mer_features.assess.magnification"),
     "report": ("mer_features.report",),
 }
+
+
+#: Scripts of the rules, where the workflow is run from its repository.
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
 
 def let_jobs_import_it() -> None:
@@ -61,13 +66,16 @@ class Plan:
         Look at the databases' files and bring their source tables up to date; remove temporary files that a kill
         left. Only the main process does, and not while another workflow runs in this folder; the processes of single
         jobs must not.
+    scripts
+        Folder of the rules' scripts.
     """
 
-    def __init__(self, tree: Mapping[str, Any], *, refresh: bool) -> None:
+    def __init__(self, tree: Mapping[str, Any], *, refresh: bool, scripts: Path | str = SCRIPTS) -> None:
+        self._script_folder = Path(scripts)
         self.config: Config = configuration.validate(tree)
         if refresh and not another_runs():
             files.sweep("results", skip=("data",))
-            databases.refresh_sources(self.config)
+            databases.refresh_sources(self.config.databases)
 
     @property
     def databases(self) -> list[str]:
@@ -92,7 +100,7 @@ class Plan:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages that at least one database goes through."""
-        run = {stage for name in self.databases for stage in self.config.stages(name)}
+        run = {stage for name in self.databases for stage in self.features(name).stages}
         return tuple(stage for stage in STAGES if stage in run)
 
     @property
@@ -137,7 +145,7 @@ class Plan:
     @property
     def execution(self) -> dict[str, Any]:
         """How training runs; reaches the jobs, but none of the parameters that decide what runs again."""
-        names = {"device", "devices", "precision", "checkpoint_s", "keep_weights"}
+        names = {"device", "devices", "precision", "checkpoint_s", "keep_weights"}  # precision also decides reruns
         return self.config.resources.model_dump(include=names)
 
     def needs(self, step: str) -> dict[str, Any]:
@@ -155,7 +163,7 @@ class Plan:
     @property
     def magnify_environment(self) -> str:
         """Name of the environment with what the magnification of every database needs."""
-        methods = {self.stage("magnify", name)["method"] for name in self.databases}
+        methods = {self.features(name).magnify.method for name in self.databases}
         return "train" if "learned" in methods else "features"
 
     def measured_on(self, protocol: str) -> str:
@@ -165,35 +173,37 @@ class Plan:
         return "synthetic" if made == list(names) else "partly synthetic" if made else ", ".join(names)
 
     def code(self, step: str) -> str:
-        """Fingerprint of the code of a stage or of another step of the workflow."""
-        return stages.code_fingerprint(step) if step in stages.SPECS else fingerprint.of(*_CODE[step])
+        """Fingerprint of the code of a step of the workflow that is no stage, its script included."""
+        return fingerprint.of(*_CODE[step], scripts=self._scripts(step))
 
     def stage_code(self, stage: Stage, database: str) -> str:
         """Fingerprint of the code of a stage under the options of one database."""
-        return stages.code_fingerprint(stage, self.stage(stage, database))
+        return stages.code_fingerprint(stage, self.features(database).options(stage), self._scripts("stage"))
+
+    def stage_weights(self, stage: Stage, database: str) -> dict[str, str]:
+        """Digests of the files of weights that a stage's options name; the style stage's fit is an input instead."""
+        return fingerprint.of_files(self.config.features_of(database).options(stage))
 
     def stage_inputs(self, stage: Stage, database: str) -> dict[str, str]:
-        """What a stage reads besides the clips: stage files by stage, still with the wildcard ``{shard}``."""
-        options = self.stage(stage, database)
-        files = {name: f"results/{name}/{database}/{{shard}}.h5" for name in stages.inputs(stage, options)}
-        weights = options.get("weights") if options.get("method") == "learned" else None
-        return files | ({"weights": weights} if weights else {})
+        """Stage files that a stage reads, by stage, still with the wildcard ``{shard}``."""
+        options = self.features(database).options(stage)
+        return {name: f"results/{name}/{database}/{{shard}}.h5" for name in stages.inputs(stage, options)}
 
     def stage(self, stage: Stage, database: str) -> dict[str, Any]:
-        """Options of a stage for one database."""
-        options = self.config.stage_options(stage, database)
-        return options | {"model": self._style_fit} if stage == "style" and self.config.style.fits else options
+        """Options of a stage for one database, for the parameters of its rule."""
+        return stages.plain(self.features(database).options(stage))
+
+    def features(self, database: str) -> FeatureConfig:
+        """Stages and feature file of one database: overrides applied, the file of the style fit filled in."""
+        return self.config.features_of(database).with_style_fit(Path(self._style_fit))
 
     def provenance(self, database: str) -> dict[str, Any]:
-        """Where a feature file comes from, for its attributes: nothing that its arrays do not depend on."""
-        names = self.config.stages(database)
-        tree = {stage: self.stage(stage, database) for stage in names}
-        return {
-            "config": json.dumps(tree | {"cache": self.config.cache.model_dump(mode="json")}, sort_keys=True),
-            "fingerprints": {stage: self.stage_code(stage, database) for stage in names},
-            "versions": fingerprint.versions(),
-            "seed": self.config.seed,
-        }
+        """Where a feature file comes from, for its attributes."""
+        return self.features(database).provenance()
+
+    def _scripts(self, step: str) -> tuple[Path, ...]:
+        script = self._script_folder / f"{step}.py"
+        return (script,) if script.exists() else ()
 
     def synth(self, database: str) -> dict[str, Any]:
         """What an embedded database is rendered from."""
@@ -215,9 +225,13 @@ class Plan:
         needed = style.per_fold and self.config.systems[name].full_recipe.styled
         return style.model_dump(mode="json") if needed else {}
 
-    def system_code(self, name: str) -> str:
-        """Fingerprint of the training code of one system."""
-        return fingerprint.of(f"mer_features.systems.{self.config.systems[name].system}", "mer_features.training")
+    def system_code(self, name: str, step: str = "train") -> str:
+        """Fingerprint of the code of one system's training, or of the model that is trained for its pictures."""
+        return fingerprint.of(*self.config.systems[name].modules, *_CODE.get(step, ()), scripts=self._scripts(step))
+
+    def system_weights(self, name: str) -> dict[str, str]:
+        """Digests of the files of weights that a system's recipe names."""
+        return fingerprint.of_files(self.config.systems[name].full_recipe)
 
     def pretraining(self, name: str) -> dict[str, Any]:
         """What a pre-training depends on besides its inputs; the recipe with all its defaults filled in."""
@@ -231,7 +245,21 @@ class Plan:
 
     def pretraining_code(self, name: str) -> str:
         """Fingerprint of the code of one pre-training task."""
-        return fingerprint.of(f"mer_features.systems.{self.config.pretraining[name].task}", "mer_features.training")
+        return fingerprint.of(*self.config.pretraining[name].modules, scripts=self._scripts("pretrain"))
+
+    def pretraining_weights(self, name: str) -> dict[str, str]:
+        """Digests of the files of weights that a pre-training's recipe names."""
+        return fingerprint.of_files(self.config.pretraining[name].full_recipe)
+
+    @property
+    def train_style_weights(self) -> dict[str, str]:
+        """Digests of the files of weights that the training of generators starts from."""
+        return fingerprint.of_files(self.config.train_style)
+
+    @property
+    def magnifier_weights(self) -> dict[str, str]:
+        """Digests of the files of weights that the training of the learned magnifier starts from."""
+        return fingerprint.of_files(self.config.train_magnifier)
 
     @property
     def magnifier_start(self) -> list[str]:

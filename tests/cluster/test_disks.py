@@ -83,12 +83,12 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Clip, ...]:
     for name in ("a", "b"):
         frames(tmp_path / "own" / name, range(1, 6))
     Path("clips.tsv").write_text("subject\tpath\ns1\ta\ns2\tb\n")
-    refresh_sources(Config.model_validate(TREE))
+    refresh_sources(Config.model_validate(TREE).databases)
     return clips.read("results/sources/own.tsv")
 
 
 def run_faces(listed: tuple[Clip, ...]) -> None:
-    options = Config.model_validate(TREE).stage_options("faces", "own")
+    options = Config.model_validate(TREE).features_of("own").options("faces")
     stages.run("faces", listed, {}, Path("results/faces/own/s000.h5"), options)
 
 
@@ -106,8 +106,8 @@ def test_an_empty_mount_point_changes_no_table(own: tuple[Clip, ...]):
     before = Path("results/sources/own.tsv").read_text()
     shutil.move("own", "unmounted")
     with pytest.raises(DatabaseError, match="own is not a folder"):
-        refresh_sources(Config.model_validate(TREE))
+        refresh_sources(Config.model_validate(TREE).databases)
     Path("own").mkdir()
     with pytest.raises(DatabaseError, match=r"none of 2 clips is found in own.*mounted"):
-        refresh_sources(Config.model_validate(TREE))
+        refresh_sources(Config.model_validate(TREE).databases)
     assert Path("results/sources/own.tsv").read_text() == before

@@ -82,4 +82,4 @@ def test_messages_name_what_is_missing(root: Path, tmp_path_factory: pytest.Temp
 
 def test_the_configuration_reaches_the_adapter(root: Path):
     config = validate({"databases": {"a": {"adapter": "afew", "root": str(root), "variant": "aligned"}}})
-    assert len(databases.read(config, "a").clips) == 21
+    assert len(databases.read("a", config.databases["a"]).clips) == 21

@@ -78,4 +78,4 @@ def test_a_root_without_textures_says_what_is_expected(tmp_path: Path):
 def test_a_variant_is_refused(root: Path):
     config = validate({"databases": {"bu": {"adapter": "bu3dfe", "root": str(root), "variant": "F3D"}}})
     with pytest.raises(DatabaseError, match=r"databases\.bu\.variant"):
-        databases.read(config, "bu")
+        databases.read("bu", config.databases["bu"])

@@ -108,4 +108,4 @@ def test_messages_name_what_is_missing(tmp_path: Path):
 
 def test_the_configuration_reaches_the_adapter(tmp_path: Path):
     config = validate({"databases": {"c": {"adapter": "casme", "root": str(_build(tmp_path))}}})
-    assert len(databases.read(config, "c").clips) == 3
+    assert len(databases.read("c", config.databases["c"]).clips) == 3

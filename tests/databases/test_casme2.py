@@ -248,7 +248,7 @@ def test_names_from_the_sheet_never_lead_out_of_the_root(root: Path, tmp_path: P
     sheet(root, *(row(subject, clip, 8, 10, 12) for subject, clip in names))
     config = validate({"databases": {"casme2": {"adapter": "casme2", "root": str(root)}}})
     with opened() as seen:
-        clips = databases.read(config, "casme2").clips
+        clips = databases.read("casme2", config.databases["casme2"]).clips
     found = [[issue.code for issue in clip.issues if issue.code != "duplicate_clip"] for clip in clips]
     assert found == [*[["unsafe_path"]] * 8, []]
     assert below(map(Path, (clip.source for clip in clips)), outside) == []
@@ -269,7 +269,7 @@ def test_other_case_duplicate_rows_and_full_width_commas(root: Path):
     (root / RAW / "sub01").rename(root / RAW / "Sub1")
     sheet(root, row("01", "ep02_01F", 8, 10, 12, "4，7"), row(1, "EP02_01f", 8, 10, 12))
     config = validate({"databases": {"casme2": {"adapter": "casme2", "root": str(root)}}})
-    first, second = databases.read(config, "casme2").clips
+    first, second = databases.read("casme2", config.databases["casme2"]).clips
     assert (first.clip_id, first.subject, first.action_units) == ("Sub1/EP02_01f", "Sub1", "4，7")
     assert first.issues == ()
     assert [issue.code for issue in second.issues] == ["duplicate_clip"]

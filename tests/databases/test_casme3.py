@@ -155,7 +155,7 @@ def test_the_published_860_rows_of_part_a(tmp_path: Path):
     rows = [tuple(row[column] for column in HEADER) for row in csv.DictReader(path.read_text().splitlines())]
     _part_a(tmp_path, rows)
     config = validate({"databases": {"c3": {"adapter": "casme3", "root": str(tmp_path)}}})
-    clips = databases.read(config, "c3").clips
+    clips = databases.read("c3", config.databases["c3"]).clips
     assert len(clips) == len({clip.clip_id for clip in clips}) == 860
     assert len({clip.subject for clip in clips}) == 94
     assert Counter(clip.emotion for clip in clips) == {
@@ -178,7 +178,7 @@ def test_the_published_165_rows_of_part_c(tmp_path: Path):
         jpegs(tmp_path / f"part_C/{int(row['sub']):02d}/a/color", (int(row["onset"]), int(row["offset"])))
     workbook(tmp_path / "CAS(ME)3_part_C_ME.xlsx", [header, *rows], "mockCrimeME")
     config = validate({"databases": {"c3": {"adapter": "casme3", "root": str(tmp_path), "variant": "part_c"}}})
-    clips = databases.read(config, "c3").clips
+    clips = databases.read("c3", config.databases["c3"]).clips
     assert len(clips) == len({clip.clip_id for clip in clips}) == 165
     assert len({clip.subject for clip in clips}) == 30
     assert Counter(clip.emotion for clip in clips) == {"negative": 99, "surprise": 30, "others": 20, "positive": 16}

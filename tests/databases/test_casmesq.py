@@ -130,7 +130,7 @@ def published(tmp_path: Path) -> Path:
 
 def test_the_published_357_rows(published: Path):
     config = validate({"databases": {"sq": {"adapter": "casmesq", "root": str(published), "variant": "all"}}})
-    clips = databases.read(config, "sq").clips
+    clips = databases.read("sq", config.databases["sq"]).clips
     assert len(clips) == len({clip.clip_id for clip in clips}) == 357
     assert len({clip.subject for clip in clips}) == 22
     assert {issue.code for clip in clips for issue in clip.issues} == {"empty_cell"}

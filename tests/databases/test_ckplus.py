@@ -119,6 +119,6 @@ def test_the_wrong_folder_says_what_is_expected(tmp_path: Path):
 
 def test_the_configuration_reaches_the_adapter(root: Path):
     config = validate({"databases": {"ck": {"adapter": "ckplus", "root": str(root)}}})
-    listing = databases.read(config, "ck")
+    listing = databases.read("ck", config.databases["ck"])
     assert Counter(clip.database for clip in listing.clips) == {"ck": 3}
     assert all(clip.digest for clip in listing.clips)

@@ -135,4 +135,4 @@ def test_a_link_out_of_the_root_is_not_followed(root: Path, tmp_path: Path):
 
 def test_the_configuration_reaches_the_adapter(root: Path):
     config = validate({"databases": {"dfew": {"adapter": "dfew", "root": str(root), "variant": "original"}}})
-    assert len(databases.read(config, "dfew").clips) == 8
+    assert len(databases.read("dfew", config.databases["dfew"]).clips) == 8

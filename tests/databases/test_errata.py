@@ -110,7 +110,7 @@ def test_every_use_is_logged_when_the_database_is_read(tmp_path: Path, caplog: p
     workbook(tmp_path / "db/CASME2-coding-20190701.xlsx", [header, ["16", "EP01_08", 73, 94, 110, "4", "disgust"]])
     config = validate({"databases": {"c": {"adapter": "casme2", "root": str(tmp_path / "db")}}})
     monkeypatch.chdir(tmp_path)
-    databases.refresh_sources(config)
+    databases.refresh_sources(config.databases)
     with caplog.at_level(logging.WARNING, logger="mer_features"):
         ingest.split_table(databases.source_table("c"), "full.tsv", "shards", shards=1)
     assert "sub16/EP01_08 is warned" in caplog.text

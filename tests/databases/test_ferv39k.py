@@ -83,4 +83,4 @@ def test_messages_name_what_is_missing(root: Path, tmp_path: Path):
 
 def test_the_configuration_reaches_the_adapter(root: Path):
     config = validate({"databases": {"f": {"adapter": "ferv39k", "root": str(root)}}})
-    assert len(databases.read(config, "f").clips) == 4
+    assert len(databases.read("f", config.databases["f"]).clips) == 4

@@ -84,4 +84,4 @@ def test_messages_name_what_is_missing(tmp_path: Path):
 
 def test_the_configuration_reaches_the_adapter(tmp_path: Path):
     config = validate({"databases": {"x": {"adapter": "4dme", "root": str(_build(tmp_path))}}})
-    assert [clip.database for clip in databases.read(config, "x").clips] == ["x"] * 3
+    assert [clip.database for clip in databases.read("x", config.databases["x"]).clips] == ["x"] * 3

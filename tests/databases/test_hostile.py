@@ -140,7 +140,7 @@ def row(subject: object = 1, clip: object = "EP1", marks: tuple = GOOD, units: o
 def look(root: Path, database: dict) -> tuple[Clip, ...]:
     """The clips, read and checked as a run would do it."""
     config = validate({"databases": {"d": database | {"root": str(root)}}})
-    clips = databases.read(config, "d").clips
+    clips = databases.read("d", config.databases["d"]).clips
     check.check(config)
     return clips
 
@@ -311,7 +311,7 @@ def test_a_folder_is_listed_once_however_many_rows_name_it(root: Path, build: Bu
     sheet.unlink()
     config = validate({"databases": {"d": database | {"root": str(root)}}})
     with opened() as seen:
-        clips = databases.read(config, "d").clips
+        clips = databases.read("d", config.databases["d"]).clips
     assert len(clips) == len({clip.clip_id for clip in clips}) == 2000
     assert len(seen) < 60
 

@@ -144,7 +144,7 @@ def test_the_published_234_clips(tmp_path: Path):
         rows.append((int(row["Subject"]), row["Filename"], *marks, *(row[column] for column in HEADER[5:])))
     _build(tmp_path, rows, every_frame=False)
     config = validate({"databases": {"mmew": {"adapter": "mmew", "root": str(tmp_path)}}})
-    clips = databases.read(config, "mmew").clips
+    clips = databases.read("mmew", config.databases["mmew"]).clips
     assert len(clips) == 234
     assert len({clip.subject for clip in clips}) == 30
     assert Counter(clip.emotion for clip in clips) == {

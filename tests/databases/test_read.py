@@ -13,7 +13,7 @@ from tests.databases.test_hostile import casme2, fourdme, own, row
 
 
 def read(root: Path, database: dict, **more: object) -> databases.Listing:
-    return databases.read(validate({"databases": {"d": database | {"root": str(root)} | more}}), "d")
+    return databases.read("d", validate({"databases": {"d": database | {"root": str(root)} | more}}).databases["d"])
 
 
 def test_a_rate_that_nobody_states_is_configured(tmp_path: Path):

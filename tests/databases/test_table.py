@@ -100,7 +100,7 @@ def _config(root: Path):
 
 def test_duplicates_keep_the_first_and_reject_the_second(root: Path):
     _table(root, "subject\tpath\ns1\ts1/a\ns1\ts1/a\n")
-    clips = databases.read(_config(root), "db").clips
+    clips = databases.read("db", _config(root).databases["db"]).clips
     assert [quality.status(clip.issues) for clip in clips] == ["ok", "rejected"]
     assert len({clip.clip_id for clip in clips}) == 2
 
@@ -108,22 +108,22 @@ def test_duplicates_keep_the_first_and_reject_the_second(root: Path):
 def test_missing_root_and_empty_table_name_the_place(root: Path):
     _table(root, "subject\tpath\n")
     with pytest.raises(DatabaseError, match="no clip is listed"):
-        databases.read(_config(root), "db")
+        databases.read("db", _config(root).databases["db"])
     with pytest.raises(DatabaseError, match=r"nowhere.*not a folder"):
-        databases.read(_config(root / "nowhere"), "db")
+        databases.read("db", _config(root / "nowhere").databases["db"])
 
 
 def test_source_table_moves_only_when_a_file_does(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     _table(root, "subject\tpath\ns1\ts1/a\ns2\ts2/a\n")
     monkeypatch.chdir(tmp_path)
     config = _config(root)
-    refresh_sources(config)
+    refresh_sources(config.databases)
     path = databases.source_table("db")
     first = (path.read_text(), path.stat().st_mtime_ns)
-    refresh_sources(config)
+    refresh_sources(config.databases)
     assert (path.read_text(), path.stat().st_mtime_ns) == first
     (root / "s1/a/img1.png").write_bytes(b"other")
-    refresh_sources(config)
+    refresh_sources(config.databases)
     before, after = ({line.split("\t")[0]: line for line in text.splitlines()} for text in (first[0], path.read_text()))
     assert before["s2/a"] == after["s2/a"]
     assert before["s1/a"] != after["s1/a"]
@@ -134,7 +134,7 @@ def test_a_mended_label_changes_no_shard_table(root: Path, tmp_path: Path, monke
     shards = []
     for emotion in ("fear", "happiness"):
         _table(root, f"subject\tpath\temotion\ns1\ts1/a\t{emotion}\n")
-        refresh_sources(_config(root))
+        refresh_sources(_config(root).databases)
         ingest.split_table(databases.source_table("db"), "full.tsv", "shards", shards=3)
         assert clip_tables.read("full.tsv")[0].emotion == emotion
         shards.append({file.name: file.read_text() for file in Path("shards").iterdir()})

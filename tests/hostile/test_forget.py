@@ -9,13 +9,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from mer_features.features.options import Cache
 
 from mer_features import cli, databases, protocols
 from mer_features import features as feature_file
 from mer_features.commands import forget
 from mer_features.core import clips
 from mer_features.databases import exclusion, ingest
+from mer_features.features.options import Cache
 from mer_features.protocols import FoldRow, FoldTable
 from mer_features.stages import run as stages
 from mer_features.stages import store as shards
@@ -58,7 +58,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _computed(root: Path) -> Path:
     results = root / "results"
-    databases.refresh_sources(_tree(root))
+    databases.refresh_sources(_tree(root).databases)
     ingest.split_table(results / "sources/d.tsv", results / "clips/d.tsv", results / "clips/d", shards=SHARDS)
     files: dict[str, list[Path]] = {stage: [] for stage in STAGES}
     for table in sorted((results / "clips/d").glob("*.tsv")):
@@ -224,18 +224,18 @@ def test_the_next_run_leaves_the_person_out(results: Path):
     forget.forget(GONE, results)
     table = results / "sources/d.tsv"
     before = table.read_bytes(), table.stat().st_mtime_ns
-    databases.refresh_sources(_tree(results.parent))
+    databases.refresh_sources(_tree(results.parent).databases)
     assert (table.read_bytes(), table.stat().st_mtime_ns) == before
     assert GONE not in (results / "forgotten.json").read_text(encoding="utf-8")
     table.unlink()
     (results / "forgotten.json").unlink()  # without the list they are back: this is what it is for
-    databases.refresh_sources(_tree(results.parent))
+    databases.refresh_sources(_tree(results.parent).databases)
     assert GONE in table.read_text(encoding="utf-8")
 
 
 def test_the_configuration_can_exclude_people(results: Path):
     chosen = _tree(results.parent, exclude_subjects=[GONE, "nobody"])
-    listing = databases.read(chosen, "d")
+    listing = databases.read("d", chosen.databases["d"])
     assert {clip.subject for clip in listing.clips} == {"ada", "bo"}
     assert [(note.count, note.detail) for note in listing.notes if note.kind == "excluded"] == [
         (1, "1 subjects are left out as asked"),
@@ -243,13 +243,13 @@ def test_the_configuration_can_exclude_people(results: Path):
     ]
     assert GONE not in json.dumps(chosen.model_dump(mode="json"), ensure_ascii=False)
     with pytest.raises(databases.DatabaseError, match="all clips"):
-        databases.read(_tree(results.parent, exclude_subjects=SUBJECTS), "d")
+        databases.read("d", _tree(results.parent, exclude_subjects=SUBJECTS).databases["d"])
 
 
 def test_a_damaged_list_lets_nobody_back(results: Path):
     (results / exclusion.NAME).write_text("[")
     with pytest.raises(databases.DatabaseError, match=r"forgotten\.json"):
-        databases.refresh_sources(_tree(results.parent))
+        databases.refresh_sources(_tree(results.parent).databases)
 
 
 def test_a_killed_call_can_be_repeated(results: Path, monkeypatch: pytest.MonkeyPatch):
@@ -268,7 +268,7 @@ def test_a_killed_call_can_be_repeated_after_a_run(results: Path, monkeypatch: p
         patch.setattr(forget, step, _killed)
         with pytest.raises(KeyboardInterrupt):
             forget.forget(GONE, results)
-    databases.refresh_sources(_tree(results.parent))
+    databases.refresh_sources(_tree(results.parent).databases)
     assert GONE not in (results / "sources/d.tsv").read_text(encoding="utf-8")
     forget.forget(GONE, results)
     assert not [path for path, data in _everything(results.parent).items() if GONE.encode() in data]

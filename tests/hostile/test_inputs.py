@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mer_features.features.options import Cache
 
 from mer_features import databases, report
 from mer_features import features as feature_file
 from mer_features.core import clips, quality
 from mer_features.core.clips import Clip
 from mer_features.core.quality import ClipRejectedError, Issue, Status
+from mer_features.features.options import Cache
 from mer_features.stages import faces
 from mer_features.stages import run as stages
 from mer_features.stages import store as shards
@@ -67,12 +67,12 @@ def test_a_table_ends_in_its_state(tmp_path: Path, case: cases.Case):
     tree = {"databases": {"d": {"adapter": "table", "root": str(root), "table": tables.NAME}}}
     if case.state == "error":
         with pytest.raises(databases.DatabaseError) as caught:
-            databases.read(config.validate(tree), "d")
+            databases.read("d", config.validate(tree).databases["d"])
         assert case.code in str(caught.value)
         assert str(root) in str(caught.value)
         assert len(str(caught.value)) < 1000
         return
-    good, other = databases.read(config.validate(tree), "d").clips
+    good, other = databases.read("d", config.validate(tree).databases["d"]).clips
     assert [issue for issue in look(good) if issue.code != "landmarks_off"] == []
     found = {issue.code for issue in look(other)} - {"landmarks_off"}
     assert case.code in found if case.code else not found
@@ -211,7 +211,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Cl
     folder = tmp_path_factory.mktemp("everything")
     root = _table_of(folder)
     tree = {"databases": {"d": {"adapter": "table", "root": str(root), "table": "clips.tsv"}}}
-    listed = databases.read(config.validate(tree), "d").clips
+    listed = databases.read("d", config.validate(tree).databases["d"]).clips
     return _run(root, listed, folder / "results"), listed
 
 

@@ -69,7 +69,7 @@ for command in commands:
     code = cli.main(command)
     assert code in (0, 1), (command, code)
 from mer_features import config
-databases.refresh_sources(config.load(results.parent / "own.yaml"))
+databases.refresh_sources(config.load(results.parent / "own.yaml").databases)
 assert (results / "sources" / "own.tsv").exists()
 print("SEEN", seen)
 assert not seen, seen

@@ -80,30 +80,30 @@ def _config(**sections: object) -> config.Config:
 
 def test_amplified_pairs_need_a_method():
     pairs = {"pairs": ["onset_apex", "onset_amplified"]}
-    assert _config(flow=pairs).stages("one") == ("faces", "apex", "magnify", "flow", "descriptors")
+    assert _config(flow=pairs).features_of("one").stages == ("faces", "apex", "magnify", "flow", "descriptors")
     with pytest.raises(config.ConfigError, match=r"flow.pairs of one: .*onset_amplified.*magnify.method, not `none`"):
         _config(flow=pairs, magnify={"method": "none"})
 
 
 def test_the_stage_can_be_off_for_all_or_for_one_database():
-    assert _config(magnify={"method": "none"}).stages("one") == ("faces", "apex", "flow", "descriptors")
+    assert _config(magnify={"method": "none"}).features_of("one").stages == ("faces", "apex", "flow", "descriptors")
     tree = {
         "one": {"adapter": "synthetic", "overrides": {"magnify": {"method": "none"}}},
         "two": {"adapter": "synthetic"},
     }
     mixed = config.validate({"databases": tree})
-    assert mixed.stages("one") == ("faces", "apex", "flow", "descriptors")
-    assert mixed.stages("two") == ("faces", "apex", "magnify", "flow", "descriptors")
+    assert mixed.features_of("one").stages == ("faces", "apex", "flow", "descriptors")
+    assert mixed.features_of("two").stages == ("faces", "apex", "magnify", "flow", "descriptors")
 
 
 @pytest.mark.parametrize("name", ["map-mer-3", "map-mer-5"])
 def test_the_preset_of_paper_004_takes_each_database_s_own_target(name: str):
     chosen = config.load(Path(__file__).parents[2] / f"config/{name}.yaml")
-    pairs = {database: chosen.stage_options("flow", database)["pairs"] for database in chosen.databases}
+    pairs = {database: chosen.features_of(database).options("flow").pairs for database in chosen.databases}
     assert {"onset_apex", "offset_apex"} <= set(pairs["casme2"])
     assert {"onset_amplified", "offset_amplified"} <= set(pairs["samm"])
     for database in chosen.databases:
-        options = chosen.stage_options("magnify", database)
+        options = chosen.features_of(database).options("magnify")
         assert (options["method"], options["factor"]) == ("learned", 6)
 
 

@@ -28,7 +28,7 @@ def listed(owners: dict[str, Path]) -> dict[str, tuple[Clip, ...]]:
     """Every clip of every tree, by the name of the database."""
     tree = {name: RELEASES[release][2] | {"root": str(owners[release])} for name, release in TREES.items()}
     settings = config.validate({"databases": tree})
-    return {name: databases.read(settings, name).clips for name in TREES}
+    return {name: databases.read(name, settings.databases[name]).clips for name in TREES}
 
 
 def build(name: str, listed: dict[str, tuple[Clip, ...]], *, casme2: str = "c2") -> protocols.FoldTable:
@@ -76,6 +76,6 @@ def test_both_sheets_in_one_tree(owners: dict[str, Path], tmp_path: Path):
         (clip / next(folder.iterdir()).name).touch()
     for chosen in (None, names[0].name):
         tree = {"adapter": "casme2", "root": str(tmp_path)} | ({"sheet": chosen} if chosen else {})
-        clips = databases.read(config.validate({"databases": {"c2": tree}}), "c2").clips
+        clips = databases.read("c2", config.validate({"databases": {"c2": tree}}).databases["c2"]).clips
         for name, number in (("casme2-5-2014", 246), ("casme2-5-2019", 249), ("casme2-3", 147)):
             assert len(protocols.build("mine", clips, published.preset(name), 0).rows) == number

@@ -9,7 +9,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from mer_features.features.options import Cache
 
 from mer_features import features as feature_file
 from mer_features import protocols, training
@@ -17,6 +16,7 @@ from mer_features.commands import explain, extract
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
 from mer_features.features import export
+from mer_features.features.options import Cache, FeatureConfig
 from mer_features.protocols import FoldRow, FoldTable, metrics
 from mer_features.stages import run as stages
 from mer_features.stages.options import Style
@@ -46,7 +46,7 @@ def shards(crops: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[
     folder = tmp_path_factory.mktemp("shards")
     files = {stage: folder / f"{stage}.h5" for stage in ("faces", "apex", "flow")}
     for stage, path in files.items():
-        options = config.validate({"databases": {"d": {"adapter": "synthetic"}}}).stage_options(stage, "d")
+        options = config.validate({"databases": {"d": {"adapter": "synthetic"}}}).features_of("d").options(stage)
         with ShardWriter(path, stage, options) as writer:
             for number, pair in enumerate(crops):
                 writer.add(_record(stage, f"{SUBJECTS[number]}/c{number}", pair))
@@ -175,34 +175,34 @@ ROWS = tuple(
 
 
 @pytest.fixture(scope="module")
-def feature_file(shards: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stored(shards: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _build(shards, tmp_path_factory.mktemp("features") / "d.h5")
 
 
 @pytest.mark.parametrize("fold", ["d/s1", "d/s2", "d/s3"])
-def test_a_fold_s_fit_reads_nothing_of_the_held_out(feature_file: Path, fold: str):
+def test_a_fold_s_fit_reads_nothing_of_the_held_out(stored: Path, fold: str):
     seen: list[str] = []
 
     def spy(features: feature_file.Features, clip_id: str, name: str) -> np.ndarray:
         seen.append(clip_id)
         return folds.read_crop(features, clip_id, name)
 
-    folds.fit_fold({"d": feature_file}, ROWS, fold, Style(method="statistical", fit_on="fold"), seed=0, read=spy)
+    folds.fit_fold({"d": stored}, ROWS, fold, Style(method="statistical", fit_on="fold"), seed=0, read=spy)
     assert sorted(seen) == sorted(row.clip_id for row in ROWS if row.fold != fold)
 
 
-def test_held_out_pixels_change_nothing_in_a_fold_s_fit(feature_file: Path):
+def test_held_out_pixels_change_nothing_in_a_fold_s_fit(stored: Path):
     def spoiled(features: feature_file.Features, clip_id: str, name: str) -> np.ndarray:
         crop = folds.read_crop(features, clip_id, name)
         return 255 - crop if clip_id.startswith("s3/") else crop
 
     options = Style(method="statistical", fit_on="fold")
-    arguments = ({"d": feature_file}, ROWS, "d/s3", options)
+    arguments = ({"d": stored}, ROWS, "d/s3", options)
     found = [fitted.dumps(folds.fit_fold(*arguments, seed=0, read=read)) for read in (folds.read_crop, spoiled)]
     assert found[0] == found[1]
 
 
-def test_somebody_who_is_only_partly_held_out_is_held_out(feature_file: Path):
+def test_somebody_who_is_only_partly_held_out_is_held_out(stored: Path):
     rows = (replace(ROWS[0], fold="other"), *ROWS[1:])
     seen: list[str] = []
 
@@ -210,17 +210,17 @@ def test_somebody_who_is_only_partly_held_out_is_held_out(feature_file: Path):
         seen.append(clip_id)
         return folds.read_crop(features, clip_id, name)
 
-    folds.fit_fold({"d": feature_file}, rows, "d/s1", Style(method="statistical", fit_on="fold"), seed=0, read=spy)
+    folds.fit_fold({"d": stored}, rows, "d/s1", Style(method="statistical", fit_on="fold"), seed=0, read=spy)
     assert sorted(seen) == ["s2/c2", "s3/c3"]
 
 
-def test_both_sides_of_a_fold_are_rendered_alike(feature_file: Path, crops: np.ndarray):
+def test_both_sides_of_a_fold_are_rendered_alike(stored: Path, crops: np.ndarray):
     options = Style(method="statistical", fit_on="fold")
-    fit = folds.fit_fold({"d": feature_file}, ROWS, "d/s2", options, seed=0)
+    fit = folds.fit_fold({"d": stored}, ROWS, "d/s2", options, seed=0)
     assert fit.source == fitted.Source("fold", ("d",), 3)
     for name in ("onset", "apex"):
         read = training.Inputs((f"style/{name}",), lambda clip, name=name: {name: clip[f"style/{name}"]})
-        sources = training.Sources({"d": feature_file}, Path("p.tsv"), style=options)
+        sources = training.Sources({"d": stored}, Path("p.tsv"), style=options)
         clips = training.FoldClips(sources, FoldTable(ROWS), read, seed=5)
         fit = clips.style("d/s2")
         assert fit is not None
@@ -232,23 +232,23 @@ def test_both_sides_of_a_fold_are_rendered_alike(feature_file: Path, crops: np.n
         np.testing.assert_array_equal(clips.plain.features[name], crops[:, ("onset", "apex").index(name)])
 
 
-def test_no_style_is_fitted_for_a_system_that_reads_none(feature_file: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_style_is_fitted_for_a_system_that_reads_none(stored: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(folds, "fit_fold", lambda *_, **__: pytest.fail("fitted"))
     read = training.Inputs(("faces/apex",), lambda clip: {"image": clip["faces/apex"]})
     options = Style(method="statistical", fit_on="fold")
-    sources = training.Sources({"d": feature_file}, Path("p.tsv"), style=options)
+    sources = training.Sources({"d": stored}, Path("p.tsv"), style=options)
     clips = training.FoldClips(sources, FoldTable(ROWS), read, seed=0)
     assert clips.style("d/s1") is None
     assert clips.of("d/s1") is clips.of("d/s2") is clips.plain
 
 
-def test_a_system_is_trained_tested_and_explained_in_the_style_of_each_fold(feature_file: Path, tmp_path: Path):
+def test_a_system_is_trained_tested_and_explained_in_the_style_of_each_fold(stored: Path, tmp_path: Path):
     pytest.importorskip("lightning", reason="needs the extra `train`")
     recipe = {"beta": 0, "student": "resnet8", "stem": "strided", "size": 32, "epochs": 1}
     system = System(system="sa_at", protocols=("p",), recipe=recipe)
     rows = tuple(replace(row, label=label) for row, label in zip(ROWS, "abab", strict=True))
     protocols.write(tmp_path / "p.tsv", FoldTable(rows))
-    sources = training.Sources({"d": feature_file}, tmp_path / "p.tsv")
+    sources = training.Sources({"d": stored}, tmp_path / "p.tsv")
     with pytest.raises((KeyError, ValueError), match="style"):
         training.train_folds(sources, system, folds=["d/s1"], seed=0, output_dir=tmp_path / "run")
     probabilities = {}
@@ -278,9 +278,9 @@ def _brighter(fit: fitted.Fitted) -> fitted.Fitted:
     return replace(fit, histogram=np.roll(fit.histogram, 40, axis=1))
 
 
-def test_generators_are_not_fitted_per_fold(feature_file: Path):
+def test_generators_are_not_fitted_per_fold(stored: Path):
     with pytest.raises(ValueError, match="not fitted per fold"):
-        folds.fit_fold({"d": feature_file}, ROWS, "d/s1", Style(method="clahe"), seed=0)
+        folds.fit_fold({"d": stored}, ROWS, "d/s1", Style(method="clahe"), seed=0)
 
 
 # ---------------------------------------------------------------- configuration
@@ -290,7 +290,7 @@ BASE = {"databases": {"a": {"adapter": "synthetic"}, "macro": {"adapter": "synth
 
 
 def test_it_is_off_unless_asked_for_and_in_a_fold():
-    assert "style" not in config.validate(BASE).stages("a")
+    assert "style" not in config.validate(BASE).features_of("a").stages
     for options, runs in (
         ({"method": "statistical", "fit_on": "all"}, True),
         ({"method": "statistical", "databases": ["macro"]}, True),
@@ -298,7 +298,7 @@ def test_it_is_off_unless_asked_for_and_in_a_fold():
         ({"method": "clahe"}, True),
         ({"method": "none", "fit_on": "all"}, False),
     ):
-        assert ("style" in config.validate(BASE | {"style": options}).stages("a")) is runs
+        assert ("style" in config.validate(BASE | {"style": options}).features_of("a").stages) is runs
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_extraction_fits_on_its_own_clips_or_takes_a_fit(shards: dict[str, Path]
     paths = [tmp_path / "clip0", tmp_path / "clip1"]
     for style in ({"fit_on": "all"}, {"model": str(made.with_name("fitted.json"))}):
         tree = {"faces": {"mode": "precropped", "size": SIDE}, "style": {"method": "statistical", **style}}
-        options = extract.config_for_extraction(tree)
+        options = FeatureConfig.model_validate(tree)
         extract.extract(paths, tmp_path / "out.h5", options)
         assert feature_file.validate(tmp_path / "out.h5") == []
         with feature_file.open_features(tmp_path / "out.h5") as features:

@@ -16,6 +16,7 @@ rule apex:
         **plan.needs("apex"),
     params:
         options=lambda wildcards: plan.stage("apex", wildcards.database),
-        code=plan.code("apex"),
+        code=lambda wildcards: plan.stage_code("apex", wildcards.database),
+        weights=lambda wildcards: plan.stage_weights("apex", wildcards.database),
     script:
         "../scripts/stage.py"

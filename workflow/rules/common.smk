@@ -1,8 +1,7 @@
 # What the rules ask of the package; no rule here, and no logic but the naming of files.
-from mer_features import workflow as workflow_package
-from mer_features.workflow.plan import Plan
+from mer_features.workflow.plan import Plan, let_jobs_import_it
 
-workflow_package.let_jobs_import_it()
+let_jobs_import_it()
 plan = Plan(config, refresh=workflow.is_main_process)
 
 # Scripts find here what must not reach `params`: it cannot change a result.
@@ -42,7 +41,7 @@ def stage_files(stage):
     """Input function: a stage's files for all shards of a database; none where it is off."""
 
     def files(wildcards):
-        runs = stage in plan.config.stages(wildcards.database)
+        runs = stage in plan.features(wildcards.database).stages
         return shard_files(stage, wildcards.database) if runs else []
 
     return files

@@ -36,5 +36,6 @@ checkpoint ingest:
         **plan.needs("ingest"),
     params:
         shards=lambda wildcards: plan.config.databases[wildcards.database].shards,
+        code=plan.code("ingest"),
     script:
         "../scripts/ingest.py"

@@ -16,6 +16,7 @@ rule descriptors:
         **plan.needs("descriptors"),
     params:
         options=lambda wildcards: plan.stage("descriptors", wildcards.database),
-        code=plan.code("descriptors"),
+        code=lambda wildcards: plan.stage_code("descriptors", wildcards.database),
+        weights=lambda wildcards: plan.stage_weights("descriptors", wildcards.database),
     script:
         "../scripts/stage.py"

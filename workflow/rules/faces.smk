@@ -15,6 +15,7 @@ rule faces:
         **plan.needs("faces"),
     params:
         options=lambda wildcards: plan.stage("faces", wildcards.database),
-        code=plan.code("faces"),
+        code=lambda wildcards: plan.stage_code("faces", wildcards.database),
+        weights=lambda wildcards: plan.stage_weights("faces", wildcards.database),
     script:
         "../scripts/stage.py"

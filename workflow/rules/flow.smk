@@ -16,6 +16,7 @@ rule flow:
         **plan.needs("flow"),
     params:
         options=lambda wildcards: plan.stage("flow", wildcards.database),
-        code=plan.code("flow"),
+        code=lambda wildcards: plan.stage_code("flow", wildcards.database),
+        weights=lambda wildcards: plan.stage_weights("flow", wildcards.database),
     script:
         "../scripts/stage.py"

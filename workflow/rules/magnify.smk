@@ -17,5 +17,6 @@ rule magnify:
     params:
         options=lambda wildcards: plan.stage("magnify", wildcards.database),
         code=lambda wildcards: plan.stage_code("magnify", wildcards.database),
+        weights=lambda wildcards: plan.stage_weights("magnify", wildcards.database),
     script:
         "../scripts/stage.py"

@@ -23,7 +23,7 @@ rule assess:
         **plan.needs("assess"),
     params:
         root=lambda wildcards: str(plan.config.database_root(wildcards.database)),
-        options=lambda wildcards: plan.stage("flow", wildcards.database),
+        flow_method=lambda wildcards: plan.features(wildcards.database).flow.method,
         magnify=lambda wildcards: plan.stage("magnify", wildcards.database),
         code=plan.code("assess"),
     script:

@@ -42,7 +42,8 @@ rule style:
         **plan.needs("style"),
     params:
         options=lambda wildcards: plan.stage("style", wildcards.database),
-        code=plan.code("style"),
+        code=lambda wildcards: plan.stage_code("style", wildcards.database),
+        weights=lambda wildcards: plan.stage_weights("style", wildcards.database),
     script:
         "../scripts/stage.py"
 
@@ -66,5 +67,6 @@ rule train_style:
     params:
         training=plan.train_style(),
         code=plan.code("train_style"),
+        weights=plan.train_style_weights,
     script:
         "../scripts/train_style.py"

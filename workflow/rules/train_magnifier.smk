@@ -17,5 +17,6 @@ rule train_magnifier:
     params:
         options=plan.magnifier_training,
         code=plan.code("train_magnifier"),
+        weights=plan.magnifier_weights,
     script:
         "../scripts/train_magnifier.py"

@@ -20,6 +20,8 @@ rule pretrain:
     params:
         task=lambda wildcards: plan.pretraining(wildcards.task),
         code=lambda wildcards: plan.pretraining_code(wildcards.task),
+        weights=lambda wildcards: plan.pretraining_weights(wildcards.task),
+        precision=plan.config.resources.precision,
     script:
         "../scripts/pretrain.py"
 
@@ -50,6 +52,8 @@ rule train:
             input.protocol, wildcards.system, wildcards.batch
         ),
         code=lambda wildcards: plan.system_code(wildcards.system),
+        weights=lambda wildcards: plan.system_weights(wildcards.system),
+        precision=plan.config.resources.precision,
     script:
         "../scripts/train.py"
 
@@ -78,7 +82,9 @@ rule embed:
         system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
         style=lambda wildcards: plan.fold_style(wildcards.system),
         seed=lambda wildcards: plan.config.systems[wildcards.system].seeds[0],
-        code=lambda wildcards: plan.system_code(wildcards.system),
+        code=lambda wildcards: plan.system_code(wildcards.system, "embed"),
+        weights=lambda wildcards: plan.system_weights(wildcards.system),
+        precision=plan.config.resources.precision,
     script:
         "../scripts/embed.py"
 

@@ -6,13 +6,20 @@ with job_log(snakemake.log[0]):
     from mer_features.assess import magnification as assess_magnify
     from mer_features.assess import stages as assess
     from mer_features.core import clips, files
+    from mer_features.stages.options import Magnify
 
     root, listed = snakemake.params.root, clips.read(snakemake.input.clips)
+    settings = Magnify.model_validate(snakemake.params.magnify)
     errors = assess.assess(
-        root, snakemake.input.faces, snakemake.input.apex, listed, snakemake.params.options, threads=snakemake.threads
+        root,
+        snakemake.input.faces,
+        snakemake.input.apex,
+        listed,
+        snakemake.params.flow_method,
+        threads=snakemake.threads,
     )
-    if snakemake.params.magnify["method"] != "none":
+    if settings.method != "none":
         errors["magnification"] = assess_magnify.assess(
-            root, snakemake.input.faces, listed, snakemake.params.magnify, threads=snakemake.threads
+            root, snakemake.input.faces, listed, settings, threads=snakemake.threads
         )
     files.write_text(snakemake.output[0], json.dumps(errors, indent=1))

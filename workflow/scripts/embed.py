@@ -4,11 +4,11 @@ from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     from mer_features import training
-    from mer_features.commands import explain
     from mer_features.stages.options import Style
+    from mer_features.training import half
     from mer_features.training.options import System
 
-    explain.embed_half(
+    half.embed_half(
         training.Sources(
             {Path(path).stem: Path(path) for path in snakemake.input.caches},
             Path(snakemake.input.protocol),
@@ -17,6 +17,6 @@ with job_log(snakemake.log[0]):
         ),
         System.model_validate(snakemake.params.system),
         seed=snakemake.params.seed,
-        files=explain.HalfFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
+        files=half.HalfFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
         execution=training.Execution(threads=snakemake.threads, **snakemake.config["execution"]),
     )

@@ -5,8 +5,8 @@ from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     from mer_features import training
-    from mer_features.commands import explain
     from mer_features.core import files
+    from mer_features.training import half
     from mer_features.training.options import System
 
     metrics = training.evaluate(
@@ -18,5 +18,5 @@ with job_log(snakemake.log[0]):
         seed=snakemake.params.seed,
     )
     files.write_text(snakemake.output.metrics, json.dumps(metrics, indent=1))
-    embedding = explain.project([Path(path) for path in snakemake.input.embedding], seed=snakemake.params.seed)
+    embedding = half.project([Path(path) for path in snakemake.input.embedding], seed=snakemake.params.seed)
     files.write_text(snakemake.output.embedding, json.dumps(embedding))

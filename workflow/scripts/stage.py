@@ -11,6 +11,6 @@ with job_log(snakemake.log[0]):
         clips.read(snakemake.input.clips),
         {stage: Path(path) for stage, path in snakemake.input.items() if stage in stages.SPECS},
         Path(snakemake.output[0]),
-        snakemake.params.options,
+        stages.SPECS[snakemake.rule].options.model_validate(snakemake.params.options),
         threads=snakemake.threads,
     )

@@ -111,7 +111,7 @@ def check_database(config: Config, name: str, clips_of: dict[str, tuple[Clip, ..
         result.note = "embedded database, not rendered yet: the workflow renders it"
         return result
     try:
-        listing = databases.read(config, name)
+        listing = databases.read(name, config.databases[name])
     except DatabaseError as error:
         result.error = str(error)
         return result
@@ -123,7 +123,7 @@ def check_database(config: Config, name: str, clips_of: dict[str, tuple[Clip, ..
     notes = listing.notes if told else tuple(dict.fromkeys((*listing.notes, *tree.notes())))
     _count(result, clips, notes)
     result.frames = frames | {"foreign": _total(notes, "foreign_file")}
-    result.spotter = str(config.stage_options("apex", name)["fallback"])
+    result.spotter = config.features_of(name).apex.fallback
     _compare(result, Counter(clip.emotion or "(none)" for clip in clips), listing.published)
     return result
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from mer_features.systems.registry import Recipe
+from mer_features.systems.common.recipe import Recipe
 
 if TYPE_CHECKING:
     from mer_features.features.sequences import Sequences

@@ -1,0 +1,104 @@
+"""Options of everything up to the feature file: the stages, the file itself, the seed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import Field, field_validator, model_validator
+
+from mer_features.core import fingerprint
+from mer_features.core.section import Section
+from mer_features.stages.options import (
+    STAGES,
+    Apex,
+    Descriptors,
+    Faces,
+    Flow,
+    Magnify,
+    Overrides,
+    Stage,
+    Style,
+)
+from mer_features.stages.run import code_fingerprint, plain
+
+
+class Cache(Section):
+    """The published feature file."""
+
+    keyframes: int = Field(5, ge=1, le=31, description="Frames stored around the apex; odd.")
+    gzip_level: int = Field(4, ge=1, le=9, description="Compression of the published pictures; higher is smaller.")
+
+    @field_validator("keyframes")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("keyframes must be odd: the apex stands in the middle")
+        return value
+
+
+class FeatureConfig(Section):
+    """What a feature file is made with, and all that `mer-features extract` needs."""
+
+    seed: int = Field(0, ge=0, description="Source of every random choice.")
+    faces: Faces = Field(Faces(), description="Face stage.")
+    apex: Apex = Field(Apex(), description="Apex stage.")
+    magnify: Magnify = Field(Magnify(), description="Magnification stage.")
+    flow: Flow = Field(Flow(), description="Flow stage.")
+    style: Style = Field(Style(), description="Style stage.")
+    descriptors: Descriptors = Field(Descriptors(), description="Descriptor stage.")
+    cache: Cache = Field(Cache(), description="Published feature file.")
+
+    @model_validator(mode="after")
+    def _stages_fit_together(self) -> FeatureConfig:
+        self.require_inputs()
+        return self
+
+    def require_inputs(self, where: str = "") -> None:
+        """Check that no stage needs what another is told not to make; raises ``ValueError``."""
+        pairs = ", ".join(self.flow.pairs)
+        if self.flow.amplified and self.magnify.method == "none":
+            raise ValueError(f"flow.pairs{where}: found {pairs}; `amplified` needs a magnify.method, not `none`")
+        if "bi_woof" in self.descriptors.methods and "onset_apex" not in self.flow.pairs:
+            raise ValueError(f"descriptors.methods{where}: `bi_woof` needs onset_apex among flow.pairs, found {pairs}")
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that run, in the order of the flow."""
+        off = {
+            "magnify": self.magnify.method == "none",
+            "style": not self.style.stored,
+            "descriptors": not self.descriptors.methods,
+        }
+        return tuple(stage for stage in STAGES if not off.get(stage, False))
+
+    def options(self, stage: Stage) -> Section:
+        """Options of one stage."""
+        return cast(Section, getattr(self, stage))
+
+    def overridden(self, overrides: Overrides) -> FeatureConfig:
+        """The configuration with the stage keys that one database sets differently."""
+        tree = {name: getattr(self, name) for name in FeatureConfig.model_fields}
+        for stage, changed in overrides:
+            if changed:
+                section = self.options(stage)
+                merged = section.model_dump(mode="json", by_alias=True) | changed
+                tree[stage] = type(section).model_validate(merged)
+        return FeatureConfig.model_construct(**tree)
+
+    def with_style_fit(self, fit: Path | None) -> FeatureConfig:
+        """The same with the file that the style stage reads its fit from; unchanged where the stage fits nothing."""
+        if fit is None or not self.style.fits:
+            return self
+        return self.model_copy(update={"style": self.style.model_copy(update={"model": fit})})
+
+    def provenance(self) -> dict[str, Any]:
+        """What a feature file is made with, for its attributes: nothing that its arrays do not depend on."""
+        tree = {stage: plain(self.options(stage)) for stage in self.stages}
+        return {
+            "config": json.dumps(tree | {"cache": plain(self.cache)}, sort_keys=True),
+            "fingerprints": {stage: code_fingerprint(stage, self.options(stage)) for stage in self.stages},
+            "versions": fingerprint.versions(),
+            "seed": self.seed,
+        }
