@@ -39,7 +39,7 @@ from mer_features import features as feature_file
 from mer_features import frames
 from mer_features.commands import extract
 from mer_features.core.grey import levels
-from mer_features.features import layout as chunks
+from mer_features.features import layout
 from mer_features.features.options import FeatureConfig
 from mer_features.stages import apex, faces, flow, magnify
 from mer_features.stages import run as stages
@@ -182,10 +182,10 @@ def write_features(crops, u, v):
     with tempfile.TemporaryFile() as target, h5py.File(target, "w") as file:
         file.create_dataset("pictures", **pictures, **gzip)
         for place, crop in enumerate(crops[:8]):
-            chunks.put(file["pictures"], (place,), chunks.images(crop, 4))
+            layout.put(file["pictures"], (place,), layout.images(crop, 4))
         file.create_dataset("flow", **fields, **gzip)
         for place, plane in enumerate((u, v, u)):
-            chunks.put(file["flow"], (place,), chunks.fields(np.rint(plane * 1024).astype(np.int16)))
+            layout.put(file["flow"], (place,), layout.fields(np.rint(plane * 1024).astype(np.int16)))
 
 
 def plain(job):

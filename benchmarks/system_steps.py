@@ -38,9 +38,7 @@ from mer_features.systems.eidnet import disentangling as eidnet_disentangling
 from mer_features.systems.eidnet import network as eidnet_images
 from mer_features.systems.eidnet import train as eidnet
 from mer_features.systems.fr import train as fr
-from mer_features.systems.ma2mi import autoencoder as autoencoder_networks
-from mer_features.systems.ma2mi import pretraining as ma2mi_pretraining
-from mer_features.systems.ma2mi import train as ma2mi
+from mer_features.systems.ma2mi import autoencoder, pretraining, train
 from mer_features.systems.map_mer import train as map_mer
 from mer_features.systems.registry import PRETRAINING, RECIPES
 from mer_features.systems.sa_at import network as sa_at_network
@@ -147,13 +145,13 @@ def future(batch, keys):
     codes = torch.randn(2, batch, 4, recipe.size // 8, recipe.size // 8)
     tau = torch.eye(2, 3).expand(batch, -1, -1)
     made = {"first": images[0], "second": images[1], "from": codes[0], "to": codes[1], "tau": tau}
-    return ma2mi_pretraining.Network(recipe, video_draws.Order(batch, 0)), [made]
+    return pretraining.Network(recipe, video_draws.Order(batch, 0)), [made]
 
 
 def fine_tuning(batch, keys):
     """MA2MI on micro-expressions."""
     recipe = RECIPES["ma2mi"](pretrain="none", batch_size=batch, **keys)
-    network = ma2mi.Network(recipe, 5, None)
+    network = train.Network(recipe, 5, None)
     shape = (3, recipe.size, recipe.size)
     return network, network.batches(examples(batch, {"first": shape, "second": shape}, np.uint8, 5))
 
@@ -169,8 +167,8 @@ def dual_branch(batch, keys):
 
 def coding(batch, keys):
     """Frames into an autoencoder's latents: no training."""
-    kinds = {"small": lambda: autoencoder_networks.Small(32), "stable_diffusion": autoencoder_networks.StableDiffusion}
-    codec = autoencoder_networks.Codec(kinds[keys["kind"]](), {"scale": 1.0})
+    kinds = {"small": lambda: autoencoder.Small(32), "stable_diffusion": autoencoder.StableDiffusion}
+    codec = autoencoder.Codec(kinds[keys["kind"]](), {"scale": 1.0})
     return codec, torch.rand(batch, 3, 256, 256) * 2 - 1
 
 
@@ -193,7 +191,7 @@ CASES = {
     "OFF-ApexNet": flow_case(off_apexnet.OffApexNet, "off_apexnet", 2, 32),
     "STSTNet": flow_case(ststnet.StstNet, "ststnet", 3, 256),
     "Dual-Inception": flow_case(dual_inception.DualInception, "dual_inception", 2, 3),
-    # Smaller ones and other ways, for docs/systems/ma2mi.md.
+    # Smaller ones and other ways, for docs/systems/train.md.
     "MA2MI, pixels": Case(future, 32, 16_000, "DFEW", 2, {"space": "pixel"}, listed=False),
     "MA2MI, DiT 192 x 4": Case(future, 32, 16_000, "DFEW", 8, DEMO_DIT, listed=False),
     "MA2MI, DiT 192 x 4, small": Case(future, 32, 16_000, "DFEW", 8, DEMO_DIT | SMALL, listed=False),

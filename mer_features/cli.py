@@ -181,10 +181,10 @@ def _forget(arguments: argparse.Namespace) -> int:
 
 
 def _train_style(arguments: argparse.Namespace) -> int:
-    from mer_features.commands import extract
     from mer_features.training.style import fitting, training
+    from mer_features.workflow import config
 
-    options = extract.stage_sections(arguments.config)
+    options = config.load_for_command(arguments.config)
     training.train(
         arguments.output,
         fitting.training_crops(arguments.paths),
@@ -202,8 +202,9 @@ def _train_style(arguments: argparse.Namespace) -> int:
 def _extract(arguments: argparse.Namespace) -> int:
     from mer_features.commands import extract
     from mer_features.core.quality import Status
+    from mer_features.workflow import config
 
-    options = extract.stage_sections(arguments.config)
+    options = config.load_for_command(arguments.config)
     outcome = extract.extract(
         arguments.paths,
         arguments.output,
@@ -224,9 +225,9 @@ def _extract(arguments: argparse.Namespace) -> int:
 
 def _synth(arguments: argparse.Namespace) -> int:
     from mer_features.core import fingerprint
-    from mer_features.synthetic import renderer as render
+    from mer_features.synthetic import renderer
 
-    render.render(
+    renderer.render(
         "synthetic",
         root=arguments.folder,
         preset=arguments.preset,
@@ -243,10 +244,10 @@ def _train_magnifier(arguments: argparse.Namespace) -> int:
     from mer_features.training.options import MagnifierTraining
     from mer_features.workflow import config
 
-    tree = config.read_tree(arguments.config) if arguments.config else {}
+    configured = config.load_for_command(arguments.config).train_magnifier.model_dump()
     given = {name: name for name in ("folder", "start", "steps", "batch", "rate", "seed")} | {"size": "size_px"}
     chosen = {key: value for name, key in given.items() if (value := getattr(arguments, name)) is not None}
-    options = MagnifierTraining.model_validate({**tree.get("train_magnifier", {}), **chosen})
+    options = MagnifierTraining.model_validate(configured | chosen)
     try:
         from mer_features.training.magnifier import train
     except ModuleNotFoundError as error:

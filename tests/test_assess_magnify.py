@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mer_features.assess import magnification as assess_magnify
+from mer_features.assess import magnification
 from mer_features.stages.magnify import magnify
 from mer_features.stages.options import Magnify
 
@@ -20,14 +20,14 @@ OPTIONS = Magnify(factor=4).model_dump(mode="json")
 def few(request):
     """Only two factors, the configured one among them: fewer flows to estimate."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(assess_magnify, "FACTORS", (2.0,))
+    patch.setattr(magnification, "FACTORS", (2.0,))
     yield
     patch.undo()
 
 
 def test_methods_are_ranked_by_the_truth(stages, few):  # noqa: F811
     root, faces, _, clips, _ = stages
-    found = assess_magnify.assess(root, faces, clips, OPTIONS, count=1)
+    found = magnification.assess(root, faces, clips, OPTIONS, count=1)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["clips"], found["factors"], found["yardstick"]) == (["s1/a"], [2.0, 4.0], "dis")
     recovered = {name: item["4"]["recovered"] for name, item in found["methods"].items()}
@@ -49,16 +49,16 @@ def test_errors_have_their_closed_form():
     wanted[0] = 2.0
     moving = np.zeros((64, 64), bool)
     moving[20:40, 20:40] = True
-    assert assess_magnify._errors(onset, onset, wanted, moving) == (0.0, 2.0, 2.0)
+    assert magnification._errors(onset, onset, wanted, moving) == (0.0, 2.0, 2.0)
 
 
 def test_the_truth_on_the_onset_becomes_that_on_the_apex(stages, monkeypatch):  # noqa: F811
     """A displacement of constant size is the same on both; a ramp is found where it has gone."""
     seen = []
-    monkeypatch.setattr(assess_magnify.Transport, "render", lambda *given: seen.append(given[2][0]))
+    monkeypatch.setattr(magnification.Transport, "render", lambda *given: seen.append(given[2][0]))
     ramp = np.zeros((2, 40, 40), np.float32)
     ramp[0] = 1 + 0.1 * np.arange(40)
-    assess_magnify._true_motion(np.zeros((40, 40, 1), np.uint8), ramp, [3.0])
+    magnification._true_motion(np.zeros((40, 40, 1), np.uint8), ramp, [3.0])
     z = np.arange(10, 35)
     # x + 1 + x / 10 = z, and the displacement there is 1 + x / 10.
     np.testing.assert_allclose(seen[0][0, 20, 10:35], 1 + (z - 1) / 11, atol=2e-3)
@@ -69,13 +69,13 @@ def test_a_still_pair_is_compared_with_itself():
     image = expected.copy()
     image[:4] = 110
     mask = np.ones((8, 8), bool)
-    assert assess_magnify._psnr(image, expected, mask) == pytest.approx(10 * np.log10(255**2 / 50))
-    assert assess_magnify._psnr(expected, expected, mask) == 99.0
+    assert magnification._psnr(image, expected, mask) == pytest.approx(10 * np.log10(255**2 / 50))
+    assert magnification._psnr(expected, expected, mask) == 99.0
 
 
 def test_without_clips_nothing_is_measured(stages):  # noqa: F811
     root, faces, _, _, _ = stages
-    found = assess_magnify.assess(root, faces, [], OPTIONS)
+    found = magnification.assess(root, faces, [], OPTIONS)
     assert (found["clips"], found["methods"], found["static_psnr_db"]) == ([], {}, {})
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from mer_features import cli
 from mer_features.commands import magnify_video
-from mer_features.frames import open_frames
-from mer_features.frames import write as video
+from mer_features.frames import open_frames, write
 from mer_features.stages.magnify import magnify
 from mer_features.stages.options import Magnify
 
@@ -31,7 +30,7 @@ def _trembling(count: int = 6, size: float = 0.3) -> list[np.ndarray]:
 
 def _write(path: Path, images: list[np.ndarray], times: list[float] | None = None) -> Path:
     times = times or [index / RATE for index in range(len(images))]
-    video.write(path, zip(images, times, strict=True), RATE)
+    write.write(path, zip(images, times, strict=True), RATE)
     return path
 
 
@@ -88,7 +87,7 @@ def test_frames_are_taken_as_they_are_written(tmp_path: Path):
             alive.append(index)
             yield image, index / RATE
 
-    assert video.write(tmp_path / "v.mp4", frames(), RATE) == 300
+    assert write.write(tmp_path / "v.mp4", frames(), RATE) == 300
     assert alive == list(range(300))
 
 

@@ -18,11 +18,10 @@ from mer_features.core import clips
 from mer_features.core.clips import Clip
 from mer_features.protocols import metrics
 from mer_features.protocols.metrics import Prediction
-from mer_features.report import breakdown as subjects
-from mer_features.report import data, findings, gallery, methods, paper_figures, plots, results
+from mer_features.report import breakdown, data, findings, gallery, methods, paper_figures, plots, results
 from mer_features.report.inline import svg
 from mer_features.stages.options import Faces, FlowMethod, Spotter
-from mer_features.systems import registry as recipes
+from mer_features.systems import registry
 from mer_features.workflow import config
 
 SAMPLE = Path(__file__).parent / "data" / "cache-v1.h5"
@@ -107,7 +106,7 @@ def _metrics(folder: Path, name: str, *, measured_on: str = "synthetic", shuffle
             for label in CLASSES
         ]
     tree = metrics.summarise(seeds, CLASSES, seed=0)
-    recipe = recipes.recipe("fr", {"optimiser": "adam"}).model_dump(mode="json")
+    recipe = registry.recipe("fr", {"optimiser": "adam"}).model_dump(mode="json")
     tree |= {
         "protocol": "three",
         "run": name,
@@ -239,7 +238,7 @@ def test_every_seed_stands_with_its_interval(page: str):
 def test_each_run_links_to_its_whole_recipe(page: str):
     found = Page(page)
     assert {"#recipe-1-1", "#recipe-1-2"} <= set(found.all("a", "href"))
-    for key, value in recipes.recipe("fr", {"optimiser": "adam"}).model_dump(mode="json").items():
+    for key, value in registry.recipe("fr", {"optimiser": "adam"}).model_dump(mode="json").items():
         assert re.search(rf"mine\. .*{key}\s{re.escape(str(value))}.*control\. ", found.text), key
     assert "<strong>optimiser&nbsp;adam</strong>" in page
     assert "<strong>momentum" not in page
@@ -264,7 +263,7 @@ def test_subjects_are_sorted_by_their_errors():
         ]
         return data.Run("p", name, "fr", {}, CLASSES, "d", {}, tuple(entries), np.zeros((3, 3)), shuffled)
 
-    found = subjects.build([run("one", (1, 2, 0), (2, 2, 0)), run("two", (4, 0, 0), (4, 1, 0))])
+    found = breakdown.build([run("one", (1, 2, 0), (2, 2, 0)), run("two", (4, 0, 0), (4, 1, 0))])
     assert found.runs == ["one", "two"]
     # Shares: a/s1 1.5/4 + 4/4, b/s1 2/2 + 0.5/2, a/s2 nothing.
     assert [(row.database, row.subject, row.clips) for row in found.rows] == [
@@ -275,7 +274,7 @@ def test_subjects_are_sorted_by_their_errors():
     assert [[item.text for item in row.wrong] for row in found.rows] == [["1.5", "4"], ["2", "0.5"], ["0", "0"]]
     assert found.rows[1].wrong[1].share == 0.25
     # A control's errors are shown and do not count.
-    controlled = subjects.build([run("one", (1, 2, 0)), run("control", (4, 0, 4), shuffled=True)])
+    controlled = breakdown.build([run("one", (1, 2, 0)), run("control", (4, 0, 4), shuffled=True)])
     assert [(row.database, row.subject) for row in controlled.rows] == [("b", "s1"), ("a", "s1"), ("a", "s2")]
 
 
@@ -484,7 +483,7 @@ PRINTED = {
 @pytest.mark.parametrize("preset", [*protocols.PRESETS, None])
 def test_a_figure_of_another_protocol_is_marked(system: str, ablation: str | None, preset: str | None):
     expected = PRINTED[system, ablation]
-    recipe = recipes.recipe(system, None, ablation).model_dump(mode="json")
+    recipe = registry.recipe(system, None, ablation).model_dump(mode="json")
     assert {row.protocol: row.text for row in paper_figures.printed(system, recipe)} == expected
     found = paper_figures.beside(system, recipe, preset)
     assert found.foreign == (preset not in expected)
@@ -519,7 +518,7 @@ def test_a_printed_figure_stands_unmarked_only_beside_its_own_clips(
     said = [Prediction(r.clip_id, "mine", r.subject, r.fold, 0, r.label, r.label, ()) for r in table.rows]
     tree = metrics.summarise({0: said}, table.classes, seed=0)
     scores = {name: data.Score(tree[name]["mean"], 0, *tree[name]["interval"]) for name in data.METRICS}
-    recipe = recipes.recipe("map_mer", {"target": "amplified"}).model_dump(mode="json")
+    recipe = registry.recipe("map_mer", {"target": "amplified"}).model_dump(mode="json")
     run = data.Run(
         "p", "x", "map_mer", recipe, table.classes, measured_on, scores, tuple(tree["seeds"]), np.eye(3), False
     )

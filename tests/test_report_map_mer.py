@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from mer_features.protocols import EXPECTED_COUNTS, FoldRow, FoldTable
-from mer_features.report import breakdown as unit_sets
-from mer_features.report import data, paper_figures, results
-from mer_features.systems.map_mer import printed as figures_map_mer
+from mer_features.report import breakdown, data, paper_figures, results
+from mer_features.systems.map_mer import printed
 from mer_features.systems.map_mer.recipe import MapMerRecipe
 from mer_features.systems.registry import recipe
 
@@ -46,7 +45,7 @@ def test_the_other_databases_figure_is_no_match():
 def test_every_row_of_table_4_is_printed_and_no_other_mixture():
     for name in MapMerRecipe.ablations:
         made = recipe("map_mer", None, name).model_dump(mode="json")
-        row = next(row for row in figures_map_mer.TABLE_4 if row.model == name)
+        row = next(row for row in printed.TABLE_4 if row.model == name)
         assert paper_figures.printed("map_mer", made)[0].uf1 == pytest.approx(row.uf1, abs=5e-4)
     assert paper_figures.printed("map_mer", {"au_alignment": False, "region_replacing": 0}) == ()
 
@@ -55,18 +54,18 @@ def test_printed_accuracies_are_whole_clips():
     """246, 136, 147 and 133 clips: the figures rest on the code's counts, not on the text's 249."""
     sizes = {
         name: sum(n for key, n in EXPECTED_COUNTS[name][name.split("-")[0]].items() if key != "subjects")
-        for name in {row.protocol for row in figures_map_mer.TABLE_3}
+        for name in {row.protocol for row in printed.TABLE_3}
     }
     assert sorted(sizes.values()) == [133, 136, 147, 246]
-    for row in figures_map_mer.TABLE_4:
+    for row in printed.TABLE_4:
         right = row.accuracy * sizes[row.protocol]
         assert abs(right - round(right)) < 0.02, row
 
 
 def test_action_units_are_grouped_by_their_sets():
     texts = ["4+7", "L7+4", "7,4B", "12", "R12", "1", "2", "", "?"]
-    assert unit_sets.grouped(texts) == ["4+7"] * 3 + ["12"] * 2 + ["other sets"] * 2 + ["no unit"] * 2
-    assert unit_sets.grouped(texts, most=1) == ["4+7"] * 3 + ["other sets"] * 4 + ["no unit"] * 2
+    assert breakdown.grouped(texts) == ["4+7"] * 3 + ["12"] * 2 + ["other sets"] * 2 + ["no unit"] * 2
+    assert breakdown.grouped(texts, most=1) == ["4+7"] * 3 + ["other sets"] * 4 + ["no unit"] * 2
 
 
 def projection(folder: Path, aligned: bool) -> str:

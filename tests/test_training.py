@@ -565,9 +565,9 @@ def pretrain(recipe, material, setup, output):
 def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """A system as `docs/own-system.md` describes it: one file, one entry."""
     from mer_features import systems
-    from mer_features.systems import registry as recipes
+    from mer_features.systems import registry
 
-    class ToyRecipe(recipes.Recipe):
+    class ToyRecipe(registry.Recipe):
         ablations: ClassVar = {"coarse": {"step": 8}}
         step: int = 4
         start: bool = False
@@ -579,8 +579,8 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     (tmp_path / "systems").mkdir()
     (tmp_path / "systems" / "toy.py").write_text(TOY)
     monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path / "systems")])
-    monkeypatch.setitem(recipes.RECIPES, "toy", ToyRecipe)
-    monkeypatch.setitem(recipes.PRETRAINING, "toy", recipes.Recipe)
+    monkeypatch.setitem(registry.RECIPES, "toy", ToyRecipe)
+    monkeypatch.setitem(registry.PRETRAINING, "toy", registry.Recipe)
     monkeypatch.setattr(training.loop.fingerprint, "of", lambda *_: "")
     yield "toy"
     sys.modules.pop("mer_features.systems.toy", None)

@@ -14,9 +14,8 @@ from mer_features.core.quality import Issue, Status, status
 from mer_features.databases.table import safe_name
 from mer_features.features.options import FeatureConfig
 from mer_features.stages import run as stages
-from mer_features.stages.options import Style
+from mer_features.stages.options import Stage, Style
 from mer_features.stages.store import ShardReader
-from mer_features.workflow.config import WORKFLOW_ONLY, read_tree, validate_features
 
 log = logging.getLogger(__name__)
 
@@ -36,20 +35,6 @@ def clips_of(paths: Iterable[Path]) -> tuple[Clip, ...]:
         issues = () if path.exists() else (Issue("source_missing", str(path)),)
         clips[clip_id] = Clip(clip_id, DATABASE, name, path.as_posix(), issues=issues)
     return tuple(clips.values())
-
-
-def stage_sections(path: Path | None) -> FeatureConfig:
-    """Options of the stages and the feature file from a workflow's configuration, or the defaults.
-
-    Databases, protocols, systems and whatever else only a workflow needs are passed over.
-
-    Raises
-    ------
-    ConfigError
-        Naming the file and every wrong key.
-    """
-    tree = read_tree(path) if path else {}
-    return validate_features({key: value for key, value in tree.items() if key not in WORKFLOW_ONLY}, str(path))
 
 
 def extract(
@@ -86,7 +71,7 @@ def extract(
     config = _without_unfitted_style(config)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
-        files: dict[str, Path] = {}
+        files: dict[Stage, Path] = {}
         for stage in config.stages:
             target = Path(folder) / f"{stage}.h5"
             if stage == "style":
@@ -141,7 +126,7 @@ def _style_fit(config: FeatureConfig, faces: Path, target: Path) -> Path | None:
     return target
 
 
-def _outcome(clips: Sequence[Clip], files: Mapping[str, Path]) -> dict[Status, list[Clip]]:
+def _outcome(clips: Sequence[Clip], files: Mapping[Stage, Path]) -> dict[Status, list[Clip]]:
     issues: dict[str, dict[Issue, None]] = {clip.clip_id: {} for clip in clips}
     for path in files.values():
         with ShardReader(path) as reader:

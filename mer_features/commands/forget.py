@@ -29,7 +29,7 @@ from mer_features.core.clips import Clip
 from mer_features.core.files import write_text
 from mer_features.databases import exclusion
 from mer_features.stages import run as stages
-from mer_features.stages import store as shards
+from mer_features.stages import store
 
 
 @dataclass
@@ -120,7 +120,7 @@ def _listed(results: Path) -> dict[str, tuple[Clip, ...]]:
     for name, clips in listed.items():
         known = {clip.clip_id for clip in clips}
         for path in sorted(path for stage in stages.SPECS for path in (results / stage / name).glob("*.h5")):
-            with shards.ShardReader(path) as reader:
+            with store.ShardReader(path) as reader:
                 beyond = [clip_id for clip_id in reader.clip_ids if clip_id not in known]
             known.update(beyond)
             listed[name] += tuple(Clip(one, name, one.partition("/")[0], source="") for one in beyond)
@@ -137,7 +137,7 @@ def _subjects(clips: Iterable[Clip]) -> list[str]:
 def _own_files(done: Forgotten, results: Path) -> None:
     for stage in stages.SPECS:
         for path in sorted((results / stage / done.database).glob("*.h5")):
-            _shorten(done, path, shards.drop)
+            _shorten(done, path, store.drop)
     feature_file = results / "features" / f"{done.database}.h5"
     if feature_file.exists():
         _shorten(done, feature_file, _drop_from_cache)

@@ -11,8 +11,7 @@ import numpy as np
 
 from mer_features.core.jobs import track
 from mer_features.core.quality import ClipRejectedError, Issue
-from mer_features.frames import Frame, open_frames
-from mer_features.frames import write as video
+from mer_features.frames import Frame, open_frames, write
 from mer_features.stages import magnify
 from mer_features.stages.magnify import sequence
 from mer_features.stages.magnify.temporal import Band
@@ -58,7 +57,7 @@ def magnify_video(
         frames = open_frames(source)
         rate = fps or frames.fps
         timed = _timed(track(frames, frames.count_hint, "magnify"), rate)
-        count = video.write(output, _magnified(timed, options, band or Band()), rate)
+        count = write.write(output, _magnified(timed, options, band or Band()), rate)
     except ClipRejectedError as error:
         raise ValueError(f"{source}: {error}") from error
     return Written(count, frames.issues)

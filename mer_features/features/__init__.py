@@ -5,11 +5,12 @@
 """
 
 from mer_features.features.description import describe
+from mer_features.features.options import Provenance
 from mer_features.features.reader import ClipRow, Features, Rejection, open_features
 from mer_features.features.removal import drop
 from mer_features.features.schema import CacheError
 from mer_features.features.validation import validate
-from mer_features.features.writer import Provenance, Summary, build
+from mer_features.features.writer import Summary, build
 
 __all__ = [
     "CacheError",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TypedDict, cast
 
 from pydantic import Field, field_validator, model_validator
 
@@ -22,6 +23,15 @@ from mer_features.stages.options import (
     Style,
 )
 from mer_features.stages.run import code_fingerprint, plain
+
+
+class Provenance(TypedDict):
+    """Where a cache comes from, written into its attributes."""
+
+    config: str  # the configuration as JSON
+    fingerprints: Mapping[str, str]  # of the code of every stage
+    versions: Mapping[str, str]  # of the libraries
+    seed: int
 
 
 class Cache(Section):
@@ -80,8 +90,8 @@ class FeatureConfig(Section):
     def overridden(self, overrides: Overrides) -> FeatureConfig:
         """The configuration with the stage keys that one database sets differently."""
         tree = {name: getattr(self, name) for name in FeatureConfig.model_fields}
-        for stage, changed in overrides:
-            if changed:
+        for stage in STAGES:
+            if changed := getattr(overrides, stage, {}):
                 section = self.options(stage)
                 merged = section.model_dump(mode="json", by_alias=True) | changed
                 tree[stage] = type(section).model_validate(merged)
@@ -93,7 +103,7 @@ class FeatureConfig(Section):
             return self
         return self.model_copy(update={"style": self.style.model_copy(update={"model": fit})})
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Provenance:
         """What a feature file is made with, for its attributes: nothing that its arrays do not depend on."""
         tree = {stage: plain(self.options(stage)) for stage in self.stages}
         return {

@@ -13,8 +13,7 @@ import h5py
 import numpy as np
 
 from mer_features.core.quality import Issue
-from mer_features.features import layout as chunks
-from mer_features.features import layout as packing
+from mer_features.features import layout
 from mer_features.features.layout import text
 from mer_features.features.options import Cache
 from mer_features.features.schema import (
@@ -108,13 +107,13 @@ class FacesPart(Part):
         level = out["keyframes"].compression_opts
         # Once each, though the apex and often the others stand in the file twice.
         streams = {
-            position: chunks.images(_channels(crops[position], self._channels), level)
+            position: layout.images(_channels(crops[position], self._channels), level)
             for position in {*places.values(), *window}
         }
         for name, position in places.items():
-            chunks.put(out[name], (row,), streams[position])
+            layout.put(out[name], (row,), streams[position])
         for place, position in enumerate(window):
-            chunks.put(out["keyframes"], (row, place), streams[position])
+            layout.put(out["keyframes"], (row, place), streams[position])
         out["keyframe_number"][row] = numbers[window]
         out["landmarks"][row] = faces["landmarks"][()]
         out["transform"][row] = faces["transform"][()]
@@ -246,8 +245,8 @@ class FlowPart(Part):
                 variable = FLOW.variable(name)
                 assert variable.scale is not None
                 assert variable.limit is not None
-                packed, peak = packing.pack(field, variable.scale, variable.limit)
-                chunks.put(out[name], (row, index), chunks.fields(packed))
+                packed, peak = layout.pack(field, variable.scale, variable.limit)
+                layout.put(out[name], (row, index), layout.fields(packed))
                 if peak > variable.limit:
                     detail = f"{name} of {pair} reaches {peak:.4g}, clipped to {variable.limit:g}"
                     issues.append(Issue("flow_out_of_range", detail))

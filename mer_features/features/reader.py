@@ -18,7 +18,7 @@ from mer_features.core import clips as clip_tables
 from mer_features.core import quality
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
-from mer_features.features import layout as packing
+from mer_features.features import layout
 from mer_features.features.schema import NAME, VERSION, CacheError
 from mer_features.stages.store import open_hdf5, unstored
 
@@ -95,7 +95,7 @@ class FeatureVariable:
         if self._texts:
             return self._dataset.asstr()[where]
         stored = self._dataset[where]
-        return stored if self._scale is None else packing.unpack(stored, self._scale)
+        return stored if self._scale is None else layout.unpack(stored, self._scale)
 
     @property
     def dims(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import h5netcdf
 import h5py
@@ -21,7 +21,7 @@ from mer_features.core.files import atomic_file
 from mer_features.core.jobs import track
 from mer_features.core.quality import Issue, Status
 from mer_features.features.layout import Target, text
-from mer_features.features.options import Cache
+from mer_features.features.options import Cache, Provenance
 from mer_features.features.parts import Part, all_parts
 from mer_features.features.schema import REJECTED, ROOT, CacheError
 from mer_features.features.sources import StageFiles, Views
@@ -41,15 +41,6 @@ _METHOD_KEYS = {
     "style": ("method", "fit_on"),
     "descriptors": ("methods",),
 }
-
-
-class Provenance(TypedDict):
-    """Where a cache comes from, written into its attributes."""
-
-    config: str  # the configuration as JSON
-    fingerprints: Mapping[str, str]  # of the code of every stage
-    versions: Mapping[str, str]  # of the libraries
-    seed: int
 
 
 @dataclass(frozen=True)

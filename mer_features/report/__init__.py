@@ -20,6 +20,7 @@ from mer_features.report import (
     findings,
     gallery,
     graph,
+    inline,
     magnified,
     methods,
     paper_figures,
@@ -27,7 +28,6 @@ from mer_features.report import (
     style,
     truth,
 )
-from mer_features.report import inline as explained
 
 __all__ = ["build"]
 
@@ -107,7 +107,7 @@ def _shown(runs: Mapping[str, Mapping[str, Path]], units: Mapping[tuple[str, str
     embedded = {
         run: data.read_embedding(files["embedding"], units) for run, files in runs.items() if "embedding" in files
     }
-    pictured = {run: explained.build(run, files["pictures"]) for run, files in runs.items() if "pictures" in files}
+    pictured = {run: inline.build(run, files["pictures"]) for run, files in runs.items() if "pictures" in files}
     return results.Shown(
         {run: item for run, item in embedded.items() if item}, {run: item for run, item in pictured.items() if item}
     )

@@ -11,14 +11,12 @@ import numpy as np
 
 from mer_features.protocols import PRESETS, FoldTable, metrics, published
 from mer_features.protocols.options import Protocol
-from mer_features.report import breakdown as subjects
-from mer_features.report import breakdown as unit_sets
-from mer_features.report import paper_figures, plots
+from mer_features.report import breakdown, paper_figures, plots
 from mer_features.report.breakdown import Subjects
 from mer_features.report.data import METRICS, Embedding, Kind, Run, Score
 from mer_features.report.inline import Explained, Picture, svg
 from mer_features.report.paper_figures import Beside
-from mer_features.systems import registry as recipes
+from mer_features.systems import registry
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ def build(
         confusions=[_confusion(run) for run in runs],
         parts=[part for run in runs for part in _parts(run)] if len(counted) > 1 else [],
         spread=_spread(name, runs) if runs else None,
-        subjects=subjects.build(runs) if runs else None,
+        subjects=breakdown.build(runs) if runs else None,
         projections=[_projection(run, shown.embeddings[run.name]) for run in runs if run.name in shown.embeddings],
         explained=[shown.explained[run.name] for run in runs if run.name in shown.explained],
     )
@@ -230,7 +228,7 @@ def _warning(run: Run, beside: Beside | None) -> str:
 
 
 def _recipe(run: Run) -> list[Key]:
-    defaults: Mapping[str, Any] = recipes.recipe(run.system).model_dump(mode="json")
+    defaults: Mapping[str, Any] = registry.recipe(run.system).model_dump(mode="json")
     return [Key(name, value, defaults[name]) for name, value in run.recipe.items() if name in defaults]
 
 
@@ -295,7 +293,7 @@ _LAYERS = {"z": "z (shared)", "z_refined": "z′ (refined)", "fused": "X_F (fuse
 def _projection(run: Run, embedding: Embedding) -> Projection:
     colourings = [("class", "classes", embedding.labels, 4), ("subject", "subjects", embedding.subjects, 4)]
     if run.recipe.get("au_alignment") and embedding.units:  # its features are meant to follow the action units
-        colourings.append(("action units", "sets of action units", unit_sets.grouped(embedding.units), 10))
+        colourings.append(("action units", "sets of action units", breakdown.grouped(embedding.units), 10))
     panels = [
         plots.Scatter(f"{_LAYERS.get(layer, layer)}, by {what}", kind, points, groups, listed)
         for layer, points in embedding.layers.items()

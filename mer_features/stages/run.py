@@ -92,7 +92,7 @@ class _Task:
 def run(
     stage: Stage,
     clips: tuple[Clip, ...],
-    inputs: Mapping[str, Path],
+    inputs: Mapping[Stage, Path],
     output: Path,
     options: Section,
     *,
@@ -149,9 +149,9 @@ def run(
 class _Inputs:
     """The stage files that a stage reads, opened when they are first asked for; use as a context manager."""
 
-    def __init__(self, paths: Mapping[str, Path]) -> None:
+    def __init__(self, paths: Mapping[Stage, Path]) -> None:
         self._paths = paths
-        self._readers: dict[str, ShardReader] = {}
+        self._readers: dict[Stage, ShardReader] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> _Inputs:
@@ -160,7 +160,7 @@ class _Inputs:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def views(self, clip_id: str) -> dict[str, ClipView]:
+    def views(self, clip_id: str) -> dict[Stage, ClipView]:
         """Records of one clip by stage, valid as long as the files are open."""
         for name, path in self._paths.items():
             if name not in self._readers:
@@ -168,7 +168,7 @@ class _Inputs:
         return {name: reader.view(clip_id) for name, reader in self._readers.items()}
 
 
-def _records(tasks: list[_Task], inputs: Mapping[str, Path], threads: int) -> Iterator[ClipRecord]:
+def _records(tasks: list[_Task], inputs: Mapping[Stage, Path], threads: int) -> Iterator[ClipRecord]:
     """Results in the order of the tasks; the caller's writing overlaps with the workers' computing."""
     if threads == 1:
         with _Inputs(inputs) as files:
@@ -180,7 +180,7 @@ def _records(tasks: list[_Task], inputs: Mapping[str, Path], threads: int) -> It
         yield from pool(joblib.delayed(_work_alone)(task, inputs) for task in tasks)
 
 
-def _work_alone(task: _Task, inputs: Mapping[str, Path]) -> ClipRecord:
+def _work_alone(task: _Task, inputs: Mapping[Stage, Path]) -> ClipRecord:
     """One clip in a worker process, which keeps no file open between clips."""
     with _Inputs(inputs) as files:
         return _work(task, files)
@@ -223,7 +223,7 @@ def _require_source(task: _Task) -> None:
         raise FileNotFoundError(errno.ENOENT, hint, clip.source)
 
 
-def _rejections(views: Mapping[str, Any]) -> tuple[Issue, ...]:
+def _rejections(views: Mapping[Stage, ClipView]) -> tuple[Issue, ...]:
     found = (issue for view in views.values() for issue in view.issues if issue.severity is Status.REJECTED)
     return tuple(dict.fromkeys(found))
 

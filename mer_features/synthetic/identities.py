@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from mer_features.synthetic import portrait
-from mer_features.synthetic import portrait_parts as outline
+from mer_features.synthetic import portrait, portrait_parts
 from mer_features.synthetic.presets import Preset, stream
 
 #: R, G, B of hair at mean brightness.
@@ -122,7 +121,7 @@ def shaped_landmarks(person: Identity) -> np.ndarray:
 
 def mirror(points: np.ndarray, width: float = 512.0) -> np.ndarray:
     """Landmarks of the mirrored picture, renumbered to run from left to right again."""
-    return points[outline.MIRRORED] * [-1, 1] + [width - 1, 0]
+    return points[portrait_parts.MIRRORED] * [-1, 1] + [width - 1, 0]
 
 
 def _shape_outline(points: np.ndarray, person: Identity) -> None:

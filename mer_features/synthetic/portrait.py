@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from skimage import data
 
-from mer_features.synthetic import portrait_parts as mouth
-from mer_features.synthetic import portrait_parts as outline
+from mer_features.synthetic import portrait_parts
 from mer_features.synthetic.resample import polygon_mask
 
 
@@ -19,7 +18,7 @@ class Portrait:
     """Photograph and soft masks, all (H, W), H = W = 512; ``image`` (H, W, 3) float32 R, G, B in 0..1.
 
     The flag and the model rocket of the original are replaced by backdrop, the teeth by a dark slit, so that the
-    relaxed mouth of :data:`outline.RELAXED_MOUTH` closes over them.
+    relaxed mouth of :data:`portrait_parts.RELAXED_MOUTH` closes over them.
     """
 
     image: np.ndarray
@@ -39,7 +38,7 @@ def load() -> Portrait:
     shape = image.shape[:2]
     hair, skin, suit = (
         polygon_mask(np.array(points), shape, feather)
-        for points, feather in ((outline.HAIR, 2.0), (outline.SKIN, 1.2), (outline.SUIT, 1.0))
+        for points, feather in ((portrait_parts.HAIR, 2.0), (portrait_parts.SKIN, 1.2), (portrait_parts.SUIT, 1.0))
     )
     figure = np.clip(hair + skin + suit, 0, 1)
     image = _clear_backdrop(image, figure)
@@ -60,7 +59,7 @@ def _clear_backdrop(image: np.ndarray, figure: np.ndarray) -> np.ndarray:
     """Replace what stands behind the figure by smooth backdrop, keeping the photograph close to the figure."""
     near = cv2.GaussianBlur(cv2.dilate(figure, np.ones((19, 19))), (0, 0), 4)
     known = cv2.erode((figure < 0.01).astype(np.float32), np.ones((7, 7)))
-    left, right, bottom = outline.BACKDROP
+    left, right, bottom = portrait_parts.BACKDROP
     known[:, :left] = known[:, right:] = known[bottom:] = 0
     smooth = _spread(image, known)
     left_edge = np.clip((np.arange(image.shape[1], dtype=np.float32) - left) / 25, 0, 1)
@@ -81,10 +80,10 @@ def _spread(image: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _fill_mouth(image: np.ndarray) -> np.ndarray:
-    mask = polygon_mask(np.array(outline.MOUTH_OPENING), image.shape[:2], 0.4)[..., None]
+    mask = polygon_mask(np.array(portrait_parts.MOUTH_OPENING), image.shape[:2], 0.4)[..., None]
     slit = np.array([0.4, 0.19, 0.17], np.float32)  # the colour between closed lips
     image = image * (1 - mask) + slit * mask
-    gleam = polygon_mask(np.array(outline.LIP_GLEAM), image.shape[:2], 1.0)[..., None]
+    gleam = polygon_mask(np.array(portrait_parts.LIP_GLEAM), image.shape[:2], 1.0)[..., None]
     lip = np.array([0.86, 0.6, 0.6], np.float32)
     return image * (1 - gleam) + lip * gleam
 
@@ -96,20 +95,20 @@ def _eyes(shape: tuple[int, int]) -> np.ndarray:
 
 def landmarks() -> np.ndarray:
     """The 68 landmarks of the photograph, (68, 2) float64."""
-    return np.array(outline.LANDMARKS)
+    return np.array(portrait_parts.LANDMARKS)
 
 
 def closed_landmarks() -> np.ndarray:
     """The landmarks of the photograph once :mod:`mouth` has closed the lips, before the smile is relaxed."""
     points = landmarks()
-    points[48:] = mouth.closed(points[48:])
+    points[48:] = portrait_parts.closed(points[48:])
     return points
 
 
 def relaxed_landmarks() -> np.ndarray:
     """The landmarks of the sitter's face at rest."""
     points = landmarks()
-    points[48:] = outline.RELAXED_MOUTH
+    points[48:] = portrait_parts.RELAXED_MOUTH
     return points
 
 

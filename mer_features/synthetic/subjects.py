@@ -8,8 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from mer_features.synthetic import complexion, identities, portrait
-from mer_features.synthetic import portrait_parts as mouth
+from mer_features.synthetic import complexion, identities, portrait, portrait_parts
 from mer_features.synthetic.bending import Bend
 from mer_features.synthetic.identities import Identity
 from mer_features.synthetic.presets import Preset, Style, stream
@@ -110,7 +109,7 @@ def _sample_photo(picture: np.ndarray, x: np.ndarray, y: np.ndarray, factor: int
     right, bottom = (int(p.max()) + 6 + _PAD for p in (x, y))
     seen = np.ascontiguousarray(np.moveaxis(padded[top:bottom, left:right], -1, 0))
     fine_x, fine_y = enlarge(x, k), enlarge(y, k)
-    mouth.open_up(fine_x, fine_y)
+    portrait_parts.open_up(fine_x, fine_y)
     at_x, at_y = (fine_x + (_PAD - left)) * factor, (fine_y + (_PAD - top)) * factor
     return sample(enlarge(seen, factor), at_x, at_y)
 

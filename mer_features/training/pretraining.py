@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from mer_features import protocols
 from mer_features.core import fingerprint
@@ -89,7 +89,8 @@ def _key(task: Pretraining, files: Sequence[Path], execution: Execution) -> str:
 
 
 def _labelled(task: Pretraining, caches: Mapping[str, Path], protocol_tsv: Path) -> Material:
-    module, recipe = module_of(task.task), task.full_recipe
+    module: Any = module_of(task.task)
+    recipe = task.full_recipe
     inputs = Inputs(module.pretraining_variables(recipe), lambda clip: module.pretraining_prepare(recipe, clip))
     table = protocols.read(protocol_tsv)
     return Material(load_clips(caches, table, inputs).examples(), table.classes)

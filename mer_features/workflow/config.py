@@ -37,18 +37,23 @@ _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
 
 
-class Config(FeatureConfig):
+class CommandConfig(FeatureConfig):
+    """What the commands that need no database read: features, the trainings of generators and of the magnifier."""
+
+    train_style: TrainStyle = Field(TrainStyle(), description="Training for `style: {method: cyclegan}`.")
+    train_magnifier: MagnifierTraining = Field(MagnifierTraining(), description="Training of the learned magnifier.")
+    resources: Resources = Field(Resources(), description="Threads, memory, device.")
+
+
+class Config(CommandConfig):
     """The whole tree: what a feature file is made with, and databases, protocols, systems, resources."""
 
     databases: dict[str, Database] = Field(description="Databases by name.", min_length=1)
-    train_style: TrainStyle = Field(TrainStyle(), description="Training for `style: {method: cyclegan}`.")
     protocols: dict[str, Protocol] = Field(default_factory=dict, description="Protocols by name.")
     pretraining: dict[str, Pretraining] = Field(
         default_factory=dict, description="Pre-trainings on macro-expression databases by name."
     )
     systems: dict[str, System] = Field(default_factory=dict, description="Trained systems by name.")
-    train_magnifier: MagnifierTraining = Field(MagnifierTraining(), description="Training of the learned magnifier.")
-    resources: Resources = Field(Resources(), description="Threads, memory, device.")
 
     @field_validator("databases", "protocols", "pretraining", "systems")
     @classmethod
@@ -142,8 +147,8 @@ def _require(where: str, names: tuple[str, ...], known: Mapping[str, Any]) -> No
             raise ValueError(f"{where}: {name!r} is not defined; defined: {', '.join(known) or 'none'}")
 
 
-#: Keys of a workflow's configuration that say nothing about how features are made.
-WORKFLOW_ONLY = frozenset(Config.model_fields) - frozenset(FeatureConfig.model_fields)
+#: Keys of a workflow's configuration that commands without databases pass over.
+WORKFLOW_ONLY = frozenset(Config.model_fields) - frozenset(CommandConfig.model_fields)
 
 
 class ConfigError(ValueError):
@@ -161,9 +166,13 @@ def validate(tree: Mapping[str, Any], origin: str = "configuration") -> Config:
     return _validate(Config, tree, origin)
 
 
-def validate_features(tree: Mapping[str, Any], origin: str = "configuration") -> FeatureConfig:
-    """Typed options of the stages and the feature file from a plain tree; raises as :func:`validate`."""
-    return _validate(FeatureConfig, tree, origin)
+def load_for_command(path: Path | str | None) -> CommandConfig:
+    """What a command without databases reads of a workflow's configuration; the defaults without a file.
+
+    Databases, protocols, systems and pre-trainings are passed over. Raises :class:`ConfigError`.
+    """
+    tree = read_tree(path) if path else {}
+    return _validate(CommandConfig, {key: value for key, value in tree.items() if key not in WORKFLOW_ONLY}, str(path))
 
 
 def _validate(model: type[C], tree: Mapping[str, Any], origin: str) -> C:

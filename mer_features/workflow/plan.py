@@ -11,7 +11,7 @@ from mer_features import databases, protocols
 from mer_features.core import clips as clip_tables
 from mer_features.core import files, fingerprint
 from mer_features.databases.options import SyntheticDatabase
-from mer_features.features.options import FeatureConfig
+from mer_features.features.options import FeatureConfig, Provenance
 from mer_features.stages import run as stages
 from mer_features.stages.options import STAGES, Stage
 from mer_features.workflow import config as configuration
@@ -197,7 +197,7 @@ class Plan:
         """Stages and feature file of one database: overrides applied, the file of the style fit filled in."""
         return self.config.features_of(database).with_style_fit(Path(self._style_fit))
 
-    def provenance(self, database: str) -> dict[str, Any]:
+    def provenance(self, database: str) -> Provenance:
         """Where a feature file comes from, for its attributes."""
         return self.features(database).provenance()
 

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mer_features.features import layout as chunks
+from mer_features.features import layout
 
 RNG = np.random.default_rng(0)
 WAVE = 800 * np.sin(np.linspace(0, 6, 200))[:, None] * np.cos(np.linspace(0, 5, 180))
@@ -23,12 +23,12 @@ def _store(path: Path, values: np.ndarray, stream: bytes) -> None:
         shape = (3, 2, *values.shape)
         filters = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
         dataset = file.create_dataset("x", shape, values.dtype, chunks=(1, 1, *values.shape), **filters)
-        chunks.put(dataset, (2, 1), stream)
+        layout.put(dataset, (2, 1), stream)
 
 
 @pytest.mark.parametrize("values", FIELDS.values(), ids=FIELDS.keys())
 def test_hdf5_reads_a_field_as_its_own(tmp_path: Path, values: np.ndarray):
-    _store(tmp_path / "x.h5", values, chunks.fields(values))
+    _store(tmp_path / "x.h5", values, layout.fields(values))
     with h5py.File(tmp_path / "x.h5") as file:
         np.testing.assert_array_equal(file["x"][2, 1], values)
         assert not file["x"][:2].any()
@@ -37,7 +37,7 @@ def test_hdf5_reads_a_field_as_its_own(tmp_path: Path, values: np.ndarray):
 
 def test_hdf5_reads_an_image_as_its_own(tmp_path: Path):
     image = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)[::-1]  # in memory the other way round
-    _store(tmp_path / "x.h5", image, chunks.images(image, 4))
+    _store(tmp_path / "x.h5", image, layout.images(image, 4))
     with h5py.File(tmp_path / "x.h5") as file:
         np.testing.assert_array_equal(file["x"][2, 1], image)
 
@@ -45,4 +45,4 @@ def test_hdf5_reads_an_image_as_its_own(tmp_path: Path):
 @pytest.mark.parametrize(("name", "most"), [("still", 0.02), ("small", 0.4), ("smooth and noisy", 0.55)])
 def test_noise_is_stored_and_the_rest_is_coded(name: str, most: float):
     values = FIELDS[name]
-    assert len(chunks.fields(values)) < most * values.nbytes + 30
+    assert len(layout.fields(values)) < most * values.nbytes + 30

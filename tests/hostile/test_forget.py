@@ -18,7 +18,7 @@ from mer_features.databases import exclusion, ingest
 from mer_features.features.options import Cache
 from mer_features.protocols import FoldRow, FoldTable
 from mer_features.stages import run as stages
-from mer_features.stages import store as shards
+from mer_features.stages import store
 from mer_features.stages.options import Apex, Faces, Flow
 from mer_features.workflow import config
 from tests.hostile import images
@@ -185,7 +185,7 @@ def test_the_others_are_as_they_were_and_nothing_looks_changed(results: Path):
 def _values(results: Path, clip_ids: list[str]) -> dict[tuple[str, str], bytes]:
     found = {}
     for path in sorted(results.glob("*/d/*.h5")):
-        with shards.ShardReader(path) as reader:
+        with store.ShardReader(path) as reader:
             for clip_id in set(reader.clip_ids) & set(clip_ids):
                 record = reader.read(clip_id)
                 for name, array in record.arrays.items():

@@ -15,9 +15,8 @@ from mer_features.core import clips, quality
 from mer_features.core.clips import Clip
 from mer_features.core.quality import ClipRejectedError, Issue, Status
 from mer_features.features.options import Cache
-from mer_features.stages import faces
+from mer_features.stages import faces, store
 from mer_features.stages import run as stages
-from mer_features.stages import store as shards
 from mer_features.stages.options import Apex, Faces, Flow
 from mer_features.workflow import config
 from tests.hostile import cases, files, inputs, tables
@@ -90,7 +89,7 @@ def _stored(folder: Path, listed: tuple[Clip, ...]) -> Path:
 
 
 def _read_stage(path: Path) -> None:
-    with shards.ShardReader(path) as reader:
+    with store.ShardReader(path) as reader:
         assert reader.options
         for clip_id in reader.clip_ids:
             reader.status(clip_id)

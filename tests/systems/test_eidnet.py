@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from mer_features.commands import explain
 from mer_features.features.parts import window_around
-from mer_features.systems import registry as recipes
+from mer_features.systems import registry
 from mer_features.systems.common import backbones, engine, macro
 from mer_features.systems.common.contract import (
     Examples,
@@ -26,11 +26,10 @@ from mer_features.systems.common.contract import (
     Material,
     Setup,
 )
-from mer_features.systems.eidnet import disentangling as eidnet_disentangling
+from mer_features.systems.eidnet import disentangling, train
 from mer_features.systems.eidnet import network as eidnet_images
 from mer_features.systems.eidnet import network as eidnet_losses
 from mer_features.systems.eidnet import network as eidnet_network
-from mer_features.systems.eidnet import train as eidnet
 from mer_features.systems.eidnet.network import (
     EIDNet,
     Seen,
@@ -77,7 +76,7 @@ def material(names: tuple[str, ...] = CLASSES[::-1]) -> Material:
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     path = tmp_path_factory.mktemp("macro") / "weights.pt"
-    return path, eidnet.pretrain(MACRO, material(), Setup(seed=2), path)
+    return path, train.pretrain(MACRO, material(), Setup(seed=2), path)
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +88,13 @@ def setup(path: Path | None = None, seed: int = 0, names: tuple[str, ...] = CLAS
     return Setup(seed, pretrained=path, class_names=names, **keys)
 
 
-def tuning(path: Path, recipe: EIDNetRecipe = FAST, names: tuple[str, ...] = CLASSES) -> eidnet.Tuning:
+def tuning(path: Path, recipe: EIDNetRecipe = FAST, names: tuple[str, ...] = CLASSES) -> train.Tuning:
     torch.manual_seed(1)
     micro = EIDNet(recipe.backbone, len(names))
-    return eidnet.Tuning(recipe, micro, eidnet.Macro(path, names, recipe)).train()
+    return train.Tuning(recipe, micro, train.Macro(path, names, recipe)).train()
 
 
-def batch_of(made: eidnet.Tuning, examples: Examples) -> engine.Batch:
+def batch_of(made: train.Tuning, examples: Examples) -> engine.Batch:
     torch.manual_seed(4)
     return next(iter(made.batches(examples)))
 
@@ -244,7 +243,7 @@ def test_equal_faces_have_equal_identities(form: str):
 @pytest.mark.parametrize("form", ["mean_square", "norm"])
 def test_a_perfect_decoder_and_equal_faces_leave_classification_alone(form: str):
     """L_rec compares with the expression face, not with the neutral one."""
-    network = eidnet_disentangling.Network(FAST.model_copy(update={"distance": form}), 3).eval()
+    network = disentangling.Network(FAST.model_copy(update={"distance": form}), 3).eval()
     batch = network.batches(clips(6)).take(torch.arange(8))
     faces = eidnet_images.centre(batch["expression"], SIDE)
     network.net.decoder.forward = lambda *_: faces
@@ -260,7 +259,7 @@ def test_a_perfect_decoder_and_equal_faces_leave_classification_alone(form: str)
 def test_phase_1_is_eq_4(form: str):
     torch.manual_seed(0)
     recipe = FAST.model_copy(update={"distance": form, "reconstruction_weight": 0.3, "similarity_weight": 0.2})
-    network = eidnet_disentangling.Network(recipe, 3).eval()  # no dropout
+    network = disentangling.Network(recipe, 3).eval()  # no dropout
     batch = network.batches(clips(6)).take(torch.arange(8))
     found = network.training_step(batch)
     neutral, expression = (eidnet_images.centre(batch[name], SIDE) for name in ("neutral", "expression"))
@@ -283,7 +282,7 @@ def test_phase_1_is_eq_4(form: str):
 def test_which_loss_reaches_which_part():
     def touched(term: str) -> set[str]:
         torch.manual_seed(0)
-        network = eidnet_disentangling.Network(FAST, 3)
+        network = disentangling.Network(FAST, 3)
         network.training_step(network.batches(clips(6)).take(torch.arange(8)))[term].backward()
         encoder = network.net.encoder
         parts = {
@@ -365,7 +364,7 @@ def test_negatives_and_positives_are_spread(macronet: Path):
 def test_classes_without_a_macro_counterpart_are_classified_alone(tmp_path: Path):
     names = ("disgust", "happiness", "surprise")
     made = Material(clips(18, seed=3, frames=1), names)
-    eidnet.pretrain(MACRO.model_copy(update={"epochs": 1}), made, Setup(), tmp_path / "w.pt")
+    train.pretrain(MACRO.model_copy(update={"epochs": 1}), made, Setup(), tmp_path / "w.pt")
     recipe = FAST.model_copy(update={"triplet_weight": 1.0, "lir_weight": 1.0, "adversarial_weight": 1.0})
     network = tuning(tmp_path / "w.pt", recipe, FIVE).eval()
     assert network.macro.counterparts == [0, 1, -1, -1, 2]
@@ -386,7 +385,7 @@ def test_classes_without_a_macro_counterpart_are_classified_alone(tmp_path: Path
     for name in ("triplet", "lir", "adversarial", "classification"):
         assert float(moved[name].detach()) == pytest.approx(float(found[name].detach()), rel=1e-5)
     with pytest.raises(ValueError, match="none of anger, fear"):
-        eidnet.Macro(tmp_path / "w.pt", ("anger", "fear"), FAST)
+        train.Macro(tmp_path / "w.pt", ("anger", "fear"), FAST)
 
 
 def test_one_class_has_no_negatives(macronet: Path):
@@ -398,7 +397,7 @@ def test_one_class_has_no_negatives(macronet: Path):
 
 def test_networks_that_cannot_be_compared_are_refused(macronet: Path):
     with pytest.raises(ValueError, match="MacroNet has size 64, the recipe 96"):
-        eidnet.build(FAST.model_copy(update={"size": 96}), 3, setup(macronet))
+        train.build(FAST.model_copy(update={"size": 96}), 3, setup(macronet))
 
 
 # ---------------------------------------------------------------- phase II
@@ -417,7 +416,7 @@ class Once:
         yield self.batch
 
 
-def one_step(network: eidnet.Tuning, examples: Examples) -> dict:
+def one_step(network: train.Tuning, examples: Examples) -> dict:
     """A step of phase II in Lightning's loop, with what its gradients were."""
     engine.run(network, Once(batch_of(network, examples)), 1, Setup())
     return {name: p.grad for name, p in network.named_parameters()}
@@ -480,7 +479,7 @@ def test_without_an_adversary_the_discriminator_rests(macronet: Path):
 def test_the_rates_fall_and_rise_again(phase: int, macronet: Path):
     factors: list[float] = []
     recipe = EIDNetRecipe(**SMALL)
-    network = eidnet_disentangling.Network(recipe, 3) if phase == 1 else tuning(macronet, recipe)
+    network = disentangling.Network(recipe, 3) if phase == 1 else tuning(macronet, recipe)
     assert recipe.epochs == recipe.tuning_epochs == 30
     if phase == 1:
         made = network.configure_optimizers()
@@ -500,7 +499,7 @@ def test_the_rates_fall_and_rise_again(phase: int, macronet: Path):
     assert [factors[epoch] for epoch in range(0, 31, 5)] == pytest.approx([1, 0.75, 0.25, 0, 0.25, 0.75, 1], abs=1e-9)
 
 
-def _lossless(network: eidnet.Tuning) -> eidnet.Tuning:
+def _lossless(network: train.Tuning) -> train.Tuning:
     note = network.training_step
     network.training_step = lambda batch: {"loss": torch.zeros(1), "noted": float(note(batch) is None)}
     return network
@@ -523,8 +522,8 @@ def test_inputs_are_the_onset_and_all_keyframes():
         "faces/onset": rng.integers(0, 255, (73, 73, 1)).astype(np.uint8),
         "faces/keyframes": rng.integers(0, 255, (5, 73, 73, 1)).astype(np.uint8),
     }
-    assert set(eidnet.variables(FAST)) == set(clip)
-    made = eidnet.prepare(FAST, clip)
+    assert set(train.variables(FAST)) == set(clip)
+    made = train.prepare(FAST, clip)
     assert made["neutral"].shape == (3, 73, 73)
     assert made["expression"].shape == (5, 3, 73, 73)
     for channel in range(3):
@@ -541,11 +540,11 @@ def test_macro_faces_are_those_nearest_to_the_apex(apex: int, expected: list[int
         "faces/keyframes": np.broadcast_to(numbers[:, None, None, None], (5, 73, 73, 3)).astype(np.uint8),
         "faces/keyframe_number": numbers, "apex": np.int64(apex),
     }  # fmt: skip
-    assert set(eidnet.pretraining_variables(MACRO)) == set(clip)
-    made = eidnet.pretraining_prepare(MACRO, clip)
+    assert set(train.pretraining_variables(MACRO)) == set(clip)
+    made = train.pretraining_prepare(MACRO, clip)
     assert made["expression"][:, 0, 0, 0].tolist() == expected
     with pytest.raises(ValueError, match="the cache has 5 keyframes"):
-        eidnet.pretraining_prepare(MACRO.model_copy(update={"frames": 7}), clip)
+        train.pretraining_prepare(MACRO.model_copy(update={"frames": 7}), clip)
 
 
 def test_testing_sees_the_centre():
@@ -615,13 +614,13 @@ def test_macronet_is_measured_on_subjects_it_has_not_seen(said: tuple[Path, dict
 
 
 @pytest.fixture(scope="module")
-def trained(macronet: Path) -> eidnet.System:
-    system = eidnet.build(FAST.model_copy(update={"epochs": 8, "tuning_epochs": 8}), 3, setup(macronet, seed=5))
+def trained(macronet: Path) -> train.System:
+    system = train.build(FAST.model_copy(update={"epochs": 8, "tuning_epochs": 8}), 3, setup(macronet, seed=5))
     system.fit(clips(24))
     return system
 
 
-def test_both_phases_learn(trained: eidnet.System):
+def test_both_phases_learn(trained: train.System):
     first, second = trained.losses()[:8], trained.losses()[8:]
     assert set(first[0]) == {"loss", "classification", "reconstruction", "similarity"}
     assert set(second[0]) == {
@@ -640,12 +639,12 @@ def test_overfits_eight_clips(macronet: Path):
         {"neutral": noise[::-1, 0].copy(), "expression": noise}, np.array([0, 1, 2, 0, 1, 2, 0, 1]), np.arange(8)
     )
     recipe = FAST.model_copy(update={"epochs": 40, "half_period": 80, "batch_size": 8, "tuning_epochs": 1})
-    system = eidnet.build(recipe, 3, setup(macronet))
+    system = train.build(recipe, 3, setup(macronet))
     system.fit(examples)
     np.testing.assert_array_equal(system.predict(examples.features).argmax(axis=1), examples.labels)
 
 
-def test_a_clip_counts_once_whatever_the_order_of_its_frames(trained: eidnet.System):
+def test_a_clip_counts_once_whatever_the_order_of_its_frames(trained: train.System):
     features = clips(6, seed=2, frames=5).features
     together = trained.predict(features)
     assert together.shape == (6, 3)
@@ -659,16 +658,16 @@ def test_a_clip_counts_once_whatever_the_order_of_its_frames(trained: eidnet.Sys
     np.testing.assert_array_equal(trained.predict(neutral), together)  # testing needs no neutral face
 
 
-def test_one_clip_is_as_good_as_many(trained: eidnet.System):
+def test_one_clip_is_as_good_as_many(trained: train.System):
     features = clips(5, seed=2).features
     alone = [trained.predict({name: values[i : i + 1] for name, values in features.items()}) for i in range(5)]
     np.testing.assert_allclose(np.concatenate(alone), trained.predict(features), atol=1e-6)
 
 
-def test_saved_weights_give_the_same_answers(trained: eidnet.System, macronet: Path, tmp_path: Path):
+def test_saved_weights_give_the_same_answers(trained: train.System, macronet: Path, tmp_path: Path):
     features = clips(5, seed=2).features
     trained.save(tmp_path / "w.pt")
-    again = eidnet.build(FAST, 3, setup(macronet, seed=99))
+    again = train.build(FAST, 3, setup(macronet, seed=99))
     assert not np.allclose(again.predict(features), trained.predict(features))
     again.load(tmp_path / "w.pt")
     np.testing.assert_array_equal(again.predict(features), trained.predict(features))
@@ -679,9 +678,9 @@ def test_saved_weights_give_the_same_answers(trained: eidnet.System, macronet: P
 
 def test_phase_1_alone_is_the_first_half_bit_for_bit(macronet: Path):
     examples = clips(9)
-    alone = eidnet.build(FAST.model_copy(update={"phases": "I"}), 3, setup())
+    alone = train.build(FAST.model_copy(update={"phases": "I"}), 3, setup())
     alone.fit(examples)
-    both = eidnet.build(FAST, 3, setup(macronet))
+    both = train.build(FAST, 3, setup(macronet))
     both.fit(examples)
     features = clips(5, seed=2).features
     layers = both.embed(features)
@@ -695,20 +694,20 @@ def test_phase_1_alone_is_the_first_half_bit_for_bit(macronet: Path):
 def test_training_leaves_the_clips_as_they_are(macronet: Path):
     examples = clips(9)
     kept = {name: values.copy() for name, values in examples.features.items()}
-    eidnet.build(FAST.model_copy(update={"augment": True, "epochs": 1, "tuning_epochs": 1}), 3, setup(macronet)).fit(
+    train.build(FAST.model_copy(update={"augment": True, "epochs": 1, "tuning_epochs": 1}), 3, setup(macronet)).fit(
         examples
     )
     for name, values in kept.items():
         np.testing.assert_array_equal(examples.features[name], values)
 
 
-@pytest.mark.parametrize(("module", "epoch"), [(eidnet_disentangling.Network, 2), (eidnet.Tuning, 1)])
+@pytest.mark.parametrize(("module", "epoch"), [(disentangling.Network, 2), (train.Tuning, 1)])
 def test_a_killed_training_goes_on_bit_for_bit(
     module: type, epoch: int, macronet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     recipe = FAST.model_copy(update={"augment": True, "epochs": 3})
     where = {n: replace(setup(macronet), execution=Execution(checkpoint_s=0), state=tmp_path / n) for n in "ab"}
-    whole = eidnet.build(recipe, 3, where["a"])
+    whole = train.build(recipe, 3, where["a"])
     whole.fit(clips(9))
     step = module.training_step
 
@@ -719,16 +718,16 @@ def test_a_killed_training_goes_on_bit_for_bit(
 
     monkeypatch.setattr(module, "training_step", killed)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        eidnet.build(recipe, 3, where["b"]).fit(clips(9))
+        train.build(recipe, 3, where["b"]).fit(clips(9))
     monkeypatch.setattr(module, "training_step", step)
     torch.rand(3)  # another process: its generator is elsewhere
-    resumed = eidnet.build(recipe, 3, where["b"])
+    resumed = train.build(recipe, 3, where["b"])
     resumed.fit(clips(9))
     assert equal(state(whole.network), state(resumed.network))
     assert resumed.losses() == whole.losses()
 
 
-def test_pictures_show_the_reconstruction(trained: eidnet.System):
+def test_pictures_show_the_reconstruction(trained: train.System):
     features = clips(3, seed=2).features
     found = trained.explain(features)
     assert list(found) == ["neutral", "expression", "reconstruction"]
@@ -738,7 +737,7 @@ def test_pictures_show_the_reconstruction(trained: eidnet.System):
     np.testing.assert_array_equal(found["expression"], middle)
 
 
-def test_macro_embeddings_stand_beside_the_micro_ones(trained: eidnet.System, macronet: Path):
+def test_macro_embeddings_stand_beside_the_micro_ones(trained: train.System, macronet: Path):
     beside = trained.companions()
     assert set(beside.features) == set(trained.embed(clips(3).features))
     assert {name: beside.labels.count(name) for name in CLASSES} == dict.fromkeys(CLASSES, 24)
@@ -755,7 +754,7 @@ def test_macro_embeddings_stand_beside_the_micro_ones(trained: eidnet.System, ma
 
 
 def test_the_ablations_are_the_papers_and_the_losses():
-    rows = {name: recipes.recipe("eidnet", None, name) for name in EIDNetRecipe.ablations}
+    rows = {name: registry.recipe("eidnet", None, name) for name in EIDNetRecipe.ablations}
     assert {name: row.pretraining for name, row in rows.items()} == {
         "Phase I": None, "Phase I + Phase II": "eidnet", "no triplet": "eidnet", "no adversary": "eidnet",
         "no LIR": "eidnet",
@@ -768,7 +767,7 @@ def test_the_ablations_are_the_papers_and_the_losses():
 def test_the_papers_recipe_takes_a_step_of_each_phase():
     torch.manual_seed(0)
     recipe = EIDNetRecipe()
-    network = eidnet_disentangling.Network(recipe, 3)
+    network = disentangling.Network(recipe, 3)
     faces = torch.randint(0, 255, (2, 3, 256, 256), dtype=torch.uint8)
     before = state(network.net)
     made = network.configure_optimizers()["optimizer"]
@@ -779,9 +778,9 @@ def test_the_papers_recipe_takes_a_step_of_each_phase():
     weights = {name for name, _ in network.net.named_parameters()}
     after = state(network.net)
     assert {name for name in weights if not np.array_equal(before[name], after[name])} == weights
-    faces_of = eidnet.Macro.__new__(eidnet.Macro)
+    faces_of = train.Macro.__new__(train.Macro)
     faces_of.network = macro.Frozen(EIDNet(recipe.backbone, 3))
-    second = eidnet.Tuning(recipe, network.net, faces_of)
+    second = train.Tuning(recipe, network.net, faces_of)
     batch = {
         "anchor": faces, "negative": faces.flip(0), "positive": faces.flip(3), "label": torch.tensor([0, 1]),
         "macro_label": torch.tensor([0, 1]), "paired": torch.tensor([True, True]),

@@ -22,9 +22,9 @@ from mer_features.systems.common.contract import (
     Examples,
     Setup,
 )
-from mer_features.systems.eidnet import train as eidnet
+from mer_features.systems.eidnet import train
 from mer_features.systems.ma2mi import network as ma2mi_images
-from mer_features.systems.ma2mi import pretraining as ma2mi_pretraining
+from mer_features.systems.ma2mi import pretraining
 from mer_features.systems.registry import (
     PRETRAINING,
     RECIPES,
@@ -163,7 +163,7 @@ def macronet(folder: Path, backbone: str, size: int) -> Path:
     path = folder / "macronet.pt"
     torch.manual_seed(5)
     faces = torch.randint(0, 255, (9, 3, size + 9, size + 9), dtype=torch.uint8)
-    weights = {"faces": faces, "labels": torch.arange(9) % 3, **eidnet.EIDNet(backbone, 3).state_dict()}
+    weights = {"faces": faces, "labels": torch.arange(9) % 3, **train.EIDNet(backbone, 3).state_dict()}
     macro.write(path, weights, {"task": "eidnet", "classes": CLASSES, "backbone": backbone, "size": size})
     return path
 
@@ -230,7 +230,7 @@ def parts(kind: str, keys: dict[str, Any], folder: Path) -> dict[str, Any]:
     seen |= described(network, network.batches(given), network.training_step)
     if kind == "eidnet" and recipe.phases == "I+II":
         torch.manual_seed(4)
-        tuning = eidnet.Tuning(recipe, network.net, eidnet.Macro(start, CLASSES, recipe))
+        tuning = train.Tuning(recipe, network.net, train.Macro(start, CLASSES, recipe))
         second = described(tuning, tuning.batches(given), lambda batch: tuning.losses(batch, *tuning.seen(batch)))
         for name in ("loss", "optimiser", "epochs"):
             seen[name] = [seen[name], second[name]]
@@ -240,7 +240,7 @@ def parts(kind: str, keys: dict[str, Any], folder: Path) -> dict[str, Any]:
 def future(recipe: Recipe) -> dict[str, Any]:
     """The pre-training of MA2MI, which makes its batches from video."""
     torch.manual_seed(3)
-    network = ma2mi_pretraining.Network(recipe, video_draws.Order(4, 0))
+    network = pretraining.Network(recipe, video_draws.Order(4, 0))
     with torch.no_grad():
         for weight in network.model.dit.parameters():
             weight.add_(0.1 * torch.randn_like(weight))  # DiT's last layer is 0 at first and hides what is before it

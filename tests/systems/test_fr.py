@@ -13,7 +13,7 @@ pytest.importorskip("lightning", reason="needs the extra `train`")
 
 from torch.nn import functional as F
 
-from mer_features.systems import registry as recipes
+from mer_features.systems import registry
 from mer_features.systems.common import engine
 from mer_features.systems.common.contract import (
     Examples,
@@ -320,7 +320,7 @@ def test_training_leaves_the_clips_as_they_are():
     ],
 )
 def test_each_named_ablation_is_its_network(name: str, kind: type, count: int):
-    made = recipes.recipe("fr", None, name)
+    made = registry.recipe("fr", None, name)
     with torch.device("meta"):
         network = fr.Network(made, 3).net
     assert type(network) is kind

@@ -28,7 +28,7 @@ from mer_features.stages.store import (
     ClipRecord,
     ShardWriter,
 )
-from mer_features.systems import registry as recipes
+from mer_features.systems import registry
 from mer_features.systems.common import backbones, engine, macro, video_draws
 from mer_features.systems.common.contract import (
     Examples,
@@ -36,18 +36,11 @@ from mer_features.systems.common.contract import (
     Material,
     Setup,
 )
-from mer_features.systems.ma2mi import autoencoder
-from mer_features.systems.ma2mi import autoencoder as autoencoder_networks
-from mer_features.systems.ma2mi import future as ma2mi_dit
-from mer_features.systems.ma2mi import future as ma2mi_latents
+from mer_features.systems.ma2mi import autoencoder, future_frames, pretraining, printed, recognition, train
 from mer_features.systems.ma2mi import network as ma2mi_cams
 from mer_features.systems.ma2mi import network as ma2mi_images
 from mer_features.systems.ma2mi import network as ma2mi_losses
 from mer_features.systems.ma2mi import network as ma2mi_network
-from mer_features.systems.ma2mi import pretraining as ma2mi_pretraining
-from mer_features.systems.ma2mi import printed as figures_ma2mi
-from mer_features.systems.ma2mi import recognition as ma2mi_recognition
-from mer_features.systems.ma2mi import train as ma2mi
 from mer_features.systems.ma2mi.recipe import AutoencoderRecipe, FutureFrameRecipe, MA2MIRecipe, MacroRecognitionRecipe
 from mer_features.workflow import config
 from tests.protocols import published
@@ -107,7 +100,7 @@ def coded(sequences: Sequences, tmp_path_factory: pytest.TempPathFactory) -> tup
 def future(sequences: Sequences, coded: tuple[Path, dict], tmp_path_factory: pytest.TempPathFactory):
     path = tmp_path_factory.mktemp("ma2mi") / "weights.pt"
     setup = Setup(seed=2, pretrained=coded[0])
-    return path, ma2mi_pretraining.pretrain(FUTURE, Material(sequences=sequences), setup, path)
+    return path, pretraining.pretrain(FUTURE, Material(sequences=sequences), setup, path)
 
 
 def clips(n: int, seed: int = 0) -> Examples:
@@ -129,9 +122,9 @@ def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def training(recipe: FutureFrameRecipe = FUTURE, seed: int = 0) -> ma2mi_pretraining.Network:
+def training(recipe: FutureFrameRecipe = FUTURE, seed: int = 0) -> pretraining.Network:
     torch.manual_seed(seed)
-    return ma2mi_pretraining.Network(recipe, video_draws.Order(4, 0))
+    return pretraining.Network(recipe, video_draws.Order(4, 0))
 
 
 def pairs(n: int = 4, seed: int = 3) -> engine.Batch:
@@ -147,7 +140,7 @@ def pairs(n: int = 4, seed: int = 3) -> engine.Batch:
 
 def test_counts_and_shapes_of_the_papers_networks():
     with torch.device("meta"):
-        model = ma2mi_pretraining.Model(FutureFrameRecipe())
+        model = pretraining.Model(FutureFrameRecipe())
         assert engine.parameters(model.net) == 22_353_024 == 2 * 11_176_512
         assert engine.parameters(model.dit.projection) == 787_200
         assert engine.parameters(model.dit) - 787_200 == 128_746_768
@@ -158,10 +151,10 @@ def test_counts_and_shapes_of_the_papers_networks():
         assert tuple(model.net.condition(features).shape) == (2, 1024)
         assert tuple(model.dit.places.shape) == (256, 768)
         assert tuple(model(images, images, code).shape) == (2, 4, 32, 32)
-        pixel = ma2mi_pretraining.Model(FutureFrameRecipe(space="pixel"))
+        pixel = pretraining.Model(FutureFrameRecipe(space="pixel"))
         assert tuple(pixel.dit.places.shape) == (1024, 768)
         assert tuple(pixel(images, images, images).shape) == (2, 3, 256, 256)
-        small = autoencoder_networks.Small(32)
+        small = autoencoder.Small(32)
         assert tuple(small.encode(images).shape) == (2, 4, 32, 32)
         assert small.decode(code).shape == images.shape
 
@@ -217,12 +210,12 @@ def test_both_encoders_start_from_the_users_weights(tmp_path: Path):
 # ---------------------------------------------------------------- DiT
 
 
-def dit(seed: int = 0, patch: int = 2) -> ma2mi_dit.DiT:
+def dit(seed: int = 0, patch: int = 2) -> future_frames.DiT:
     torch.manual_seed(seed)
-    return ma2mi_dit.DiT(ma2mi_dit.Shape(4, 8, patch, 32, 2, 4), 16)
+    return future_frames.DiT(future_frames.Shape(4, 8, patch, 32, 2, 4), 16)
 
 
-def stirred(net: ma2mi_dit.DiT) -> ma2mi_dit.DiT:
+def stirred(net: future_frames.DiT) -> future_frames.DiT:
     """All weights random, so that nothing is hidden by a zero."""
     with torch.no_grad():
         for weight in net.parameters():
@@ -291,7 +284,7 @@ def test_dit_in_numpy():
 
 
 def test_places_are_told_apart_by_rows_and_columns():
-    codes = ma2mi_dit.positions(4, 16).view(4, 4, 16)
+    codes = future_frames.positions(4, 16).view(4, 4, 16)
     rates = 10000 ** (-np.arange(4) / 4)
     for row, column in ((0, 0), (1, 3), (3, 2)):
         expected = [f(x * rates) for x in (row, column) for f in (np.sin, np.cos)]
@@ -482,7 +475,7 @@ def test_the_condition_carries_what_the_first_frame_cannot():
 
 def test_steps_are_uniform_and_stay_inside_the_clip():
     rng = np.random.default_rng(0)
-    drawn = np.array([ma2mi_pretraining.drawn_pair(20, (3, 8), rng) for _ in range(6000)])
+    drawn = np.array([pretraining.drawn_pair(20, (3, 8), rng) for _ in range(6000)])
     counts = Counter((drawn[:, 1] - drawn[:, 0]).tolist())
     assert sorted(counts) == [3, 4, 5, 6, 7, 8]
     assert all(abs(count - 1000) < 4 * math.sqrt(1000 * 5 / 6) for count in counts.values())
@@ -490,7 +483,7 @@ def test_steps_are_uniform_and_stay_inside_the_clip():
     starts = Counter(drawn[drawn[:, 1] - drawn[:, 0] == 8, 0].tolist())
     assert sorted(starts) == list(range(12))
     for length in range(4, 9):  # shorter than the largest step
-        found = {ma2mi_pretraining.drawn_pair(length, (3, 8), rng) for _ in range(300)}
+        found = {pretraining.drawn_pair(length, (3, 8), rng) for _ in range(300)}
         assert found == {(t, t + step) for step in range(3, length) for t in range(length - step)}
 
 
@@ -515,10 +508,10 @@ def test_an_order_is_a_function_of_seed_and_epoch():
 
 
 def test_pairs_are_frames_of_one_clip_and_their_latents(sequences: Sequences, coded: tuple[Path, dict]):
-    codec = autoencoder_networks.read(coded[0])
+    codec = autoencoder.read(coded[0])
     chosen = video_draws.usable(sequences, 4)
-    stored = ma2mi_latents.build(sequences, chosen, codec, SIDE, None)
-    made = ma2mi_pretraining.Pairs(FUTURE, sequences, chosen, stored, seed=5)
+    stored = future_frames.build(sequences, chosen, codec, SIDE, None)
+    made = pretraining.Pairs(FUTURE, sequences, chosen, stored, seed=5)
     everything = faces(LENGTHS[:6]) + faces(LENGTHS[6:], seed=1)
     steps = set()
     for draw in [(epoch, place) for epoch in range(4) for place in range(len(chosen))]:
@@ -539,7 +532,7 @@ def test_pairs_are_frames_of_one_clip_and_their_latents(sequences: Sequences, co
 
 def test_readers_ahead_change_nothing(sequences: Sequences):
     chosen, order = video_draws.usable(sequences, 4), video_draws.Order(9, 1)
-    made = ma2mi_pretraining.Pairs(FUTURE, sequences, chosen, None, seed=5)
+    made = pretraining.Pairs(FUTURE, sequences, chosen, None, seed=5)
     alone = video_draws.loader(made, order, 4, Execution(threads=2))
     ahead = video_draws.loader(made, order, 4, Execution(device="auto", threads=2))  # as on a GPU
     assert (alone.num_workers, ahead.num_workers) == (0, 1)
@@ -561,14 +554,14 @@ def test_the_small_autoencoder_learns_and_says_what_it_is(coded: tuple[Path, dic
     assert said["losses"][-1]["loss"] < said["losses"][0]["loss"]
     assert said["clips"] == 10
     assert "not the paper's" in said["autoencoder"]
-    codec = autoencoder_networks.read(path)
+    codec = autoencoder.read(path)
     assert codec.scale == said["scale"] > 0
     with pytest.raises(ValueError, match="weights of autoencoder, expected of pre-training ma2mi"):
-        ma2mi_pretraining.read(path)
+        pretraining.read(path)
 
 
 def test_scaled_latents_vary_by_1_and_decode_to_the_frame(sequences: Sequences, coded: tuple[Path, dict]):
-    codec = autoencoder_networks.read(coded[0])
+    codec = autoencoder.read(coded[0])
     frames = autoencoder.Frames(sequences, list(range(10)), SIDE, 0).middles(256)
     code = codec.encode(ma2mi_images.scaled(frames))
     assert float(code.std()) == pytest.approx(1, rel=1e-4)
@@ -579,10 +572,10 @@ def test_scaled_latents_vary_by_1_and_decode_to_the_frame(sequences: Sequences, 
 
 
 def test_latents_survive_a_kill(sequences: Sequences, coded: tuple[Path, dict], tmp_path: Path, monkeypatch):
-    codec, chosen = autoencoder_networks.read(coded[0]), [0, 3, 4, 9]
-    whole = ma2mi_latents.build(sequences, chosen, codec, SIDE, None)
-    monkeypatch.setattr(ma2mi_latents, "_NOTED_EVERY", 1)
-    encode, calls = ma2mi_latents.encoded, []
+    codec, chosen = autoencoder.read(coded[0]), [0, 3, 4, 9]
+    whole = future_frames.build(sequences, chosen, codec, SIDE, None)
+    monkeypatch.setattr(future_frames, "_NOTED_EVERY", 1)
+    encode, calls = future_frames.encoded, []
 
     def killed(frames: np.ndarray, *rest: object) -> np.ndarray:
         calls.append(len(frames))
@@ -590,13 +583,13 @@ def test_latents_survive_a_kill(sequences: Sequences, coded: tuple[Path, dict], 
             raise KeyboardInterrupt
         return encode(frames, *rest)
 
-    monkeypatch.setattr(ma2mi_latents, "encoded", killed)
+    monkeypatch.setattr(future_frames, "encoded", killed)
     with pytest.raises(KeyboardInterrupt):
-        ma2mi_latents.build(sequences, chosen, codec, SIDE, tmp_path)
+        future_frames.build(sequences, chosen, codec, SIDE, tmp_path)
     assert json.loads((tmp_path / "latents.json").read_text()) == {"scale": codec.scale, "clips": 2}
-    stored = ma2mi_latents.build(sequences, chosen, codec, SIDE, tmp_path)
+    stored = future_frames.build(sequences, chosen, codec, SIDE, tmp_path)
     assert calls == [12, 9, 12, 12, 13]
-    ma2mi_latents.build(sequences, chosen, codec, SIDE, tmp_path)
+    future_frames.build(sequences, chosen, codec, SIDE, tmp_path)
     assert len(calls) == 5  # once a frame
     away = pickle.loads(pickle.dumps(stored))  # as a worker gets it
     for place, index in enumerate(chosen):
@@ -608,11 +601,11 @@ def test_latents_survive_a_kill(sequences: Sequences, coded: tuple[Path, dict], 
 
 
 def test_equal_frames_have_equal_latents(coded: tuple[Path, dict]):
-    codec = autoencoder_networks.read(coded[0])
+    codec = autoencoder.read(coded[0])
     frame = faces([1])[0]
-    found = ma2mi_latents.encoded(np.concatenate([frame, *faces([11], seed=4), frame, *faces([9]), frame]), codec, SIDE)
+    found = future_frames.encoded(np.concatenate([frame, *faces([11], seed=4), frame, *faces([9]), frame]), codec, SIDE)
     assert found[0].tobytes() == found[12].tobytes() == found[22].tobytes()
-    assert found[0].tobytes() == ma2mi_latents.encoded(frame, codec, SIDE)[0].tobytes()
+    assert found[0].tobytes() == future_frames.encoded(frame, codec, SIDE)[0].tobytes()
     assert not np.array_equal(found[0], found[1])
 
 
@@ -653,7 +646,7 @@ def test_stable_diffusions_autoencoder_is_the_users_file(diffusers: None, sequen
     out = tmp_path / "weights.pt"
     said = autoencoder.pretrain(recipe, Material(sequences=sequences), Setup(), out)
     assert (said["sha256"], said["scale"], said["losses"]) == (digest, 0.18215, [])
-    codec = autoencoder_networks.read(out)
+    codec = autoencoder.read(out)
     images = torch.rand(2, 3, SIDE, SIDE)
     expected = 0.18215 * F.conv2d(images, weights["down.weight"], weights["down.bias"], stride=8)
     torch.testing.assert_close(codec.encode(images), expected)  # the mean, no sample
@@ -670,7 +663,7 @@ def test_stable_diffusions_autoencoder_is_the_users_file(diffusers: None, sequen
 def test_without_diffusers_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(ImportError, match=r"mer-features\[diffusion\]"):
-        autoencoder_networks.StableDiffusion()
+        autoencoder.StableDiffusion()
 
 
 # ---------------------------------------------------------------- pre-training
@@ -683,8 +676,8 @@ def test_pre_training_learns_and_keeps_its_autoencoder(future: tuple[Path, dict]
     assert said["autoencoder"] == {"kind": "small", "scale": coded[1]["scale"]}
     assert set(said["losses"][0]) == {"loss", "reconstruction", "separation", "matching", "equivariance"}
     assert said["losses"][-1]["reconstruction"] < said["losses"][0]["reconstruction"]
-    found = ma2mi_pretraining.read(path)
-    assert equal(state(found.codec.network), state(autoencoder_networks.read(coded[0]).network))
+    found = pretraining.read(path)
+    assert equal(state(found.codec.network), state(autoencoder.read(coded[0]).network))
     assert found.codec.scale == coded[1]["scale"]
 
 
@@ -692,22 +685,22 @@ def test_a_killed_pre_training_goes_on_bit_for_bit(
     sequences: Sequences, coded: tuple[Path, dict], future, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     setup = Setup(2, Execution(checkpoint_s=0), coded[0], tmp_path / "state")
-    module = ma2mi_pretraining.Network
+    module = pretraining.Network
     step = module.training_step
 
-    def killed(self: ma2mi_pretraining.Network, batch: engine.Batch) -> dict:
+    def killed(self: pretraining.Network, batch: engine.Batch) -> dict:
         if self.current_epoch == 2:
             raise KeyboardInterrupt
         return step(self, batch)
 
     monkeypatch.setattr(module, "training_step", killed)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        ma2mi_pretraining.pretrain(FUTURE, Material(sequences=sequences), setup, tmp_path / "w.pt")
+        pretraining.pretrain(FUTURE, Material(sequences=sequences), setup, tmp_path / "w.pt")
     monkeypatch.setattr(module, "training_step", step)
     torch.rand(3)  # another process: its generator is elsewhere
-    said = ma2mi_pretraining.pretrain(FUTURE, Material(sequences=sequences), setup, tmp_path / "w.pt")
+    said = pretraining.pretrain(FUTURE, Material(sequences=sequences), setup, tmp_path / "w.pt")
     assert said == future[1]
-    one, other = (ma2mi_pretraining.read(path).model for path in (tmp_path / "w.pt", future[0]))
+    one, other = (pretraining.read(path).model for path in (tmp_path / "w.pt", future[0]))
     assert equal(state(one), state(other))
 
 
@@ -727,14 +720,14 @@ def test_the_rate_falls_by_a_factor_each_epoch():
 def test_pixels_need_no_autoencoder(sequences: Sequences, tmp_path: Path):
     recipe = FUTURE.model_copy(update={"space": "pixel", "epochs": 2})
     assert (recipe.pretraining, recipe.patch_side, recipe.grid) == (None, 8, SIDE)
-    said = ma2mi_pretraining.pretrain(recipe, Material(sequences=sequences), Setup(), tmp_path / "w.pt")
+    said = pretraining.pretrain(recipe, Material(sequences=sequences), Setup(), tmp_path / "w.pt")
     assert said["autoencoder"] is None
     assert said["losses"][1]["reconstruction"] < said["losses"][0]["reconstruction"]
     tuned = FAST.model_copy(update={"pretrain": "pixel"})
-    system = ma2mi.build(tuned, 3, Setup(pretrained=tmp_path / "w.pt"))
+    system = train.build(tuned, 3, Setup(pretrained=tmp_path / "w.pt"))
     features = clips(3).features
     shown = system.explain(features)["reconstruction"]
-    model = ma2mi_pretraining.read(tmp_path / "w.pt").model.eval()
+    model = pretraining.read(tmp_path / "w.pt").model.eval()
     first, second = (torch.from_numpy(features[name]).float() / 127.5 - 1 for name in ("first", "second"))
     with torch.no_grad():
         expected = (model(first, second, first) + 1) * 127.5
@@ -748,7 +741,7 @@ def recognised(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     recipe = MacroRecognitionRecipe(
         **BRANCHES, epochs=20, batch_size=8, augment=False, learning_rate=5e-4, held_out=0.25
     )
-    return path, ma2mi_recognition.pretrain(recipe, Material(clips(36), CLASSES), Setup(seed=1), path)
+    return path, recognition.pretrain(recipe, Material(clips(36), CLASSES), Setup(seed=1), path)
 
 
 def test_recognition_is_measured_on_subjects_it_has_not_seen(recognised: tuple[Path, dict]):
@@ -758,7 +751,7 @@ def test_recognition_is_measured_on_subjects_it_has_not_seen(recognised: tuple[P
     assert said["held_out"]["war"] > 1 / 3
     assert said["losses"][0]["loss"] > said["losses"][-1]["loss"]
     weights, about = macro.read(path, "ma2mi_recognition")
-    system = ma2mi.build(FAST.model_copy(update={"pretrain": "recognition"}), 4, Setup(pretrained=path))
+    system = train.build(FAST.model_copy(update={"pretrain": "recognition"}), 4, Setup(pretrained=path))
     for name, value in state(system.network.net).items():
         np.testing.assert_array_equal(value, weights[f"model.net.{name}"])
     assert about["classes"] == list(CLASSES)
@@ -770,7 +763,7 @@ def test_recognition_is_measured_on_subjects_it_has_not_seen(recognised: tuple[P
 
 @pytest.mark.parametrize(("classes", "loss"), [(5, 1.6094), (6, 1.7918)])
 def test_a_head_of_zeros_knows_nothing(future: tuple[Path, dict], classes: int, loss: float):
-    system = ma2mi.build(FAST, classes, Setup(pretrained=future[0]))
+    system = train.build(FAST, classes, Setup(pretrained=future[0]))
     batch = system.network.batches(clips(6)).take(torch.arange(6))
     assert float(system.network.training_step(batch)["loss"].detach()) == pytest.approx(loss, abs=1e-4)
     np.testing.assert_allclose(system.predict(clips(2).features), 1 / classes, rtol=1e-6)
@@ -779,8 +772,8 @@ def test_a_head_of_zeros_knows_nothing(future: tuple[Path, dict], classes: int, 
 
 
 def test_tuning_starts_where_the_pre_training_ended(future: tuple[Path, dict]):
-    net = ma2mi.build(FAST, 3, Setup(seed=9, pretrained=future[0])).network.net
-    assert equal(state(net), state(ma2mi_pretraining.read(future[0]).model.net))
+    net = train.build(FAST, 3, Setup(seed=9, pretrained=future[0])).network.net
+    assert equal(state(net), state(pretraining.read(future[0]).model.net))
 
 
 @pytest.mark.parametrize(
@@ -795,7 +788,7 @@ def test_tuning_starts_where_the_pre_training_ended(future: tuple[Path, dict]):
 )
 def test_a_file_that_does_not_fit_is_refused(future: tuple[Path, dict], keys: dict, message: str):
     with pytest.raises(ValueError, match=message):
-        ma2mi.build(FAST.model_copy(update=keys), 3, Setup(pretrained=future[0]))
+        train.build(FAST.model_copy(update=keys), 3, Setup(pretrained=future[0]))
 
 
 @pytest.mark.parametrize(
@@ -811,7 +804,7 @@ def test_a_file_that_does_not_fit_is_refused(future: tuple[Path, dict], keys: di
 )
 def test_what_rests_keeps_every_number(future: tuple[Path, dict], keys: dict, moves: set[str]):
     """Weights and batch norms' statistics alike."""
-    system = ma2mi.build(FAST.model_copy(update={**keys, "epochs": 2}), 3, Setup(pretrained=future[0]))
+    system = train.build(FAST.model_copy(update={**keys, "epochs": 2}), 3, Setup(pretrained=future[0]))
     before = state(system.network)
     codec = system.network.codec and state(system.network.codec.network)
     system.fit(clips(6))
@@ -825,11 +818,11 @@ def test_what_rests_keeps_every_number(future: tuple[Path, dict], keys: dict, mo
 
 
 def test_kept_reconstruction_is_cross_entropy_and_l_rec(future: tuple[Path, dict]):
-    network = ma2mi.build(FAST.model_copy(update={"reconstruction": True}), 3, Setup(pretrained=future[0])).network
+    network = train.build(FAST.model_copy(update={"reconstruction": True}), 3, Setup(pretrained=future[0])).network
     network.eval()
     batch = network.batches(clips(6)).take(torch.arange(4))
     found = network.training_step(batch)
-    model, codec = ma2mi_pretraining.read(future[0])
+    model, codec = pretraining.read(future[0])
     first, second = (batch[name].float() / 127.5 - 1 for name in ("first", "second"))
     with torch.no_grad():
         made = model.eval()(first, second, codec.encode(first))
@@ -843,7 +836,7 @@ def test_overfits_eight_clips():
     noise = np.kron(rng.integers(0, 255, (2, 8, 3, 8, 8)), np.ones((8, 8))).astype(np.uint8)
     examples = Examples({"first": noise[0], "second": noise[1]}, np.array([0, 1, 2, 0, 1, 2, 0, 1]), np.arange(8))
     recipe = FAST.model_copy(update={"pretrain": "none", "epochs": 40, "batch_size": 8, "decay": 1.0})
-    system = ma2mi.build(recipe, 3, Setup())
+    system = train.build(recipe, 3, Setup())
     system.fit(examples)
     np.testing.assert_array_equal(system.predict(examples.features).argmax(axis=1), examples.labels)
     assert system.losses()[-1]["loss"] < 0.05
@@ -852,7 +845,7 @@ def test_overfits_eight_clips():
 def test_training_leaves_the_clips_as_they_are():
     examples = clips(6)
     recipe = FAST.model_copy(update={"pretrain": "none", "epochs": 1, "augment": True})
-    ma2mi.build(recipe, 3, Setup()).fit(examples)
+    train.build(recipe, 3, Setup()).fit(examples)
     for name, values in clips(6).features.items():
         np.testing.assert_array_equal(examples.features[name], values)
 
@@ -860,7 +853,7 @@ def test_training_leaves_the_clips_as_they_are():
 @pytest.fixture(scope="module")
 def trained(future: tuple[Path, dict]) -> engine.TorchSystem:
     recipe = FAST.model_copy(update={"epochs": 25, "batch_size": 8, "learning_rate": 5e-4})
-    system = ma2mi.build(recipe, 3, Setup(seed=5, pretrained=future[0]))
+    system = train.build(recipe, 3, Setup(seed=5, pretrained=future[0]))
     system.fit(clips(36))
     return system
 
@@ -879,7 +872,7 @@ def test_one_clip_is_as_good_as_many(trained: engine.TorchSystem):
 def test_saved_weights_give_the_same_answers(trained: engine.TorchSystem, future: tuple[Path, dict], tmp_path: Path):
     features = clips(5, seed=2).features
     trained.save(tmp_path / "w.pt")
-    again = ma2mi.build(FAST, 3, Setup(seed=99, pretrained=future[0]))
+    again = train.build(FAST, 3, Setup(seed=99, pretrained=future[0]))
     assert not np.allclose(again.predict(features), trained.predict(features))
     again.load(tmp_path / "w.pt")
     np.testing.assert_array_equal(again.predict(features), trained.predict(features))
@@ -892,21 +885,21 @@ def test_a_killed_tuning_goes_on_bit_for_bit(future: tuple[Path, dict], tmp_path
     recipe = FAST.model_copy(update={"epochs": 3, "augment": True, "tuned": "action"})
 
     def system(name: str) -> engine.TorchSystem:
-        return ma2mi.build(recipe, 3, Setup(0, Execution(checkpoint_s=0), future[0], tmp_path / name))
+        return train.build(recipe, 3, Setup(0, Execution(checkpoint_s=0), future[0], tmp_path / name))
 
     whole = system("a")
     whole.fit(clips(9))
-    step = ma2mi.Network.training_step
+    step = train.Network.training_step
 
-    def killed(self: ma2mi.Network, batch: engine.Batch) -> dict:
+    def killed(self: train.Network, batch: engine.Batch) -> dict:
         if self.current_epoch == 1:
             raise KeyboardInterrupt
         return step(self, batch)
 
-    monkeypatch.setattr(ma2mi.Network, "training_step", killed)
+    monkeypatch.setattr(train.Network, "training_step", killed)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         system("b").fit(clips(9))
-    monkeypatch.setattr(ma2mi.Network, "training_step", step)
+    monkeypatch.setattr(train.Network, "training_step", step)
     torch.rand(3)
     resumed = system("b")
     resumed.fit(clips(9))
@@ -923,8 +916,8 @@ def test_inputs_are_onset_and_apex():
         "faces/onset": rng.integers(0, 255, (SIDE, SIDE, 3)).astype(np.uint8),
         "faces/apex": rng.integers(0, 255, (SIDE, SIDE, 1)).astype(np.uint8),
     }
-    assert set(ma2mi.variables(FAST)) == set(clip)
-    made = ma2mi.prepare(FAST, clip)
+    assert set(train.variables(FAST)) == set(clip)
+    made = train.prepare(FAST, clip)
     np.testing.assert_array_equal(made["first"], clip["faces/onset"].transpose(2, 0, 1))
     for channel in range(3):
         np.testing.assert_array_equal(made["second"][channel], clip["faces/apex"][..., 0])
@@ -967,7 +960,7 @@ def test_pictures_are_figures_5_and_6(trained: engine.TorchSystem, future: tuple
     assert list(found) == ["onset", "apex", "grad_cam", "reconstruction"]
     assert {(picture.shape, str(picture.dtype)) for picture in found.values()} == {((3, SIDE, SIDE, 3), "uint8")}
     np.testing.assert_array_equal(found["apex"], features["second"].transpose(0, 2, 3, 1))
-    model, codec = ma2mi_pretraining.read(future[0])
+    model, codec = pretraining.read(future[0])
     first, second = (torch.from_numpy(features[name]).float() / 127.5 - 1 for name in ("first", "second"))
     with torch.no_grad():
         made = codec.network.decode(model.eval()(first, second, codec.encode(first)) / codec.scale)
@@ -1005,7 +998,7 @@ def test_grad_cam_is_of_the_class_that_was_found(trained: engine.TorchSystem):
 
 
 def test_the_ablations_are_the_papers():
-    rows = {name: recipes.recipe("ma2mi", None, name) for name in MA2MIRecipe.ablations}
+    rows = {name: registry.recipe("ma2mi", None, name) for name in MA2MIRecipe.ablations}
     assert {name: row.pretraining for name, row in rows.items()} == {
         "MA2MI": "ma2mi", "without pre-training": None, "macro recognition": "ma2mi_recognition",
         "pixel space": "ma2mi", "reconstruction kept, position": "ma2mi", "reconstruction kept, action": "ma2mi",
@@ -1016,10 +1009,10 @@ def test_the_ablations_are_the_papers():
 
 
 def test_every_row_of_the_tables_is_printed_and_no_mixture():
-    rows = {row.name: row for row in figures_ma2mi.ROWS}
+    rows = {row.name: row for row in printed.ROWS}
     assert rows.keys() == MA2MIRecipe.ablations.keys()
     for name, row in rows.items():
-        made = recipes.recipe("ma2mi", None, name).model_dump(mode="json")
+        made = registry.recipe("ma2mi", None, name).model_dump(mode="json")
         casme2, samm, mmew = (
             paper_figures.beside("ma2mi", made, preset) for preset in ("casme2-5-2019", "samm-5", "mmew-6")
         )
@@ -1042,7 +1035,7 @@ def test_printed_accuracies_are_whole_clips_of_our_protocols():
         )
     }
     assert sizes == {"casme2": 249, "samm": 136, "mmew": 234}
-    for row in figures_ma2mi.ROWS:
+    for row in printed.ROWS:
         for column, size in sizes.items():
             if (accuracy := getattr(row, column)) is not None:
                 right = round(accuracy / 100 * size)
@@ -1100,7 +1093,7 @@ def test_a_chain_of_pre_trainings_is_checked_before_any_work():
 
 def test_the_papers_recipe_takes_a_step():
     torch.manual_seed(0)
-    network = ma2mi_pretraining.Network(FutureFrameRecipe(), video_draws.Order(2, 0))
+    network = pretraining.Network(FutureFrameRecipe(), video_draws.Order(2, 0))
     rng = np.random.default_rng(0)
     made = torch.randint(0, 255, (2, 2, 3, 256, 256), dtype=torch.uint8)
     batch = {

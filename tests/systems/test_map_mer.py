@@ -29,7 +29,7 @@ from mer_features.systems.common.contract import (
 from mer_features.systems.map_mer import network as cams
 from mer_features.systems.map_mer import network as parts
 from mer_features.systems.map_mer import network as terms
-from mer_features.systems.map_mer import train as map_mer
+from mer_features.systems.map_mer import train
 from mer_features.systems.map_mer.recipe import MapMerRecipe
 from mer_features.systems.registry import recipe
 from tests.shared import shared
@@ -62,7 +62,7 @@ def examples(n: int = 12, side: int = 32, seed: int = 0) -> Examples:
     planes = rng.integers(0, 80, (n, 3, side, side)).astype(np.uint8)
     for clip, label in zip(planes, labels, strict=True):
         clip[:, 2 + 9 * label : 9 + 9 * label, 8:24] += 150
-    units = np.zeros((n, map_mer.A), np.uint8)
+    units = np.zeros((n, train.A), np.uint8)
     for clip, label in zip(units, labels, strict=True):
         clip[[label + 1, label + 2, 12 + rng.integers(3)]] = 1
     return Examples({"planes": planes, "units": units}, labels.astype(np.int64), np.arange(n) // 3)
@@ -271,7 +271,7 @@ def test_imagenet_weights_go_to_base_and_both_branches(tmp_path: Path):
 
 
 def multi_hot(sets: list[set[int]]) -> Tensor:
-    made = torch.zeros(len(sets), map_mer.A, dtype=torch.uint8)
+    made = torch.zeros(len(sets), train.A, dtype=torch.uint8)
     for row, units in zip(made, sets, strict=True):
         row[sorted(units)] = 1
     return made
@@ -288,7 +288,7 @@ def test_overlap_of_action_units():
 
 @pytest.mark.parametrize("texts", [("4+7+L10", "10+R7+4"), ("L12 or L14", "12,14"), ("15A+17", "17+15B"), ("", "?")])
 def test_sets_do_not_depend_on_order_or_letters(texts: tuple[str, str]):
-    assert map_mer.unit_numbers(texts[0]) == map_mer.unit_numbers(texts[1])
+    assert train.unit_numbers(texts[0]) == train.unit_numbers(texts[1])
 
 
 @pytest.mark.parametrize("name", ["casme2_5class_dualbranch.csv", "samm_5class_dualbranch.csv"])
@@ -297,7 +297,7 @@ def test_sets_are_the_digit_groups_of_the_papers_tables(name: str):
         texts = [row["Action Units"] for row in csv.DictReader(handle)]
     assert len(texts) > 100
     for text in texts:
-        assert map_mer.unit_numbers(text) == sorted({int(group) for group in re.findall(r"\d+", text)}), text
+        assert train.unit_numbers(text) == sorted({int(group) for group in re.findall(r"\d+", text)}), text
 
 
 def test_class_weights():
@@ -440,15 +440,15 @@ def clip_of(size: int = 64, seed: int = 0, target: str = "apex") -> dict[str, np
 def test_reads_what_it_declares(target: str):
     made = small(target=target)
     given = clip_of(target=target)
-    assert set(map_mer.variables(made)) == set(given)
-    prepared = map_mer.prepare(made, given)
+    assert set(train.variables(made)) == set(given)
+    prepared = train.prepare(made, given)
     assert (prepared["planes"].shape, prepared["planes"].dtype) == ((3, 32, 32), np.uint8)
     assert np.flatnonzero(prepared["units"]).tolist() == [4, 7, 10]
 
 
 def test_planes_of_the_crops_own_size_are_not_resampled():
     given = clip_of(32)
-    made = map_mer.prepare(small(), given)["planes"]
+    made = train.prepare(small(), given)["planes"]
     luma = given["magnified/apex"] @ np.array([0.299, 0.587, 0.114])
     assert np.abs(made[0] - luma).max() <= 0.51
     for plane, pair in zip(made[1:], ("onset_apex", "offset_apex"), strict=True):
@@ -461,7 +461,7 @@ def test_planes_of_the_crops_own_size_are_not_resampled():
 
 def test_the_threshold_is_a_key():
     u, v = np.random.default_rng(0).normal(size=(2, 40, 40))
-    kept = [np.count_nonzero(map_mer.moved(u, v, threshold)) for threshold in (0, 1, 1.5, 2)]
+    kept = [np.count_nonzero(train.moved(u, v, threshold)) for threshold in (0, 1, 1.5, 2)]
     assert kept == sorted(kept, reverse=True)
     assert kept[0] >= 40 * 40 - 30  # all but those that round to 0
 
@@ -469,14 +469,14 @@ def test_the_threshold_is_a_key():
 @pytest.mark.parametrize("shift", [0, 3])
 def test_no_movement_is_zero_planes(shift: float):
     still = np.full((40, 40), shift, np.float32)
-    assert not map_mer.moved(still, still, 1.5).any()
+    assert not train.moved(still, still, 1.5).any()
 
 
 def test_a_mirrored_clip_gives_mirrored_planes():
     given = clip_of()
     mirrored = {name: value if value.ndim == 0 else value[:, ::-1] for name, value in given.items()}
     mirrored |= {name: -value for name, value in mirrored.items() if name.startswith("flow/u")}
-    straight, turned = (map_mer.prepare(small(), clip)["planes"] for clip in (given, mirrored))
+    straight, turned = (train.prepare(small(), clip)["planes"] for clip in (given, mirrored))
     np.testing.assert_array_equal(turned, straight[..., ::-1])
 
 
@@ -486,7 +486,7 @@ def test_a_mirrored_clip_gives_mirrored_planes():
 def drawn(given: Examples, seed: int = 0, **keys: object) -> dict[str, np.ndarray]:
     """All batches of one pass, in the order of the clips."""
     torch.manual_seed(seed)
-    found = list(map_mer.Batches(given, small(**{**STILL, **keys})))
+    found = list(train.Batches(given, small(**{**STILL, **keys})))
     whole = {name: torch.cat([batch[name] for batch in found]).numpy() for name in found[0]}
     order = np.argsort(whole["index"])
     return {name: values[order] for name, values in whole.items()}
@@ -562,7 +562,7 @@ def test_augmentation_leaves_the_clips_alone():
 
 
 def trained(given: Examples, seed: int = 0, **keys: object) -> engine.TorchSystem:
-    system = map_mer.build(small(**keys), 3, Setup(seed))
+    system = train.build(small(**keys), 3, Setup(seed))
     system.fit(given)
     return system
 
@@ -588,7 +588,7 @@ def test_generalises_to_clips_it_has_not_seen():
 
 
 def test_the_printed_recipe_takes_a_step():
-    made = map_mer.Network(MapMerRecipe(), 5)
+    made = train.Network(MapMerRecipe(), 5)
     given = examples(2, side=224)
     batch = next(iter(made.batches(given)))
     found = made.training_step(batch)
@@ -603,7 +603,7 @@ def test_the_printed_recipe_takes_a_step():
 
 def test_learning_rate_restarts_at_epochs_10_30_and_70():
     with torch.device("meta"):
-        configured = map_mer.Network(MapMerRecipe(), 3).configure_optimizers()
+        configured = train.Network(MapMerRecipe(), 3).configure_optimizers()
     optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]
     assert optimiser.defaults["weight_decay"] == 1e-5
     optimiser.step = lambda: None  # type: ignore[method-assign]  # nothing to learn: the rates alone matter
@@ -620,13 +620,13 @@ def test_learning_rate_restarts_at_epochs_10_30_and_70():
 
 def test_class_weights_are_the_training_clips():
     given = examples(10)  # 4, 3, 3
-    made = map_mer.Network(small(), 3)
+    made = train.Network(small(), 3)
     made.batches(given)
     np.testing.assert_allclose(made.class_weights, [1, 4 / 3, 4 / 3])
 
 
 def test_at_most_128_clips_are_one_batch():
-    sizes = {n: [len(b["label"]) for b in map_mer.Batches(examples(n, 4), MapMerRecipe(**STILL))] for n in (128, 130)}
+    sizes = {n: [len(b["label"]) for b in train.Batches(examples(n, 4), MapMerRecipe(**STILL))] for n in (128, 130)}
     assert sizes == {128: [128], 130: [128, 2]}
 
 
@@ -640,7 +640,7 @@ def test_the_same_seed_gives_the_same_weights(fitted: engine.TorchSystem):
 def test_saved_weights_give_the_same_predictions(fitted: engine.TorchSystem, tmp_path: Path):
     features = examples(9, seed=4).features
     fitted.save(tmp_path / "w.pt")
-    other = map_mer.build(small(), 3, Setup(99))
+    other = train.build(small(), 3, Setup(99))
     assert not np.allclose(other.predict(features), fitted.predict(features))
     other.load(tmp_path / "w.pt")
     np.testing.assert_array_equal(other.predict(features), fitted.predict(features))
@@ -660,21 +660,21 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, select: str, monk
     made = small(select=select, epochs=4)
 
     def fit(folder: Path) -> engine.TorchSystem:
-        system = map_mer.build(made, 3, Setup(3, Execution(checkpoint_s=0), state=folder))
+        system = train.build(made, 3, Setup(3, Execution(checkpoint_s=0), state=folder))
         system.fit(given)
         return system
 
     whole = fit(tmp_path / "whole")
 
-    step = map_mer.Network.training_step
+    step = train.Network.training_step
 
-    def killed(self: map_mer.Network, batch: engine.Batch) -> object:
+    def killed(self: train.Network, batch: engine.Batch) -> object:
         if self.current_epoch == 2:
             raise KeyboardInterrupt
         return step(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(map_mer.Network, "training_step", killed)
+        patch.setattr(train.Network, "training_step", killed)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             fit(tmp_path / "killed")
     resumed = fit(tmp_path / "killed")
@@ -684,8 +684,8 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, select: str, monk
 
 def test_heads_are_combined_as_the_recipe_says():
     logits = torch.tensor([[[8.0, 0, 5], [-2, 3, 1]]])
-    by_share = map_mer.Network(small(), 3).combined(logits)
-    by_logit = map_mer.Network(small(combine="logits"), 3).combined(logits)
+    by_share = train.Network(small(), 3).combined(logits)
+    by_logit = train.Network(small(combine="logits"), 3).combined(logits)
     torch.testing.assert_close(by_share, F.softmax(logits, dim=2).mean(dim=1))
     torch.testing.assert_close(by_logit, F.softmax(torch.tensor([[6.0, 3, 6]]), dim=1))
     assert by_share.argmax() == 0
@@ -697,14 +697,14 @@ def test_heads_are_combined_as_the_recipe_says():
 @pytest.mark.parametrize("name", list(MapMerRecipe.ablations))
 def test_every_row_of_table_4_trains(name: str):
     made = recipe("map_mer", {**SMALL, "epochs": 1}, name)
-    system = map_mer.build(made, 3, Setup(0))
+    system = train.build(made, 3, Setup(0))
     system.fit(examples())
     network = system.network.net
     assert len(network.branches) == len(network.heads) == (1 if name.startswith("sb") else 2)
     assert (network.awm is not None) == ("AWM" in name or "all" in name)
     aligned = any(epoch["alignment"] != 0 for epoch in system.losses())
     assert aligned == ("AU" in name or "all" in name)
-    replacing = map_mer.Network(made, 3).batches(examples()).recipe.region_replacing
+    replacing = train.Network(made, 3).batches(examples()).recipe.region_replacing
     assert replacing == (0 if "w/o RR" in name else 0.5)
     assert system.predict(examples(4).features).shape == (4, 3)
 

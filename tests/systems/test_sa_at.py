@@ -22,9 +22,9 @@ from mer_features.protocols import (
     FoldRow,
     FoldTable,
 )
-from mer_features.systems import registry as recipes
-from mer_features.systems.common import backbones as cifar_resnet
+from mer_features.systems import registry
 from mer_features.systems.common import (
+    backbones,
     engine,
     macro,
 )
@@ -37,7 +37,7 @@ from mer_features.systems.common.contract import (
 )
 from mer_features.systems.sa_at import network as sa_at_network
 from mer_features.systems.sa_at import teacher as sa_at_teacher
-from mer_features.systems.sa_at import train as sa_at
+from mer_features.systems.sa_at import train
 from mer_features.systems.sa_at.recipe import (
     SAATRecipe,
     SAATTeacherRecipe,
@@ -70,7 +70,7 @@ def reversed_classes(examples: Examples) -> Material:
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "weights.pt"
-    sa_at.pretrain(TEACHER, reversed_classes(faces(36, seed=9)), Setup(seed=3), path)
+    train.pretrain(TEACHER, reversed_classes(faces(36, seed=9)), Setup(seed=3), path)
     return path
 
 
@@ -78,8 +78,8 @@ def setup(path: Path | None = None, seed: int = 0, **keys) -> Setup:
     return Setup(seed, pretrained=path, class_names=CLASSES, **keys)
 
 
-def student(recipe: SAATRecipe, path: Path | None = None, seed: int = 0) -> sa_at.Student:
-    return sa_at.build(recipe, 3, setup(path, seed)).network
+def student(recipe: SAATRecipe, path: Path | None = None, seed: int = 0) -> train.Student:
+    return train.build(recipe, 3, setup(path, seed)).network
 
 
 def state(network: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -108,25 +108,25 @@ def test_parameter_counts(name: str, count: int, stem: str):
 @pytest.mark.parametrize("depth", [38, 50, 110])
 def test_a_network_has_as_many_weighted_layers_as_its_name_says(depth: int):
     with torch.device("meta"):
-        parts = cifar_resnet.ResNet(depth, 3).modules()
+        parts = backbones.ResNet(depth, 3).modules()
     assert sum(isinstance(part, torch.nn.Conv2d | torch.nn.Linear) for part in parts) == depth
 
 
 @pytest.mark.parametrize(("stem", "sides"), [("cifar", (256, 128, 64)), ("strided", (64, 32, 16))])
 def test_shapes_at_the_papers_size(stem: str, sides: tuple[int, ...]):
     with torch.device("meta"):
-        output = cifar_resnet.ResNet(38, 3, stem)(torch.empty(2, 3, 256, 256))
+        output = backbones.ResNet(38, 3, stem)(torch.empty(2, 3, 256, 256))
     assert tuple(output.logits.shape) == (2, 3)
     assert [tuple(m.shape) for m in output.maps] == [(2, w, s, s) for w, s in zip((16, 32, 64), sides, strict=True)]
 
 
 def test_a_depth_that_is_not_of_the_family_is_refused():
     with pytest.raises(ValueError, match="depth 40 is not 6n"):
-        cifar_resnet.ResNet(40, 3)
+        backbones.ResNet(40, 3)
 
 
 def test_the_shortcut_subsamples_and_pads_with_zeros():
-    block = cifar_resnet.Block(2, 4, 2).eval()
+    block = backbones.Block(2, 4, 2).eval()
     torch.nn.init.zeros_(block.second.weight)  # what is left is the shortcut
     x = torch.rand(1, 2, 4, 4)
     expected = torch.cat([x[:, :, [0, 2]][..., [0, 2]], torch.zeros(1, 2, 2, 2)], dim=1)
@@ -285,7 +285,7 @@ def test_attention_reaches_the_student(taught: Path):
 def test_beta_0_is_plain_training_bit_for_bit():
     examples = faces(20)
     recipe = FAST.model_copy(update={"beta": 0, "flip": True, "epochs": 2})
-    system = sa_at.build(recipe, 3, Setup(seed=4))
+    system = train.build(recipe, 3, Setup(seed=4))
     system.fit(examples)
     with engine.seeded(4):
         plain = sa_at_network.Recogniser("resnet8", 3, stem="strided", scale="mean", std=recipe.init_std)
@@ -320,7 +320,7 @@ def test_flips_mirror_half_and_leave_what_they_were_given():
 def test_training_leaves_the_clips_as_they_are(taught: Path):
     examples = faces(8)
     kept = examples.features["image"].copy()
-    sa_at.build(FAST.model_copy(update={"flip": True, "epochs": 1}), 3, setup(taught)).fit(examples)
+    train.build(FAST.model_copy(update={"flip": True, "epochs": 1}), 3, setup(taught)).fit(examples)
     np.testing.assert_array_equal(examples.features["image"], kept)
 
 
@@ -347,8 +347,8 @@ def test_style_chooses_the_variable(images: str, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(training.data, "open_features", lambda _: Cache())
     row = FoldRow("s/c", "demo", "s", "surprise", "surprise", "demo/s")
-    inputs = training.Inputs(sa_at.variables(recipe), lambda clip: sa_at.prepare(recipe, clip))
-    system = sa_at.build(recipe, 3, Setup(seed=0))
+    inputs = training.Inputs(train.variables(recipe), lambda clip: train.prepare(recipe, clip))
+    system = train.build(recipe, 3, Setup(seed=0))
 
     def answer() -> np.ndarray:
         return system.predict(training.load_clips({"demo": Path("d.h5")}, FoldTable((row,)), inputs).features)
@@ -365,13 +365,13 @@ def test_style_chooses_the_variable(images: str, monkeypatch: pytest.MonkeyPatch
 def test_faces_are_whole_and_grey_ones_have_three_equal_channels():
     rng = np.random.default_rng(1)
     grey = rng.integers(0, 255, (64, 64, 1)).astype(np.uint8)
-    made = sa_at.prepare(FAST, {"style/apex": grey})["image"]
+    made = train.prepare(FAST, {"style/apex": grey})["image"]
     assert made.shape == (3, 32, 32)
     assert made.dtype == np.uint8
     blocks = grey[..., 0].reshape(32, 2, 32, 2).mean(axis=(1, 3))
     assert np.abs(made - blocks).max() <= 0.5
     colour = rng.integers(0, 255, (32, 32, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(sa_at.prepare(FAST, {"style/apex": colour})["image"], colour.transpose(2, 0, 1))
+    np.testing.assert_array_equal(train.prepare(FAST, {"style/apex": colour})["image"], colour.transpose(2, 0, 1))
 
 
 # ---------------------------------------------------------------- teacher
@@ -379,7 +379,7 @@ def test_faces_are_whole_and_grey_ones_have_three_equal_channels():
 
 def test_the_teacher_is_measured_on_subjects_it_has_not_seen(tmp_path: Path):
     material = reversed_classes(faces(36, seed=9))
-    said = sa_at.pretrain(TEACHER, material, Setup(seed=3), tmp_path / "w.pt")
+    said = train.pretrain(TEACHER, material, Setup(seed=3), tmp_path / "w.pt")
     assert json.loads(json.dumps(said)) == said
     assert said["clips"] + said["held_out"]["clips"] == 36
     parts = macro.part(material.examples, 0.25, 3)
@@ -387,7 +387,7 @@ def test_the_teacher_is_measured_on_subjects_it_has_not_seen(tmp_path: Path):
     assert len(set(parts.held_out.subjects)) in (2, 3)  # of nine
     _, about = macro.read(tmp_path / "w.pt", "sa_at")
     assert about["classes"] == list(CLASSES[::-1])
-    teacher = sa_at.Teacher(tmp_path / "w.pt")
+    teacher = train.Teacher(tmp_path / "w.pt")
     logits = teacher(torch.from_numpy(parts.held_out.features["image"])).logits
     confusion = macro.confusion(logits.numpy(), parts.held_out.labels)
     assert confusion.tolist() == said["held_out"]["confusion"]  # the weights are those of the best epoch
@@ -398,7 +398,7 @@ def test_the_teacher_is_measured_on_subjects_it_has_not_seen(tmp_path: Path):
 def test_a_killed_teacher_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     material = reversed_classes(faces(36, seed=9))
     where = {name: replace(Setup(3, Execution(checkpoint_s=0)), state=tmp_path / name) for name in ("a", "b")}
-    whole = sa_at.pretrain(TEACHER, material, where["a"], tmp_path / "a.pt")
+    whole = train.pretrain(TEACHER, material, where["a"], tmp_path / "a.pt")
     step = sa_at_teacher.Network.training_step
 
     def killed(self: sa_at_teacher.Network, batch: engine.Batch) -> torch.Tensor:
@@ -408,17 +408,17 @@ def test_a_killed_teacher_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(sa_at_teacher.Network, "training_step", killed)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        sa_at.pretrain(TEACHER, material, where["b"], tmp_path / "b.pt")
+        train.pretrain(TEACHER, material, where["b"], tmp_path / "b.pt")
     assert not (tmp_path / "b.pt").exists()
     monkeypatch.setattr(sa_at_teacher.Network, "training_step", step)
-    assert sa_at.pretrain(TEACHER, material, where["b"], tmp_path / "b.pt") == whole
+    assert train.pretrain(TEACHER, material, where["b"], tmp_path / "b.pt") == whole
     (first, _), (second, _) = (macro.read(tmp_path / name, "sa_at") for name in ("a.pt", "b.pt"))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_without_held_out_subjects_the_last_epoch_counts(tmp_path: Path):
     recipe = TEACHER.model_copy(update={"held_out": 0, "epochs": 1})
-    said = sa_at.pretrain(recipe, reversed_classes(faces(12)), Setup(), tmp_path / "w.pt")
+    said = train.pretrain(recipe, reversed_classes(faces(12)), Setup(), tmp_path / "w.pt")
     assert said["clips"] == 12
     assert "held_out" not in said
 
@@ -435,16 +435,16 @@ def test_attention_from_a_network_without_stages_is_refused(tmp_path: Path, monk
     about = {"task": "sa_at", "classes": list(CLASSES), "network": "alexnet", "stem": "cifar", "scale": "mean"}
     small = sa_at_network.Recogniser("resnet8", 3, stem="cifar", scale="mean", std=0.02)
     macro.write(tmp_path / "w.pt", small.state_dict(), about)
-    monkeypatch.setattr(sa_at, "Recogniser", lambda *_, **__: small)
+    monkeypatch.setattr(train, "Recogniser", lambda *_, **__: small)
     with pytest.raises(ValueError, match="needs a ResNet teacher, found alexnet"):
-        sa_at.build(FAST, 3, setup(tmp_path / "w.pt"))
-    sa_at.build(FAST.model_copy(update={"micro_training": False}), 3, setup(tmp_path / "w.pt"))
+        train.build(FAST, 3, setup(tmp_path / "w.pt"))
+    train.build(FAST.model_copy(update={"micro_training": False}), 3, setup(tmp_path / "w.pt"))
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path):
     engine.write_weights(tmp_path / "w.pt", {"x": torch.zeros(1)})
     with pytest.raises(ValueError, match="found weights of no task, expected of pre-training sa_at"):
-        sa_at.build(FAST, 3, setup(tmp_path / "w.pt"))
+        train.build(FAST, 3, setup(tmp_path / "w.pt"))
 
 
 def test_one_subject_cannot_be_parted():
@@ -457,7 +457,7 @@ def test_one_subject_cannot_be_parted():
 
 
 def test_the_ablations_are_table_3():
-    rows = {name: recipes.recipe("sa_at", None, name) for name in SAATRecipe.ablations}
+    rows = {name: registry.recipe("sa_at", None, name) for name in SAATRecipe.ablations}
     found = {name: (row.micro_training and row.weight > 0, row.images == "style") for name, row in rows.items()}
     assert found == {
         "ResNet": (False, False), "ResNet&SA": (False, True), "ResNet&AT": (True, False), "SA-AT": (True, True),
@@ -471,10 +471,10 @@ def test_the_ablations_are_table_3():
 
 
 def test_switches_change_what_they_name(taught: Path):
-    assert isinstance(sa_at.build(FAST, 3, setup(taught)).network, sa_at.Student)
+    assert isinstance(train.build(FAST, 3, setup(taught)).network, train.Student)
     assert student(FAST.model_copy(update={"beta": 0})).teacher is None
-    direct = sa_at.build(FAST.model_copy(update={"micro_training": False}), 3, setup(taught)).network
-    assert isinstance(direct, sa_at.Direct)
+    direct = train.build(FAST.model_copy(update={"micro_training": False}), 3, setup(taught)).network
+    assert isinstance(direct, train.Direct)
     batch = engine.Batches(faces(8), 8).take(torch.arange(8))
     losses = [
         float(student(FAST.model_copy(update=keys), taught).training_step(batch)["attention"])
@@ -485,20 +485,20 @@ def test_switches_change_what_they_name(taught: Path):
 
 def test_the_teacher_applied_directly_tells_the_classes_by_name(taught: Path):
     recipe = FAST.model_copy(update={"micro_training": False})
-    system = sa_at.build(recipe, 3, setup(taught))
+    system = train.build(recipe, 3, setup(taught))
     examples = faces(12, seed=5)
     before = system.predict(examples.features)
     system.fit(examples)
     np.testing.assert_array_equal(system.predict(examples.features), before)
     assert system.losses() == []
-    logits = sa_at.Teacher(taught)(torch.from_numpy(examples.features["image"])).logits
+    logits = train.Teacher(taught)(torch.from_numpy(examples.features["image"])).logits
     expected = F.softmax(logits, dim=1).numpy()[:, ::-1]  # its order is reversed
     np.testing.assert_allclose(before, expected, atol=1e-6)
-    two = sa_at.build(recipe, 2, replace(setup(taught), class_names=CLASSES[1:]))
+    two = train.build(recipe, 2, replace(setup(taught), class_names=CLASSES[1:]))
     expected = F.softmax(logits[:, [1, 0]], dim=1).numpy()
     np.testing.assert_allclose(two.predict(examples.features), expected, atol=1e-6)
     with pytest.raises(ValueError, match="cannot tell disgust, surprise"):
-        sa_at.build(recipe, 2, replace(setup(taught), class_names=("disgust", "surprise")))
+        train.build(recipe, 2, replace(setup(taught), class_names=("disgust", "surprise")))
 
 
 # ---------------------------------------------------------------- training
@@ -508,14 +508,14 @@ def test_overfits_eight_clips(taught: Path):
     rng = np.random.default_rng(0)
     images = np.kron(rng.integers(0, 255, (8, 3, 4, 4)), np.ones((8, 8))).astype(np.uint8)
     examples = Examples({"image": images}, np.array([0, 1, 2, 0, 1, 2, 0, 1]), np.arange(8))
-    system = sa_at.build(FAST.model_copy(update={"epochs": 40}), 3, setup(taught))
+    system = train.build(FAST.model_copy(update={"epochs": 40}), 3, setup(taught))
     system.fit(examples)
     np.testing.assert_array_equal(system.predict(examples.features).argmax(axis=1), examples.labels)
 
 
 @pytest.fixture(scope="module")
 def trained(taught: Path) -> engine.TorchSystem:
-    system = sa_at.build(FAST.model_copy(update={"epochs": 20}), 3, setup(taught, seed=5))
+    system = train.build(FAST.model_copy(update={"epochs": 20}), 3, setup(taught, seed=5))
     system.fit(faces(24))
     return system
 
@@ -529,7 +529,7 @@ def test_generalises_to_clips_it_has_not_seen(trained: engine.TorchSystem):
 def test_saved_weights_give_the_same_predictions(trained: engine.TorchSystem, taught: Path, tmp_path: Path):
     others = faces(9, seed=2)
     trained.save(tmp_path / "w.pt")
-    again = sa_at.build(FAST, 3, setup(taught, seed=99))
+    again = train.build(FAST, 3, setup(taught, seed=99))
     assert not np.allclose(again.predict(others.features), trained.predict(others.features))
     again.load(tmp_path / "w.pt")
     np.testing.assert_array_equal(again.predict(others.features), trained.predict(others.features))
@@ -562,20 +562,20 @@ def test_features_and_pictures(trained: engine.TorchSystem):
 def test_a_killed_student_goes_on_bit_for_bit(taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     recipe = FAST.model_copy(update={"epochs": 3, "flip": True})
     where = {name: replace(setup(taught), execution=Execution(checkpoint_s=0), state=tmp_path / name) for name in "ab"}
-    whole = sa_at.build(recipe, 3, where["a"])
+    whole = train.build(recipe, 3, where["a"])
     whole.fit(faces(17))
-    step = sa_at.Student.training_step
+    step = train.Student.training_step
 
-    def killed(self: sa_at.Student, batch: engine.Batch) -> dict:
+    def killed(self: train.Student, batch: engine.Batch) -> dict:
         if self.current_epoch == 1:
             raise KeyboardInterrupt
         return step(self, batch)
 
-    monkeypatch.setattr(sa_at.Student, "training_step", killed)
+    monkeypatch.setattr(train.Student, "training_step", killed)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        sa_at.build(recipe, 3, where["b"]).fit(faces(17))
-    monkeypatch.setattr(sa_at.Student, "training_step", step)
-    resumed = sa_at.build(recipe, 3, where["b"])
+        train.build(recipe, 3, where["b"]).fit(faces(17))
+    monkeypatch.setattr(train.Student, "training_step", step)
+    resumed = train.build(recipe, 3, where["b"])
     resumed.fit(faces(17))
     first, second = state(whole.network), state(resumed.network)
     assert all(np.array_equal(first[name], second[name]) for name in first)
@@ -589,7 +589,7 @@ def test_the_papers_recipe_takes_a_step():
     guide = macro.Frozen(
         sa_at_network.Recogniser(teacher_recipe.network, 3, stem="cifar", scale="mean", std=teacher_recipe.init_std)
     )
-    network = sa_at.Student(recipe, 3, guide).train()
+    network = train.Student(recipe, 3, guide).train()
     batch = engine.Batches(faces(1, side=recipe.size), recipe.batch_size).take(torch.arange(1))
     optimiser = network.configure_optimizers()
     assert optimiser.defaults["lr"] == 1e-4

@@ -14,7 +14,7 @@ import yaml
 
 from mer_features.databases import source_table
 from mer_features.stages.options import STAGES
-from mer_features.systems import registry as recipes
+from mer_features.systems import registry
 from mer_features.workflow.plan import Plan
 from tests.databases.test_dfew import release as dfew
 from tests.databases.test_hostile import casme2, mmew, own, row, samm
@@ -80,7 +80,7 @@ def test_a_configuration_without_systems_says_so(path: Path):
     text = path.read_text(encoding="utf-8")
     tree = yaml.safe_load(text)
     systems = {system["system"] for system in tree.get("systems", {}).values()}
-    assert all(recipes.recipe(system) for system in systems)
+    assert all(registry.recipe(system) for system in systems)
     if tree.get("protocols") and not systems:
         assert "section will follow when the system exists" in text
 

@@ -3,14 +3,13 @@ import json
 from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features.assess import magnification as assess_magnify
-    from mer_features.assess import stages as assess
+    from mer_features.assess import magnification, stages
     from mer_features.core import clips, files
     from mer_features.stages.options import Magnify
 
     root, listed = snakemake.params.root, clips.read(snakemake.input.clips)
     settings = Magnify.model_validate(snakemake.params.magnify)
-    errors = assess.assess(
+    errors = stages.assess(
         root,
         snakemake.input.faces,
         snakemake.input.apex,
@@ -19,7 +18,7 @@ with job_log(snakemake.log[0]):
         threads=snakemake.threads,
     )
     if settings.method != "none":
-        errors["magnification"] = assess_magnify.assess(
+        errors["magnification"] = magnification.assess(
             root, snakemake.input.faces, listed, settings, threads=snakemake.threads
         )
     files.write_text(snakemake.output[0], json.dumps(errors, indent=1))

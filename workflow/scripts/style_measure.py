@@ -4,10 +4,10 @@ from pathlib import Path
 from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features.assess import style as measure
+    from mer_features.assess import style
     from mer_features.core import files
 
-    found = measure.measure(
+    found = style.measure(
         {Path(path).stem: Path(path) for path in snakemake.input.caches},
         {name: Path(root) for name, root in snakemake.params.truths.items()},
         threads=snakemake.threads,

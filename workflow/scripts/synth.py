@@ -1,9 +1,9 @@
 from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features.synthetic import renderer as render
+    from mer_features.synthetic import renderer
 
-    render.render(
+    renderer.render(
         snakemake.wildcards.database,
         code=snakemake.params.code,
         table=snakemake.output[0],

@@ -14,7 +14,7 @@ from mer_features.core import quality
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue, Status
 from mer_features.databases import DatabaseError, Note, Published
-from mer_features.databases.annotations import FrameNumbers
+from mer_features.databases.adapter import FrameNumbers
 from mer_features.databases.folders import Tree
 from mer_features.databases.options import SyntheticDatabase
 from mer_features.workflow.config import Config

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
-from mer_features.databases import annotations as choices
+from mer_features.databases import adapter
 from mer_features.databases.folders import Entries, Tree
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.options import OwnerDatabase
@@ -49,25 +49,25 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     DatabaseError
         If no part holds a labelled video, or a sheet is configured.
     """
-    choices.refuse(name, options, "sheet")
-    chosen = choices.variant(name, options, VARIANTS)
+    adapter.refuse(name, options, "sheet")
+    chosen = adapter.variant(name, options, VARIANTS)
     tree = Tree(root)
     clips: list[Clip] = []
-    notes = [choices.NO_SUBJECTS]
+    notes = [adapter.NO_SUBJECTS]
     for part, aligned in PARTS.items():
-        folder, missing = choices.source(tree, root, part)
+        folder, missing = adapter.source(tree, root, part)
         if missing:
             notes.append(Note("layout", f"the part {part} is not read: {missing[0].detail}"))
             continue
-        faces, no_faces = choices.source(tree, folder, aligned, "Faces")
+        faces, no_faces = adapter.source(tree, folder, aligned, "Faces")
         videos = _videos(tree, folder)
         for video, emotion in videos:
-            source, issues = _video(tree, video) if chosen == "video" else choices.source(tree, faces, video.stem)
+            source, issues = _video(tree, video) if chosen == "video" else adapter.source(tree, faces, video.stem)
             clips.append(_clip(name, folder.name, source, emotion, issues))
         known = {video.stem.casefold() for video, _ in videos}
         on_disk = [] if no_faces else tree.entries(faces).folders
         unlisted = [clip for clip in on_disk if clip.casefold() not in known]
-        notes += choices.counted("unlisted_folder", f"clips of faces in {folder.name} have no labelled video", unlisted)
+        notes += adapter.counted("unlisted_folder", f"clips of faces in {folder.name} have no labelled video", unlisted)
     if not clips:
         raise DatabaseError(f"{root}: expected videos like Train_AFEW/Angry/000046280.avi; found {tree.contents()}")
     return Listing(tuple(clips), tuple(notes), PUBLISHED)
@@ -77,7 +77,7 @@ def _videos(tree: Tree, part: Path) -> list[tuple[Path, str]]:
     """Videos of one part, links that leave the root among them, with the word of their folder."""
     videos = []
     for emotion in EMOTIONS:
-        folder, missing = choices.source(tree, part, emotion)
+        folder, missing = adapter.source(tree, part, emotion)
         here = Entries() if missing else tree.entries(folder)
         names = sorted([*here.files, *here.leaving])
         videos += [(folder / name, emotion.lower()) for name in names if name.lower().endswith(".avi")]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
-from mer_features.databases import annotations as choices
+from mer_features.databases import adapter
 from mer_features.databases.folders import IMAGE_SUFFIXES, Tree
 from mer_features.databases.listing import DatabaseError, Listing, Published
 from mer_features.databases.options import OwnerDatabase
@@ -49,7 +49,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     DatabaseError
         If no texture image is found, or a sheet or variant is configured.
     """
-    choices.refuse(name, options, "sheet", "variant")
+    adapter.refuse(name, options, "sheet", "variant")
     tree = Tree(root)
     top = next((root / found for found in tree.entries(root).folders if found.casefold() == "bu_3dfe"), root)
     clips, foreign = [], []
@@ -64,7 +64,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     if not clips:
         raise DatabaseError(f"{top}: expected images like F0001/F0001_AN01WH_F2D.bmp; found {tree.contents()}")
     return Listing(
-        tuple(clips), choices.counted("foreign_file", "images are no textures of their folder", foreign), PUBLISHED
+        tuple(clips), adapter.counted("foreign_file", "images are no textures of their folder", foreign), PUBLISHED
     )
 
 

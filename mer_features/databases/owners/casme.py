@@ -14,9 +14,8 @@ from pathlib import Path
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import ClipRejectedError
-from mer_features.databases import annotations as choices
-from mer_features.databases import sheets
-from mer_features.databases.annotations import FrameNumbers, Maker, Place
+from mer_features.databases import adapter, sheets
+from mer_features.databases.adapter import FrameNumbers, Maker, Place
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, unpadded
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
@@ -80,16 +79,16 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         clips += found_clips
         notes += [Note("sheet", f"read {sheet.label}"), *skipped]
         second += [row.cells["clip"] for row in sheet.rows if row.cells.get("apex2", "").isdigit()]
-    notes += choices.counted("sheet", "clips have a second apex (ApexF2), which is not read", second)
+    notes += adapter.counted("sheet", "clips have a second apex (ApexF2), which is not read", second)
     listed = {clip.source for clip in clips}
     unlisted = [tree.shown(folder) for folder in _on_disk(tree, parts) if folder.as_posix() not in listed]
-    notes += choices.counted("unlisted_folder", "clips have no row in a sheet", unlisted)
+    notes += adapter.counted("unlisted_folder", "clips have no row in a sheet", unlisted)
     return Listing(tuple(clips), (*notes, *remarks, *maker.errata.notes(), *tree.notes()), PUBLISHED)
 
 
 def _parts(name: str, tree: Tree, options: OwnerDatabase) -> list[Path]:
     """Folders that hold the subjects: of the configured variant, else of the first raw one that is there."""
-    variants = [choices.variant(name, options, tuple(VARIANTS))] if options.variant else ["raw_selected", "sections"]
+    variants = [adapter.variant(name, options, tuple(VARIANTS))] if options.variant else ["raw_selected", "sections"]
     for variant in variants:
         parts = [found[0] for wanted in VARIANTS[variant] if (found := tree.search((wanted,), _SUBJECT))]
         if parts:

@@ -15,9 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from mer_features.core.clips import Clip
-from mer_features.databases import annotations as choices
-from mer_features.databases import sheets
-from mer_features.databases.annotations import FrameNumbers, Maker, Place
+from mer_features.databases import adapter, sheets
+from mer_features.databases.adapter import FrameNumbers, Maker, Place
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, unpadded
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
@@ -60,7 +59,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     DatabaseError
         If the variant is unknown, its folder or the sheet missing, or the sheet cannot be read.
     """
-    variant = choices.variant(name, options, tuple(VARIANTS))
+    variant = adapter.variant(name, options, tuple(VARIANTS))
     part, tree = VARIANTS[variant], Tree(root)
     found = tree.search(part.folders, part.inner, depth=2)
     if not found:
@@ -78,7 +77,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
 def _unlisted(tree: Tree, top: Path, clips: tuple[Clip, ...]) -> tuple[Note, ...]:
     listed = {clip.source for clip in clips}
     folders = [folder for folder in tree.entries(top).folders if (top / folder).as_posix() not in listed]
-    return choices.counted("unlisted_folder", "clips have no row in the sheet", folders)
+    return adapter.counted("unlisted_folder", "clips have no row in the sheet", folders)
 
 
 def _in_part_a(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Place:
@@ -103,7 +102,7 @@ def _in_part_c(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> 
 def _place(tree: Tree, top: Path, way: tuple[str, ...], names: tuple[str, str], frame_numbers: FrameNumbers) -> Place:
     """Place of a clip: the folders on the way to its frames, and the names of its subject and of itself."""
     subject, clip = (safe_name(name) or "unnamed" for name in names)
-    folder, issues = choices.source(tree, top, *way, key=unpadded)
+    folder, issues = adapter.source(tree, top, *way, key=unpadded)
     if issues:
         return Place(subject, clip, folder, issues)
     if len(way) > 1:

@@ -14,9 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from mer_features.core.quality import Issue
-from mer_features.databases import annotations as choices
-from mer_features.databases import sheets
-from mer_features.databases.annotations import FrameNumbers, Maker, Place
+from mer_features.databases import adapter, sheets
+from mer_features.databases.adapter import FrameNumbers, Maker, Place
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
@@ -73,7 +72,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     DatabaseError
         If the variant is unknown, ``rawpic`` or the sheet missing, or the sheet has another form.
     """
-    variant = choices.variant(name, options, tuple(VARIANTS))
+    variant = adapter.variant(name, options, tuple(VARIANTS))
     tree = Tree(root)
     found = tree.search(("rawpic",), _SUBJECT, depth=2)
     if not found:
@@ -126,7 +125,7 @@ def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Plac
         issues.append(Issue("bad_cell", f"type: {kind!r} is neither {' nor '.join(_TYPES)}"))
     owner = SUBJECTS.get(participant, participant)
     subject, name = safe_name(owner) or "unknown", safe_name(clip) or "unnamed"
-    home, missing = choices.source(tree, top, owner)
+    home, missing = adapter.source(tree, top, owner)
     if missing:
         return Place(subject, name, home / "unnamed", (*issues, *missing))
     code = FILMS.get(clip.rsplit("_", 1)[0].lower())
@@ -136,7 +135,7 @@ def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Plac
         film = f"the film {code} of {clip!r}" if code else f"{clip!r}, which is no film of the naming rule"
         issues.append(Issue("source_missing", f"no folder in {tree.shown(home)} for {film}"))
         return Place(subject, name, home / name, tuple(issues))
-    folder, missing = choices.source(tree, home, folders[0])
+    folder, missing = adapter.source(tree, home, folders[0])
     numbers, found = ((), missing) if missing else frame_numbers(folder)
     return Place(safe_name(home.name), name, folder, (*issues, *found), numbers)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
-from mer_features.databases import annotations as choices
-from mer_features.databases.annotations import FrameNumbers
+from mer_features.databases import adapter
+from mer_features.databases.adapter import FrameNumbers
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.options import OwnerDatabase
@@ -34,9 +34,9 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     DatabaseError
         If ``root`` holds no sequences under ``cohn-kanade-images``, or a sheet or variant is configured.
     """
-    choices.refuse(name, options, "sheet", "variant")
+    adapter.refuse(name, options, "sheet", "variant")
     tree = Tree(root)
-    images = choices.descend(tree, IMAGES)
+    images = adapter.descend(tree, IMAGES)
     side = Tree(root)  # its text files are no foreign ones
     clips = tuple(
         _clip(name, (tree, side), images, subject, sequence)
@@ -59,7 +59,7 @@ def _names(tree: Tree, folder: Path) -> list[str]:
 
 def _clip(name: str, trees: tuple[Tree, Tree], images: Path, subject: str, sequence: str) -> Clip:
     tree, side = trees
-    source, found = choices.source(tree, images, subject, sequence)
+    source, found = adapter.source(tree, images, subject, sequence)
     numbers, unusable = ((), ()) if found else FrameNumbers(tree)(source)
     issues = [*found, *unusable]
     return Clip(
@@ -77,7 +77,7 @@ def _clip(name: str, trees: tuple[Tree, Tree], images: Path, subject: str, seque
 
 def _side_file(tree: Tree, kind: str, subject: str, sequence: str) -> tuple[str, str]:
     """Name and text of a sequence's file in another branch of the tree; empty if it has none."""
-    folder, missing = choices.source(tree, tree.root, kind, subject, sequence)
+    folder, missing = adapter.source(tree, tree.root, kind, subject, sequence)
     files = [] if missing else [file for file in tree.entries(folder).files if file.lower().endswith(".txt")]
     if not files:
         return "", ""

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
-from mer_features.databases import annotations as choices
-from mer_features.databases import sheets
+from mer_features.databases import adapter, sheets
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Published
 from mer_features.databases.options import OwnerDatabase
@@ -48,8 +47,8 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         If the variant's folder or the tables are missing, or a table has other columns.
     """
     tree = Tree(root)
-    chosen = choices.variant(name, options, VARIANTS)
-    top = choices.descend(tree, "Clip", chosen)
+    chosen = adapter.variant(name, options, VARIANTS)
+    top = adapter.descend(tree, "Clip", chosen)
     tables = [root / options.sheet] if options.sheet else _tables(tree)
     sources = _sources(tree, top)
     labels: dict[str, dict[str, str]] = {}
@@ -58,14 +57,14 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
             labels.setdefault(_key(row.cells["video"]), {}).setdefault(row.cells["label"], table.name)
     clips = tuple(_clip(name, tree, sources.get(key, top / key), key, labels[key]) for key in sorted(labels))
     unlisted = [path.name for key, path in sorted(sources.items()) if key not in labels]
-    notes = choices.counted("unlisted_folder", f"clips of {chosen} have no single label", unlisted)
-    return Listing(clips, (choices.NO_SUBJECTS, *notes), () if options.sheet else PUBLISHED)
+    notes = adapter.counted("unlisted_folder", f"clips of {chosen} have no single label", unlisted)
+    return Listing(clips, (adapter.NO_SUBJECTS, *notes), () if options.sheet else PUBLISHED)
 
 
 def _tables(tree: Tree) -> list[Path]:
     tables = []
     for split in _SPLITS:
-        folder, missing = choices.source(tree, tree.root, "EmoLabel_DataSplit", split)
+        folder, missing = adapter.source(tree, tree.root, "EmoLabel_DataSplit", split)
         files = [] if missing else tree.entries(folder).files
         tables += [folder / file for file in files if file.lower().endswith(".csv")]
     if not tables:

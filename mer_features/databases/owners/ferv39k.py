@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
-from mer_features.databases import annotations as choices
+from mer_features.databases import adapter
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Published
 from mer_features.databases.options import OwnerDatabase
@@ -38,19 +38,19 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     DatabaseError
         If the folder of faces or both tables are missing, or a table has another form.
     """
-    choices.refuse(name, options, "variant")
+    adapter.refuse(name, options, "variant")
     tree = Tree(root)
-    top = choices.descend(tree, FACES)
+    top = adapter.descend(tree, FACES)
     tables = [root / options.sheet] if options.sheet else _tables(tree)
     clips = tuple(_clip(name, tree, top, *row) for table in tables for row in _rows(table))
     listed = {clip.source for clip in clips}
     unlisted = [path for path in _on_disk(tree, top) if (top / path).as_posix() not in listed]
-    notes = choices.counted("unlisted_folder", "clips stand in no table", unlisted)
-    return Listing(clips, (choices.NO_SUBJECTS, *notes), () if options.sheet else PUBLISHED)
+    notes = adapter.counted("unlisted_folder", "clips stand in no table", unlisted)
+    return Listing(clips, (adapter.NO_SUBJECTS, *notes), () if options.sheet else PUBLISHED)
 
 
 def _tables(tree: Tree) -> list[Path]:
-    folder = choices.descend(tree, "4_setups", "All_scenes")
+    folder = adapter.descend(tree, "4_setups", "All_scenes")
     found = [folder / table for table in TABLES if table in tree.entries(folder).files]
     if not found:
         raise DatabaseError(f"{folder}: expected the tables {' and '.join(TABLES)}; found neither")
@@ -80,7 +80,7 @@ def _on_disk(tree: Tree, top: Path) -> list[str]:
 
 
 def _clip(name: str, tree: Tree, top: Path, path: str, emotion: str) -> Clip:
-    source, found = choices.source(tree, top, *path.split("/"))
+    source, found = adapter.source(tree, top, *path.split("/"))
     issues = list(found)
     if emotion.lower() not in EMOTIONS:
         issues.append(Issue("bad_cell" if emotion else "empty_cell", f"{path}: emotion {emotion!r}"))

@@ -11,9 +11,8 @@ import re
 from functools import partial
 from pathlib import Path
 
-from mer_features.databases import annotations as choices
-from mer_features.databases import sheets
-from mer_features.databases.annotations import FrameNumbers, Maker, Place
+from mer_features.databases import adapter, sheets
+from mer_features.databases.adapter import FrameNumbers, Maker, Place
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, unpadded
 from mer_features.databases.listing import Listing, Note, Published
@@ -57,7 +56,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         If the variant is unknown, its folder or the sheet missing, or the sheet cannot be read.
     """
     tree = Tree(root)
-    top = choices.descend(tree, _variant(name, tree, options))
+    top = adapter.descend(tree, _variant(name, tree, options))
     expected = "4DME_Labelling_Micro_release v1.xlsx"
     path, notes = sheets.choose(tree, options.sheet, _SHEET, expected=expected, subject=_FRAMES)
     sheet = sheets.read(path, COLUMNS)
@@ -68,7 +67,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         top / subject / clip for subject in tree.entries(top).folders for clip in tree.entries(top / subject).folders
     ]
     unlisted = [tree.shown(folder) for folder in on_disk if folder.as_posix() not in listed]
-    more = choices.counted("unlisted_folder", "clips have no row in the sheet", unlisted)
+    more = adapter.counted("unlisted_folder", "clips have no row in the sheet", unlisted)
     remarks = (Note("sheet", f"read {sheet.label}"), *notes, *skipped, *more, *maker.errata.notes(), *tree.notes())
     return Listing(clips, remarks, PUBLISHED)
 
@@ -77,11 +76,11 @@ def _variant(name: str, tree: Tree, options: OwnerDatabase) -> str:
     """The configured release, else the one that is there, else the first."""
     there = {folder.casefold() for folder in tree.entries(tree.root).folders}
     found = [] if options.variant else [variant for variant in VARIANTS if variant in there]
-    return found[0] if found else choices.variant(name, options, VARIANTS)
+    return found[0] if found else adapter.variant(name, options, VARIANTS)
 
 
 def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Place:
     subject, clip = row.cells["subject"], row.cells["clip"]
-    folder, issues = choices.source(tree, top, subject, clip, key=unpadded)
+    folder, issues = adapter.source(tree, top, subject, clip, key=unpadded)
     numbers, found = ((), ()) if issues else frame_numbers(folder)
     return Place(safe_name(folder.parent.name), safe_name(folder.name), folder, (*issues, *found), numbers)

@@ -17,9 +17,8 @@ from pathlib import Path
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
-from mer_features.databases import annotations as choices
-from mer_features.databases import sheets
-from mer_features.databases.annotations import FrameNumbers, Maker, Place
+from mer_features.databases import adapter, sheets
+from mer_features.databases.adapter import FrameNumbers, Maker, Place
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import IMAGE_SUFFIXES, Tree, unpadded
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
@@ -70,14 +69,14 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     DatabaseError
         If the variant is unknown, its folder or the sheet missing, or the sheet cannot be read.
     """
-    variant = choices.variant(name, options, tuple(VARIANTS))
+    variant = adapter.variant(name, options, tuple(VARIANTS))
     tree = Tree(root)
     found = tree.search((VARIANTS[variant],), _BELOW, depth=2)
     if not found:
         expected = f"a folder {VARIANTS[variant]} with folders by emotion, subject (S01) or clip (S01-01-001)"
         raise DatabaseError(f"{root}: expected {expected}; found there: {tree.contents()}")
     if variant == "macro":
-        choices.refuse(name, options, "sheet")
+        adapter.refuse(name, options, "sheet")
         return _macro(name, tree, found[0])
     return _micro(name, tree, found[0], options)
 
@@ -90,7 +89,7 @@ def _micro(name: str, tree: Tree, top: Path, options: OwnerDatabase) -> Listing:
     clips, skipped = maker.clips(sheet.rows, partial(_place, tree, top, folders, numbers))
     listed = {clip.source for clip in clips}
     unlisted = [tree.shown(folder) for folder in folders.values() if folder.as_posix() not in listed]
-    more = choices.counted("unlisted_folder", "clips have no row in the sheet", unlisted)
+    more = adapter.counted("unlisted_folder", "clips have no row in the sheet", unlisted)
     return Listing(
         clips,
         (Note("sheet", f"read {sheet.label}"), *notes, *skipped, *more, *maker.errata.notes(), *tree.notes()),

@@ -10,10 +10,8 @@ import re
 from functools import partial
 from pathlib import Path
 
-from mer_features.databases import annotations as annotated
-from mer_features.databases import annotations as choices
-from mer_features.databases import sheets
-from mer_features.databases.annotations import Release
+from mer_features.databases import adapter, sheets
+from mer_features.databases.adapter import Release
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import Listing, Note, Published
@@ -58,15 +56,15 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         If the variant is unknown, its folder or the sheet missing, or the sheet cannot be read.
     """
     tree = Tree(root)
-    variant = choices.variant(name, options, tuple(VARIANTS))
+    variant = adapter.variant(name, options, tuple(VARIANTS))
     searches = {key: partial(tree.search, names, _SUBJECT, takes_root=key == "raw") for key, names in VARIANTS.items()}
-    part, beside = annotated.part_of(
+    part, beside = adapter.part_of(
         tree, searches, variant, f"a folder {VARIANTS[variant][0]} with the subjects' folders (006, 007, ...)"
     )
     path, notes = sheets.choose(tree, options.sheet, _SHEET, expected="SAMM_Micro_FACS_Codes_v2.xlsx", subject=_SUBJECT)
     sheet = sheets.read(path, COLUMNS, titles=("MICRO_ONLY",))
     release = Release(name, tree, part, _SUBJECT, _folder_of, FPS)
-    listing = annotated.read(release, sheet.rows, Errata("samm", options.errata))
+    listing = adapter.read(release, sheet.rows, Errata("samm", options.errata))
     return Listing(listing.clips, (Note("sheet", f"read {sheet.label}"), *beside, *notes, *listing.notes), PUBLISHED)
 
 

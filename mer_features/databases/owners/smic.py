@@ -13,10 +13,8 @@ from pathlib import Path
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import ClipRejectedError, Issue
-from mer_features.databases import annotations as annotated
-from mer_features.databases import annotations as choices
-from mer_features.databases import sheets
-from mer_features.databases.annotations import Release
+from mer_features.databases import adapter, sheets
+from mer_features.databases.adapter import Release
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, unpadded
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
@@ -86,10 +84,10 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         If the variant is unknown, its folder missing or, for the long clips, the sheet missing or unreadable.
     """
     tree = Tree(root)
-    variant = choices.variant(name, options, VARIANTS)
+    variant = adapter.variant(name, options, VARIANTS)
     camera = variant.split("-")[0]
     searches = {key: partial(_parts, tree, key) for key in VARIANTS}
-    part, notes = annotated.part_of(tree, searches, variant, _expected(variant))
+    part, notes = adapter.part_of(tree, searches, variant, _expected(variant))
     long = variant.removesuffix("-cropped").endswith("-e")
     if not long and options.sheet:
         raise DatabaseError(
@@ -186,7 +184,7 @@ def _long(name: str, tree: Tree, part: Path, camera: str, options: OwnerDatabase
     sheet = sheets.read(path, COLUMNS, titles=(camera,), never=tuple(other for other in FPS if other != camera))
     rows, remarks = _expressions(sheet.rows)
     release = Release(name, tree, part, _SUBJECT, _folder_of, FPS[camera], clip_key=unpadded)
-    listing = annotated.read(release, rows, Errata("smic", options.errata))
+    listing = adapter.read(release, rows, Errata("smic", options.errata))
     odd = _disagreements(listing.clips, "is {} by the sheet; its name says otherwise, the sheet counts")
     return Listing(listing.clips, (Note("sheet", f"read {sheet.label}"), *notes, *remarks, *odd, *listing.notes))
 

@@ -16,9 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from mer_features.systems.common import backbones
-from mer_features.systems.common import backbones as cifar_resnet
-from mer_features.systems.common import inputs as images
+from mer_features.systems.common import backbones, inputs
 from mer_features.systems.common.contract import Arrays
 
 ROTATION_DEG = 10.0
@@ -36,8 +34,8 @@ def prepare(clip: Arrays, frames: np.ndarray, side: int) -> dict[str, np.ndarray
     """``neutral`` (3, L, L) and ``expression`` (F, 3, L, L) uint8: the onset's face and some faces of one clip."""
     stored = stored_side(side)
     return {
-        "neutral": images.rgb(clip[NEUTRAL], stored),
-        "expression": np.stack([images.rgb(face, stored) for face in frames]),
+        "neutral": inputs.rgb(clip[NEUTRAL], stored),
+        "expression": np.stack([inputs.rgb(face, stored) for face in frames]),
     }
 
 
@@ -110,8 +108,8 @@ class Trunk(NamedTuple):
 def trunk(backbone: str, weights: Path | None) -> Trunk:
     """A backbone by name; the branch is the last stage (ours: the paper's Figure 3 says less)."""
     if backbone == "small":
-        parts = [cifar_resnet.stem("strided"), cifar_resnet.stage(0, 2), cifar_resnet.stage(1, 2)]
-        return Trunk(nn.Sequential(*parts), nn.Sequential(cifar_resnet.stage(2, 2)), cifar_resnet.WIDTHS[2], 4)
+        parts = [backbones.stem("strided"), backbones.stage(0, 2), backbones.stage(1, 2)]
+        return Trunk(nn.Sequential(*parts), nn.Sequential(backbones.stage(2, 2)), backbones.WIDTHS[2], 4)
     net = backbones.classifier(backbone, weights)
     if isinstance(net, models.AlexNet):
         return Trunk(net.features[:6], net.features[6:], 256, 5)
@@ -143,7 +141,7 @@ class Decoder(nn.Module):
         widths = [max(min(channels, 512) >> step, 8) for step in range(doublings)]  # 512, 256, 128, 64, 32
         layers: list[nn.Module] = []
         for before, width in zip([2 * channels, *widths], widths, strict=False):
-            layers += [nn.Upsample(scale_factor=2), cifar_resnet.conv(before, width), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [nn.Upsample(scale_factor=2), backbones.conv(before, width), nn.BatchNorm2d(width), nn.ReLU()]
         self.net = nn.Sequential(*layers, nn.Conv2d(widths[-1], 3, 3, padding=1))
 
     def forward(self, expression: Tensor, identity: Tensor, side: int) -> Tensor:  # (N, C, M, M) each
@@ -176,7 +174,7 @@ class Discriminator(nn.Module):
         super().__init__()
 
         def block(before: int) -> list[nn.Module]:
-            return [cifar_resnet.conv(before, 256), nn.BatchNorm2d(256), nn.ReLU()]
+            return [backbones.conv(before, 256), nn.BatchNorm2d(256), nn.ReLU()]
 
         pool = nn.MaxPool2d(2)
         self.net = nn.Sequential(*block(channels), pool, *block(256), pool, *block(256))

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from mer_features.systems.common import engine, macro
 from mer_features.systems.common.contract import Arrays, Companions, Examples, Setup
-from mer_features.systems.eidnet import disentangling as eidnet_disentangling
+from mer_features.systems.eidnet import disentangling
 from mer_features.systems.eidnet import network as eidnet_images
 from mer_features.systems.eidnet import network as eidnet_losses
 from mer_features.systems.eidnet.disentangling import (
@@ -187,7 +187,7 @@ class Tuning(engine.Network):
             (self.discriminator.parameters(), recipe.discriminator_rate),
         ):
             optimiser = torch.optim.Adam(weights, rate, weight_decay=recipe.weight_decay)
-            found.append({"optimizer": optimiser, "lr_scheduler": eidnet_disentangling.cosine(optimiser, recipe)})
+            found.append({"optimizer": optimiser, "lr_scheduler": disentangling.cosine(optimiser, recipe)})
         return found
 
     def on_train_epoch_start(self) -> None:

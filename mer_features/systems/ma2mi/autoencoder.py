@@ -18,8 +18,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from mer_features.features.sequences import Sequences
-from mer_features.systems.common import engine, macro, video_draws
-from mer_features.systems.common import inputs as images
+from mer_features.systems.common import engine, inputs, macro, video_draws
 from mer_features.systems.common.contract import Material, Setup
 from mer_features.systems.ma2mi import network as ma2mi_images
 from mer_features.systems.ma2mi.recipe import AutoencoderRecipe
@@ -230,7 +229,7 @@ class Frames(Dataset[Tensor]):
 
     def frame(self, clip: int, position: int) -> Tensor:
         """One frame (3, S, S) uint8."""
-        return torch.from_numpy(images.rgb(self.sequences.frames(clip, [position])[0], self.side))
+        return torch.from_numpy(inputs.rgb(self.sequences.frames(clip, [position])[0], self.side))
 
     def middles(self, most: int) -> Tensor:
         """The middle frames of some clips, evenly taken, (n, 3, S, S) uint8."""

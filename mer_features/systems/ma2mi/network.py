@@ -15,9 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mer_features.systems.common import backbones
-from mer_features.systems.common import backbones as cifar_resnet
-from mer_features.systems.common import inputs as images
+from mer_features.systems.common import backbones, inputs
 from mer_features.systems.common.contract import Arrays
 from mer_features.systems.ma2mi.recipe import Branches
 
@@ -32,7 +30,7 @@ TAU_ROTATION_DEG, TAU_SHIFT = 15.0, 0.1
 
 def prepare(clip: Arrays, side: int) -> dict[str, np.ndarray]:
     """``first`` and ``second`` (3, S, S) uint8: onset and apex of one clip, RGB."""
-    return {"first": images.rgb(clip[FIRST], side), "second": images.rgb(clip[SECOND], side)}
+    return {"first": inputs.rgb(clip[FIRST], side), "second": inputs.rgb(clip[SECOND], side)}
 
 
 def scaled(faces: Tensor) -> Tensor:
@@ -95,13 +93,13 @@ def views(augment: bool, *parts: Tensor) -> list[Tensor]:
 # MIACNet of MA2MI: an action and a position encoder, and the condition they make.
 
 #: C by backbone.
-CHANNELS = {"resnet18": 512, "small": cifar_resnet.WIDTHS[2]}
+CHANNELS = {"resnet18": 512, "small": backbones.WIDTHS[2]}
 
 
 def encoder(backbone: str, weights: Path | None = None) -> nn.Sequential:
     """A backbone without pooling and classifier: (N, 3, S, S) -> (N, C, M, M)."""
     if backbone == "small":
-        return nn.Sequential(cifar_resnet.stem("strided"), *(cifar_resnet.stage(number, 2) for number in range(3)))
+        return nn.Sequential(backbones.stem("strided"), *(backbones.stage(number, 2) for number in range(3)))
     net = backbones.resnet("resnet18", weights)
     early = (net.conv1, net.bn1, net.relu, net.maxpool)
     return nn.Sequential(*early, net.layer1, net.layer2, net.layer3, net.layer4)

@@ -17,14 +17,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from mer_features.features.sequences import Sequences
-from mer_features.systems.common import engine, macro, video_draws
-from mer_features.systems.common import inputs as images
+from mer_features.systems.common import engine, inputs, macro, video_draws
 from mer_features.systems.common.contract import Material, Setup
-from mer_features.systems.ma2mi import autoencoder as autoencoder_networks
-from mer_features.systems.ma2mi import future as latents
+from mer_features.systems.ma2mi import autoencoder, future_frames
 from mer_features.systems.ma2mi import network as losses
 from mer_features.systems.ma2mi import network as ma2mi_images
-from mer_features.systems.ma2mi.future import DiT, Shape
+from mer_features.systems.ma2mi.future_frames import DiT, Shape
 from mer_features.systems.ma2mi.network import Features, MIACNet
 from mer_features.systems.ma2mi.recipe import Branches, FutureFrameRecipe
 
@@ -46,7 +44,7 @@ class Pairs(Dataset[engine.Batch]):
         recipe: FutureFrameRecipe,
         sequences: Sequences,
         chosen: Ordered[int],
-        stored: latents.Latents | None,
+        stored: future_frames.Latents | None,
         seed: int,
     ) -> None:
         self.recipe, self.sequences, self.chosen = recipe, sequences, chosen
@@ -60,7 +58,7 @@ class Pairs(Dataset[engine.Batch]):
         clip, rng = self.chosen[place], video_draws.generator(self.seed, draw)
         positions = drawn_pair(self.sequences.clips[clip].length, self.recipe.delta, rng)
         first, second = (
-            torch.from_numpy(images.rgb(frame, self.recipe.size)) for frame in self.sequences.frames(clip, positions)
+            torch.from_numpy(inputs.rgb(frame, self.recipe.size)) for frame in self.sequences.frames(clip, positions)
         )
         found = {"first": first, "second": second, "tau": torch.from_numpy(ma2mi_images.random_tau(rng))}
         if self.stored is not None:
@@ -78,7 +76,7 @@ class Model(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.net = MIACNet(recipe)
-        channels = autoencoder_networks.CHANNELS if recipe.space == "latent" else 3
+        channels = autoencoder.CHANNELS if recipe.space == "latent" else 3
         shape = Shape(
             channels, recipe.grid, recipe.patch_side, recipe.dit_width, recipe.dit_depth, recipe.dit_heads
         )  # fmt: skip
@@ -154,10 +152,10 @@ class Pretrained(NamedTuple):
     """What a pre-training left: the model, and the autoencoder whose latents it makes."""
 
     model: Model
-    codec: autoencoder_networks.Codec | None
+    codec: autoencoder.Codec | None
 
 
-def write(path: Path, model: Model, codec: autoencoder_networks.Codec | None) -> None:
+def write(path: Path, model: Model, codec: autoencoder.Codec | None) -> None:
     """Write a model with its autoencoder, so that the one file is all that fine-tuning needs."""
     weights = {f"model.{name}": value for name, value in model.state_dict().items()}
     if codec is not None:
@@ -182,7 +180,7 @@ def read(path: Path) -> Pretrained:
         parts[part][rest] = value
     model = Model(FutureFrameRecipe.model_validate(about["recipe"]))
     model.load_state_dict(parts["model"])
-    codec = about["codec"] and autoencoder_networks.restored(parts["codec"], about["codec"])
+    codec = about["codec"] and autoencoder.restored(parts["codec"], about["codec"])
     return Pretrained(model, codec)
 
 
@@ -238,14 +236,14 @@ def pretrain(recipe: FutureFrameRecipe, material: Material, setup: Setup, output
 
 def _latents(
     recipe: FutureFrameRecipe, sequences: Sequences, chosen: list[int], setup: Setup
-) -> tuple[autoencoder_networks.Codec | None, latents.Latents | None]:
+) -> tuple[autoencoder.Codec | None, future_frames.Latents | None]:
     if recipe.space == "pixel":
         return None, None
     assert setup.pretrained is not None  # the configuration sees to it
-    codec = autoencoder_networks.read(setup.pretrained)
+    codec = autoencoder.read(setup.pretrained)
     codec.network.to(engine.device_of(setup.execution))
     folder = None if setup.state is None else setup.state / "latents"
-    stored = latents.build(sequences, chosen, codec, recipe.size, folder)
+    stored = future_frames.build(sequences, chosen, codec, recipe.size, folder)
     codec.network.cpu()  # the training's own device is Lightning's business
     return codec, stored
 

@@ -16,12 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mer_features.systems.common import engine, macro
-from mer_features.systems.common import inputs as heatmap
+from mer_features.systems.common import engine, inputs, macro
 from mer_features.systems.common.contract import Arrays, Examples, Setup
-from mer_features.systems.ma2mi import autoencoder as autoencoder_networks
-from mer_features.systems.ma2mi import network as ma2mi_images
-from mer_features.systems.ma2mi import network as ma2mi_losses
+from mer_features.systems.ma2mi import autoencoder, network
 from mer_features.systems.ma2mi.network import Classifier, Features, MIACNet, grad_cam
 from mer_features.systems.ma2mi.pretraining import Model, decaying, pretrain, read
 from mer_features.systems.ma2mi.recipe import MA2MIRecipe
@@ -31,12 +28,12 @@ __all__ = ["build", "prepare", "pretrain", "variables"]
 
 def variables(recipe: MA2MIRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
     """Cache variables of a clip that :func:`prepare` reads."""
-    return ma2mi_images.VARIABLES
+    return network.VARIABLES
 
 
 def prepare(recipe: MA2MIRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     """``first`` and ``second`` (3, S, S) uint8: onset and apex of one clip."""
-    return ma2mi_images.prepare(clip, recipe.size)
+    return network.prepare(clip, recipe.size)
 
 
 # ---------------------------------------------------------------- start
@@ -88,7 +85,7 @@ class Network(engine.Network):
             start(self.net, recipe, pretrained)
         self.head = Classifier(self.net.width, classes)
         self.maker: Model | None = None
-        self.codec: autoencoder_networks.Codec | None = None
+        self.codec: autoencoder.Codec | None = None
         if recipe.reconstruction:
             assert pretrained is not None
             self.maker, self.codec = read(pretrained)
@@ -115,7 +112,7 @@ class Network(engine.Network):
 
     def training_step(self, batch: engine.Batch) -> dict[str, Tensor]:
         """Cross-entropy of onset and apex (N, 3, S, S) uint8, and L_rec where it is kept."""
-        first, second = ma2mi_images.views(self.recipe.augment, batch["first"], batch["second"])
+        first, second = network.views(self.recipe.augment, batch["first"], batch["second"])
         features = self.net(first, second)
         logits = self.head(self.net.condition(features))
         terms = {"classification": F.cross_entropy(logits, batch["label"])}
@@ -129,7 +126,7 @@ class Network(engine.Network):
         if position is not None and self.recipe.position == "independent":
             position = position.detach()
         made = maker.future(self.space(first), self.net.condition(Features(action, position)))
-        return ma2mi_losses.reconstruction(made, self.space(second))
+        return network.reconstruction(made, self.space(second))
 
     def space(self, faces: Tensor) -> Tensor:
         """Where DiT works: the autoencoder's latents, or the images themselves."""
@@ -143,7 +140,7 @@ class Network(engine.Network):
 
     def seen(self, batch: engine.Batch) -> tuple[Features, Tensor]:
         """Both maps and the condition (N, width) of clips as they are."""
-        first, second = (ma2mi_images.scaled(batch[name]) for name in ("first", "second"))
+        first, second = (network.scaled(batch[name]) for name in ("first", "second"))
         features = self.net(first, second)
         return features, self.net.condition(features)
 
@@ -161,7 +158,7 @@ class Network(engine.Network):
         found = {
             "onset": batch["first"].permute(0, 2, 3, 1).contiguous().cpu().numpy(),
             "apex": apexes,
-            "grad_cam": heatmap.overlays(apexes, self.heats(batch).cpu().numpy()),
+            "grad_cam": inputs.overlays(apexes, self.heats(batch).cpu().numpy()),
         }
         return found | self.made(batch)
 
@@ -184,10 +181,10 @@ class Network(engine.Network):
         assert self.pretrained is not None
         model, codec = read(self.pretrained)
         model = model.eval().to(batch["first"].device)
-        first, second = (ma2mi_images.scaled(batch[name]) for name in ("first", "second"))
+        first, second = (network.scaled(batch[name]) for name in ("first", "second"))
         with torch.no_grad():
             future = model(first, second, first if codec is None else codec.encode(first))
-            return {"reconstruction": ma2mi_images.shown(future if codec is None else codec.decode(future))}
+            return {"reconstruction": network.shown(future if codec is None else codec.decode(future))}
 
 
 def build(recipe: MA2MIRecipe, classes: int, setup: Setup) -> engine.TorchSystem:

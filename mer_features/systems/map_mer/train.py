@@ -22,7 +22,6 @@ from torchvision.transforms import RandomErasing
 
 from mer_features.core import action_units
 from mer_features.systems.common import backbones, engine, inputs, selection
-from mer_features.systems.common import inputs as heatmap
 from mer_features.systems.common.contract import Arrays, Examples, Setup
 from mer_features.systems.map_mer import network as cams
 from mer_features.systems.map_mer.network import class_weights, losses, network
@@ -190,7 +189,7 @@ class Network(selection.Selecting):
 
 def _laid_over(faces: np.ndarray, heats: Tensor) -> np.ndarray:
     """Heat maps (N, S, S) over grey images (N, S, S, 1), (N, S, S, 3) uint8."""
-    return heatmap.overlays(faces, heats.cpu().numpy())
+    return inputs.overlays(faces, heats.cpu().numpy())
 
 
 def _input(batch: engine.Batch) -> Tensor:

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from torchvision import models
 
 from mer_features.systems.common import backbones
-from mer_features.systems.common import backbones as cifar_resnet
 from mer_features.systems.common.backbones import Output
 
 #: An attention map that is zero everywhere keeps that length instead of being divided by zero.
@@ -40,7 +39,7 @@ def classifier(name: str, classes: int, stem: str) -> nn.Module:
     """A network by its name in a recipe; torchvision's and ours start from the libraries' initialisations."""
     if name in ("alexnet", "vgg16"):
         return Plain(name, classes)
-    return cifar_resnet.ResNet(int(name.removeprefix("resnet")), classes, stem)
+    return backbones.ResNet(int(name.removeprefix("resnet")), classes, stem)
 
 
 class Recogniser(nn.Module):
@@ -64,7 +63,7 @@ class Recogniser(nn.Module):
     def __init__(self, name: str, classes: int, *, stem: str, scale: str, std: float) -> None:
         super().__init__()
         self.net = classifier(name, classes, stem)
-        cifar_resnet.initialise(self.net, std)
+        backbones.initialise(self.net, std)
         imagenet = scale == "imagenet"
         self.measured = not imagenet
         self.register_buffer("mean", torch.tensor(backbones.IMAGENET_MEAN if imagenet else (0.0, 0.0, 0.0)))
@@ -73,7 +72,7 @@ class Recogniser(nn.Module):
     def measure(self, images: Tensor) -> None:
         """Take the channels' means from the training images (N, 3, H, W) uint8, if the scale asks for that."""
         if self.measured:
-            self.mean.copy_(cifar_resnet.training_mean(images))
+            self.mean.copy_(backbones.training_mean(images))
 
     def forward(self, images: Tensor) -> Output:  # (N, 3, H, W) uint8
         """Scale and classify."""

@@ -16,8 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mer_features.protocols import metrics
-from mer_features.systems.common import engine, macro
-from mer_features.systems.common import inputs as images
+from mer_features.systems.common import engine, inputs, macro
 from mer_features.systems.common.contract import Arrays, Examples, Material, Setup
 from mer_features.systems.sa_at.network import Recogniser
 from mer_features.systems.sa_at.recipe import SAATTeacherRecipe
@@ -30,7 +29,7 @@ def pretraining_variables(recipe: SAATTeacherRecipe) -> tuple[str, ...]:  # noqa
 
 def pretraining_prepare(recipe: SAATTeacherRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     """``image``: the whole apex face of one macro clip, (3, S, S) uint8."""
-    return {"image": images.rgb(clip["faces/apex"], recipe.size)}
+    return {"image": inputs.rgb(clip["faces/apex"], recipe.size)}
 
 
 def flipped(faces: Tensor) -> Tensor:

@@ -18,9 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mer_features.systems.common import engine, macro
-from mer_features.systems.common import inputs as heatmap
-from mer_features.systems.common import inputs as images
+from mer_features.systems.common import engine, inputs, macro
 from mer_features.systems.common.backbones import Output
 from mer_features.systems.common.contract import Arrays, Examples, Setup
 from mer_features.systems.sa_at.network import Recogniser, attention, transfer
@@ -37,7 +35,7 @@ def variables(recipe: SAATRecipe) -> tuple[str, ...]:
 
 def prepare(recipe: SAATRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     """``image``: the whole apex face of one clip, (3, S, S) uint8."""
-    return {"image": images.rgb(clip[f"{recipe.images}/apex"], recipe.size)}
+    return {"image": inputs.rgb(clip[f"{recipe.images}/apex"], recipe.size)}
 
 
 # ---------------------------------------------------------------- teacher
@@ -166,7 +164,7 @@ def maps(whose: str, network: Recogniser | Teacher, batch: engine.Batch, p: int)
     """Attention maps of every stage, each scaled to its own range, over the faces (N, S, S, 3)."""
     faces = shown(batch["image"])
     return {
-        f"{whose}_stage_{number}": heatmap.overlays(faces, np.stack([_spread(heat) for heat in attention(stage, p)]))
+        f"{whose}_stage_{number}": inputs.overlays(faces, np.stack([_spread(heat) for heat in attention(stage, p)]))
         for number, stage in enumerate(network(batch["image"]).maps, start=1)
     }
 

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from mer_features.core.files import write_text
 from mer_features.core.jobs import track
 from mer_features.features.sequences import Sequences
-from mer_features.systems.common import inputs as images
-from mer_features.systems.ma2mi import network as ma2mi_images
+from mer_features.systems.common import inputs
+from mer_features.systems.ma2mi import network
 from mer_features.systems.ma2mi.autoencoder import CHANNELS, Codec
 from mer_features.systems.ma2mi.recipe import FACTOR
 
@@ -229,10 +229,10 @@ def _opened(folder: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
 def encoded(frames: np.ndarray, codec: Codec, side: int) -> np.ndarray:
     """Latents (n, 4, s, s) float32 of frames (n, H, W, C) uint8; equal frames give equal bytes."""
     device = next(iter(codec.weights().values())).device
-    faces = np.stack([images.rgb(frame, side) for frame in frames])
+    faces = np.stack([inputs.rgb(frame, side) for frame in frames])
     padded = faces[np.arange(-(-len(faces) // _TOGETHER) * _TOGETHER) % len(faces)]
     parts = [
-        codec.encode(ma2mi_images.scaled(torch.from_numpy(padded[start : start + _TOGETHER]).to(device))).float().cpu()
+        codec.encode(network.scaled(torch.from_numpy(padded[start : start + _TOGETHER]).to(device))).float().cpu()
         for start in range(0, len(padded), _TOGETHER)
     ]
     return torch.cat(parts)[: len(frames)].numpy()
