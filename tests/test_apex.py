@@ -7,6 +7,7 @@ from skimage import data
 
 from mer_features.core.clips import Clip
 from mer_features.stages import apex
+from mer_features.stages.apex import spotters
 from mer_features.stages.apex.lbp import Box, histograms
 from mer_features.stages.options import Apex, Spotter
 from mer_features.stages.store import ClipRecord, ShardReader, ShardWriter
@@ -205,7 +206,7 @@ def test_bad_input_is_named(change, message):
 def test_boxes_hold_their_landmarks_with_room():
     boxes = apex.roi_boxes(landmarks(), (SIZE, SIZE, 1))
     assert len(boxes) == 3
-    for box, region in zip(boxes, apex.REGIONS, strict=True):
+    for box, region in zip(boxes, spotters.REGIONS, strict=True):
         x, y = landmarks()[list(region)].T
         assert box.left < x.min() < x.max() < box.right - 1
         assert box.top < y.min() < y.max() < box.bottom - 1

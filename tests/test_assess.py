@@ -164,7 +164,7 @@ def stages(tmp_path):
             writer.add(ClipRecord(name, attrs={"spotted_interframe_diff": position, "spotted_midpoint": 6}))
         writer.add(ClipRecord(ids[2], attrs={"skipped": True}, issues=(Issue("no_face"),)))
     clips = [Clip(name, "db", name[:2], "") for name in ids]
-    return tmp_path, [tmp_path / "faces.h5"], [tmp_path / "apex.h5"], clips, {"method": "dis"}
+    return tmp_path, [tmp_path / "faces.h5"], [tmp_path / "apex.h5"], clips, "dis"
 
 
 def test_stage_files_are_compared_with_the_truth(stages):

@@ -13,7 +13,7 @@ from mer_features.stages.options import Magnify
 
 from .test_assess import stages  # noqa: F401  # two clips of a bump on a photograph, and a rejected one
 
-OPTIONS = Magnify(factor=4).model_dump(mode="json")
+OPTIONS = Magnify(factor=4)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def _clips(*subjects: str) -> tuple[Clip, ...]:
 
 def test_every_clip_ends_in_one_state(tmp_path: Path):
     clips = (*_clips("good", "bad", "bug"), Clip("dup/1", "d", "dup", "", issues=(Issue("duplicate_clip"),)))
-    counts = stages.run("faces", clips, {}, tmp_path / "f.h5", {"size": 64})
+    counts = stages.run("faces", clips, {}, tmp_path / "f.h5", Faces(size=64))
     assert counts == {Status.OK: 0, Status.WARNED: 1, Status.REJECTED: 3}
     with ShardReader(tmp_path / "f.h5") as reader:
         found = {clip: [issue.code for issue in reader.read(clip).issues] for clip in reader.clip_ids}
@@ -57,8 +57,8 @@ def test_every_clip_ends_in_one_state(tmp_path: Path):
 
 def test_a_rejected_clip_skips_later_stages_with_its_reason(tmp_path: Path):
     clips = _clips("good", "bad")
-    stages.run("faces", clips, {}, tmp_path / "f.h5", {})
-    stages.run("apex", clips, {"faces": tmp_path / "f.h5"}, tmp_path / "a.h5", {})
+    stages.run("faces", clips, {}, tmp_path / "f.h5", Faces())
+    stages.run("apex", clips, {"faces": tmp_path / "f.h5"}, tmp_path / "a.h5", Faces())
     with ShardReader(tmp_path / "a.h5") as reader:
         assert reader.status("bad/1") is Status.REJECTED
         assert [issue.code for issue in reader.read("bad/1").issues] == ["no_face"]
@@ -66,12 +66,12 @@ def test_a_rejected_clip_skips_later_stages_with_its_reason(tmp_path: Path):
 
 def test_a_job_in_one_process_opens_each_stage_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     clips = _clips("good", "bad", "good", "good")
-    stages.run("faces", clips, {}, tmp_path / "f.h5", {})
+    stages.run("faces", clips, {}, tmp_path / "f.h5", Faces())
     opened, closed = [], []
     enter, leave = ShardReader.__enter__, ShardReader.__exit__
     monkeypatch.setattr(ShardReader, "__enter__", lambda self: opened.append(self.path) or enter(self))
     monkeypatch.setattr(ShardReader, "__exit__", lambda self, *error: closed.append(self.path) or leave(self, *error))
-    counts = stages.run("apex", clips, {"faces": tmp_path / "f.h5"}, tmp_path / "a.h5", {})
+    counts = stages.run("apex", clips, {"faces": tmp_path / "f.h5"}, tmp_path / "a.h5", Faces())
     assert counts[Status.WARNED] == 3
     assert opened == closed == [tmp_path / "f.h5"]
 
@@ -79,22 +79,17 @@ def test_a_job_in_one_process_opens_each_stage_file_once(tmp_path: Path, monkeyp
 def test_a_damaged_stage_file_is_named_for_every_clip(tmp_path: Path):
     (tmp_path / "f.h5").write_bytes(b"no stage file")
     with pytest.raises(stages.StageFailedError, match=r"f\.h5: not a readable stage file"):
-        stages.run("apex", _clips("good", "bad"), {"faces": tmp_path / "f.h5"}, tmp_path / "a.h5", {})
+        stages.run("apex", _clips("good", "bad"), {"faces": tmp_path / "f.h5"}, tmp_path / "a.h5", Faces())
     assert not (tmp_path / "a.h5").exists()
 
 
 def test_a_defect_on_every_clip_fails_the_job_and_leaves_no_file(tmp_path: Path):
     with pytest.raises(stages.StageFailedError, match="oops"):
-        stages.run("faces", _clips("bug", "bug"), {}, tmp_path / "f.h5", {})
+        stages.run("faces", _clips("bug", "bug"), {}, tmp_path / "f.h5", Faces())
     assert not list(tmp_path.iterdir())
 
 
 def test_the_machine_s_trouble_is_not_the_clip_s(tmp_path: Path):
     with pytest.raises(OSError, match="No space left"):
-        stages.run("faces", _clips("good", "disk"), {}, tmp_path / "f.h5", {})
+        stages.run("faces", _clips("good", "disk"), {}, tmp_path / "f.h5", Faces())
     assert not list(tmp_path.iterdir())
-
-
-def test_wrong_options_stop_before_any_clip(tmp_path: Path):
-    with pytest.raises(ValueError, match="sice"):
-        stages.run("faces", _clips("good"), {}, tmp_path / "f.h5", {"sice": 1})

@@ -17,6 +17,7 @@ import pytest
 from mer_features import cli, protocols, training
 from mer_features.commands import explain
 from mer_features.protocols import FoldRow, FoldTable, metrics
+from mer_features.training import half
 from mer_features.training import Execution, LeakError, Setup, Sources
 from mer_features.training.options import Pretraining, System
 from mer_features.workflow import config
@@ -283,7 +284,7 @@ def test_clear_errors(store: Store, tmp_path: Path):
         train(path, tmp_path / "out", folds=["demo/s9"])
     with pytest.raises(ValueError, match="no cache for database 'demo'; given: casme2"):
         training.load_clips({"casme2": Path("x")}, protocols.read(path), training.inputs_of(LINEAR))
-    with pytest.raises(ValueError, match="unknown system 'frr'; known: fr, "):
+    with pytest.raises(ValueError, match="'frr'; known: fr, "):
         training.module_of("frr")
     cache.clips[0].clip_id = "gone"
     cache.index = lambda clip_id: {clip.clip_id: i for i, clip in enumerate(cache.clips)}[clip_id]
@@ -385,17 +386,17 @@ def test_fr_learns_across_subjects(store: Store, tmp_path: Path):
 def test_picture_of_one_model(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path, _ = store(table(subjects=6, per_class=2), noise=0.2)
     names = {"embeddings": "half.npz", "weights": "half.pt", "pictures": "half-pictures.npz", "model": "half.json"}
-    files = explain.HalfFiles(**{name: tmp_path / file for name, file in names.items()})
-    explain.embed_half(Sources({"demo": Path("demo.h5")}, path), fr_system(epochs=2), seed=0, files=files)
+    files = half.HalfFiles(**{name: tmp_path / file for name, file in names.items()})
+    half.embed_half(Sources({"demo": Path("demo.h5")}, path), fr_system(epochs=2), seed=0, files=files)
     output = files.embeddings
     train(path, tmp_path / "out", fr_system(epochs=1, refine="none"), folds=["demo/s0"])
-    picture = explain.project([tmp_path / "out" / "embeddings.npz", output], seed=0)
+    picture = half.project([tmp_path / "out" / "embeddings.npz", output], seed=0)
     assert set(picture["layers"]) == {"z", "z_refined"}  # of the model with more held-out clips
     assert np.shape(picture["layers"]["z"]) == (len(picture["labels"]), 2)
     assert len(set(picture["subjects"])) == 3
     assert "held-out half" in picture["note"]
     assert json.loads(json.dumps(picture)) == picture
-    assert picture == explain.project([output], seed=0)
+    assert picture == half.project([output], seed=0)
     assert cli.main(["explain", str(tmp_path), picture["clips"][0]]) == 0
     assert "held out from this model" in (said := capsys.readouterr().out)
     assert "This system makes no pictures of a clip." in said
@@ -409,8 +410,8 @@ def test_one_clip_is_explained(store: Store, tmp_path: Path, capsys: pytest.Capt
     run = tmp_path / "run"
     run.mkdir()
     names = {"embeddings": "half.npz", "weights": "half.pt", "pictures": "half-pictures.npz", "model": "half.json"}
-    files = explain.HalfFiles(**{name: run / file for name, file in names.items()})
-    explain.embed_half(Sources({"demo": Path("demo.h5")}, path), system, seed=0, files=files)
+    files = half.HalfFiles(**{name: run / file for name, file in names.items()})
+    half.embed_half(Sources({"demo": Path("demo.h5")}, path), system, seed=0, files=files)
     with np.load(files.pictures) as stored:
         shown, pictures = str(stored["clip_id"][1]), {name: stored[name][1] for name in stored.files[2:]}
     assert cli.main(["explain", str(run), shown, "-o", str(tmp_path / "out")]) == 0
@@ -429,7 +430,7 @@ def test_one_clip_is_explained(store: Store, tmp_path: Path, capsys: pytest.Capt
 
 
 def test_half_is_whole_subjects_and_balanced():
-    halved = explain.half(table(subjects=9), seed=0)
+    halved = half.half(table(subjects=9), seed=0)
     sides = {fold: {row.owner for row in halved.rows if row.fold == fold} for fold in halved.folds}
     assert sorted(map(len, sides.values())) == [4, 5]
     assert not set.intersection(*sides.values())
@@ -438,19 +439,19 @@ def test_half_is_whole_subjects_and_balanced():
 def test_no_features_no_picture(store: Store, tmp_path: Path):
     path, _ = store(table())
     train(path, tmp_path / "out")
-    assert explain.project([tmp_path / "out" / "embeddings.npz"], seed=0) == {}
+    assert half.project([tmp_path / "out" / "embeddings.npz"], seed=0) == {}
 
 
 def test_tsne_keeps_neighbours():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(3), 15)
     features = np.eye(3)[groups] @ rng.normal(size=(3, 40)) * 5 + rng.normal(size=(45, 40))
-    placed = explain.tsne(features, seed=0)
+    placed = half.tsne(features, seed=0)
     assert placed.shape == (45, 2)
     distances = np.linalg.norm(placed[:, None] - placed[None], axis=-1) + np.eye(45) * 1e9
     assert np.mean(groups[distances.argmin(axis=1)] == groups) > 0.95
-    np.testing.assert_array_equal(placed, explain.tsne(features, seed=0))
-    assert explain.tsne(features[:3], seed=0).shape == (3, 2)
+    np.testing.assert_array_equal(placed, half.tsne(features, seed=0))
+    assert half.tsne(features[:3], seed=0).shape == (3, 2)
 
 
 # ---------------------------------------------------------------- resumption
@@ -577,16 +578,19 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
             return "toy" if self.start else None
 
     (tmp_path / "systems").mkdir()
-    (tmp_path / "systems" / "toy.py").write_text(TOY)
+    (tmp_path / "systems" / "toy").mkdir()
+    (tmp_path / "systems" / "toy" / "__init__.py").touch()
+    (tmp_path / "systems" / "toy" / "train.py").write_text(TOY)
     monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path / "systems")])
     monkeypatch.setitem(registry.RECIPES, "toy", ToyRecipe)
     monkeypatch.setitem(registry.PRETRAINING, "toy", registry.Recipe)
     monkeypatch.setattr(training.loop.fingerprint, "of", lambda *_: "")
     yield "toy"
     sys.modules.pop("mer_features.systems.toy", None)
+    sys.modules.pop("mer_features.systems.toy.train", None)
 
 
-def test_a_system_is_one_file_and_one_entry(store: Store, tmp_path: Path, toy: str):
+def test_a_system_is_one_folder_and_one_entry(store: Store, tmp_path: Path, toy: str):
     path, _ = store(table(), noise=0.1)
     system = System(system=toy, protocols=("p",))
     assert right(train(path, tmp_path / "out", system)) == 1

@@ -21,7 +21,7 @@ from mer_features.features import open_features
 from mer_features.stages import flow
 from mer_features.stages.faces import landmarks
 from mer_features.stages.flow import light
-from mer_features.stages.style import generators, lab
+from mer_features.stages.style import geometry, lab
 from mer_features.synthetic import read_truth
 
 #: Rings of the spectrum that the probe sees, and its cross-validation folds, of whole subjects.
@@ -150,8 +150,8 @@ def _clip(path: Path, row: int, truth_root: Path | None) -> dict[str, float]:
         clip_id = features.clips[row].clip_id
     moved = before.motion(), after.motion()
     found = {
-        "displacement_px": generators.median_length(generators.displacement(before.onset, after.onset)),
-        "motion_px": generators.median_length(moved[1] - moved[0]),
+        "displacement_px": geometry.median_length(geometry.displacement(before.onset, after.onset)),
+        "motion_px": geometry.median_length(moved[1] - moved[0]),
     }
     if np.isfinite(points).all():
         found["landmarks_px"] = _landmark_drift(before.onset, after.onset, points)

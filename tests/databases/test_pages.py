@@ -21,7 +21,7 @@ def test_the_page_s_example_is_a_configuration_and_names_all_variants(adapter: s
     assert example is not None
     databases = validate(yaml.safe_load(example[1])).databases
     assert adapter in {database.adapter for database in databases.values()}
-    module = import_module(f"mer_features.databases.{adapter.replace('4dme', 'fourdme')}")
+    module = import_module(f"mer_features.databases.owners.{adapter.replace('4dme', 'fourdme')}")
     for variant in getattr(module, "VARIANTS", ()):
         assert variant.removesuffix("-cropped") in page  # a suffix that pages may explain once
 
@@ -40,7 +40,7 @@ def test_the_page_says_how_to_apply_where_files_go_what_is_read_and_what_is_odd(
 @pytest.mark.parametrize("adapter", get_args(OwnerAdapter))
 def test_the_page_s_label_counts_are_those_that_the_check_expects(adapter: str):
     page = (PAGES / f"{adapter}.md").read_text(encoding="utf-8")
-    module = import_module(f"mer_features.databases.{adapter.replace('4dme', 'fourdme')}")
+    module = import_module(f"mer_features.databases.owners.{adapter.replace('4dme', 'fourdme')}")
     known = getattr(module, "PUBLISHED", ())
     editions = [item for group in (known.values() if isinstance(known, dict) else [known]) for item in group]
     index = (PAGES / "README.md").read_text(encoding="utf-8")

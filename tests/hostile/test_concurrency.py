@@ -84,7 +84,7 @@ def test_files_are_read_in_a_folder_that_cannot_be_written(stage_file: Path, set
         item.chmod(0o555 if item.is_dir() else 0o444)
     code = (
         "import os, sys\n"
-        "from mer_features import cache, shards\n"
+        "from mer_features import features as feature_file\nfrom mer_features.stages import store\n"
         "from mer_features.stages.store import ShardReader\n"
         "def look():\n"
         "    with feature_file.open_features(sys.argv[1]) as features: assert len(features.clips) == 3\n"
@@ -121,7 +121,7 @@ def test_an_environment_that_insists_on_locks_is_named(tmp_path: Path):
     path = Path(shutil.copy(SAMPLE, tmp_path))
     code = (
         "import fcntl, sys\n"
-        "from mer_features import cache\n"
+        "from mer_features import features as feature_file\n"
         "holder = open(sys.argv[1], 'rb')\n"
         "fcntl.flock(holder, fcntl.LOCK_EX)\n"
         "from pathlib import Path\n"

@@ -26,9 +26,9 @@ from tests.hostile import images
 SUBJECTS = ("ada", "bo", "cy-søn")
 GONE = "cy-søn"
 STAGES = {
-    "faces": Faces(mode="precropped", size=32).model_dump(mode="json", by_alias=True),
-    "apex": Apex(spotters=("midpoint",), fallback="midpoint").model_dump(mode="json"),
-    "flow": Flow(method="farneback").model_dump(mode="json"),
+    "faces": Faces(mode="precropped", size=32),
+    "apex": Apex(spotters=("midpoint",), fallback="midpoint"),
+    "flow": Flow(method="farneback"),
 }
 SHARDS = 2  # two people share one
 

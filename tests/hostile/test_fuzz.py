@@ -146,15 +146,15 @@ def test_any_cells_make_clips_with_safe_names(tmp_path: Path, rows: list[list[st
 _READ = """
 import json, sys, faulthandler
 from pathlib import Path
-from mer_features import cache
+from mer_features import features as feature_file
 faulthandler.enable()
 for path in sys.argv[1:]:
     print(json.dumps({"path": path}), flush=True)
-    said = cache.validate(path)
+    said = feature_file.validate(path)
     assert all(isinstance(line, str) and line for line in said)
     values = 0
     try:
-        with cache.open_features(path) as features:
+        with feature_file.open_features(path) as features:
             for name in features.variables():
                 variable = features[name]
                 values += sum(variable[row] is not None for row in range(min(len(variable), 8)))

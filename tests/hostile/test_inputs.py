@@ -190,9 +190,9 @@ def _table_of(root: Path) -> Path:
 def _run(root: Path, listed: tuple[Clip, ...], out: Path) -> Path:
     """The stages and the cache, as the workflow's jobs run them."""
     options = {
-        "faces": PRECROPPED.model_dump(mode="json", by_alias=True),
-        "apex": Apex(spotters=("midpoint",), fallback="midpoint").model_dump(mode="json"),
-        "flow": Flow(method="farneback").model_dump(mode="json"),
+        "faces": PRECROPPED,
+        "apex": Apex(spotters=("midpoint",), fallback="midpoint"),
+        "flow": Flow(method="farneback"),
     }
     paths: dict[str, Path] = {}
     for stage, chosen in options.items():

@@ -52,7 +52,7 @@ def hook(event, arguments):
 sys.dont_write_bytecode = True
 sys.addaudithook(hook)
 from pathlib import Path
-from mer_features import cli, databases, stages, workflow
+from mer_features import cli, databases
 results, clip = Path(sys.argv[1]), sys.argv[3]
 os.chdir(results.parent)
 options = results.parent / "options.yaml"
@@ -68,7 +68,7 @@ commands = [
 for command in commands:
     code = cli.main(command)
     assert code in (0, 1), (command, code)
-from mer_features import config
+from mer_features.workflow import config
 databases.refresh_sources(config.load(results.parent / "own.yaml").databases)
 assert (results / "sources" / "own.tsv").exists()
 print("SEEN", seen)

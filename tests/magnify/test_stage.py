@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_the_preset_of_paper_004_takes_each_database_s_own_target(name: str):
     assert {"onset_amplified", "offset_amplified"} <= set(pairs["samm"])
     for database in chosen.databases:
         options = chosen.features_of(database).options("magnify")
-        assert (options["method"], options["factor"]) == ("learned", 6)
+        assert (options.method, options.factor) == ("learned", 6)
 
 
 # What runs when
@@ -121,28 +122,38 @@ def test_flow_reads_the_stage_only_where_a_pair_needs_it():
     assert set(plain.stage_inputs("magnify", "one")) == {"faces", "apex"}
 
 
-def test_weights_of_one_s_own_are_an_input():
-    mine = _plan(magnify={"method": "learned", "weights": "mine.safetensors"})
-    assert mine.stage_inputs("magnify", "one")["weights"] == "mine.safetensors"
-    assert mine.magnify_environment == "train"
-    other = _plan(magnify={"method": "phase", "weights": "mine.safetensors"})
-    assert "weights" not in other.stage_inputs("magnify", "one")
-    assert other.magnify_environment == "features"
+def test_the_content_of_a_weights_file_decides_not_its_time(tmp_path: Path):
+    weights = tmp_path / "mine.safetensors"
+    weights.write_bytes(b"first")
+    options = {"method": "learned", "weights": str(weights)}
+    before = _plan(magnify=options).stage_weights("magnify", "one")
+    times = weights.stat()
+    weights.write_bytes(b"other")
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+    after = _plan(magnify=options).stage_weights("magnify", "one")
+    assert before.keys() == after.keys() == {"weights"}
+    assert before != after
+
+
+def test_only_a_network_needs_the_training_environment():
+    assert _plan(magnify={"method": "learned"}).magnify_environment == "train"
+    assert _plan(magnify={"method": "phase"}).magnify_environment == "features"
 
 
 def test_the_code_of_a_network_counts_only_where_it_runs(monkeypatch: pytest.MonkeyPatch):
     seen: list[tuple[str, ...]] = []
-    monkeypatch.setattr(stages.fingerprint, "of", lambda *modules: seen.append(modules) or "")
+    monkeypatch.setattr(stages.fingerprint, "of", lambda *modules, scripts: seen.append(modules) or "")
     for method in ("phase", "learned"):
-        stages.code_fingerprint("magnify", {"method": method})
-    assert seen[0] == ("mer_features.stages.magnify.__init__",)
+        stages.code_fingerprint("magnify", Magnify(method=method))
+    assert seen[0][0] == "mer_features.stages.magnify.__init__"
+    assert "mer_features.stages.magnify.learned" not in seen[0]
     assert "mer_features.stages.magnify.learned" in seen[1]
 
 
 def test_the_fingerprint_sees_every_module_of_the_classical_methods(monkeypatch: pytest.MonkeyPatch):
     from mer_features.core import fingerprint
 
-    files = {path.name for path in fingerprint._closure(("mer_features.stages.magnify.__init__",))}
+    files = {path.name for path in fingerprint.files("mer_features.stages.magnify.__init__")}
     assert {"phase.py", "motion.py", "riesz.py", "pyramid.py", "image.py", "eulerian.py"} <= files
     assert not {"learned.py", "train.py", "pairs.py", "video.py"} & files
 

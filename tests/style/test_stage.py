@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from mer_features.training import half
 from mer_features import features as feature_file
 from mer_features import protocols, training
 from mer_features.commands import explain, extract
@@ -47,7 +48,7 @@ def shards(crops: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[
     files = {stage: folder / f"{stage}.h5" for stage in ("faces", "apex", "flow")}
     for stage, path in files.items():
         options = config.validate({"databases": {"d": {"adapter": "synthetic"}}}).features_of("d").options(stage)
-        with ShardWriter(path, stage, options) as writer:
+        with ShardWriter(path, stage, stages.plain(options)) as writer:
             for number, pair in enumerate(crops):
                 writer.add(_record(stage, f"{SUBJECTS[number]}/c{number}", pair))
             writer.add(ClipRecord("s4/c4", issues=(Issue("no_face"),)))
@@ -83,7 +84,7 @@ def made(shards: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> P
 
 def _run(shards: dict[str, Path], output: Path, threads: int = 1, **options) -> None:
     inputs = {stage: shards[stage] for stage in ("faces", "apex")}
-    stages.run("style", CLIPS, inputs, output, Style(**options).model_dump(mode="json"), threads=threads)
+    stages.run("style", CLIPS, inputs, output, Style(**options), threads=threads)
 
 
 def _build(shards: dict[str, Path], output: Path) -> Path:
@@ -153,11 +154,9 @@ def test_shards_of_different_fits_make_no_file(shards: dict[str, Path], made: Pa
     fitted.write(tmp_path / "other.json", other)
     model = str(tmp_path / "other.json")
     inputs = {stage: shards[stage] for stage in ("faces", "apex")}
-    options = Style(method="statistical", fit_on="all", model=model).model_dump(mode="json")
+    options = Style(method="statistical", fit_on="all", model=model)
     stages.run("style", CLIPS[2:], inputs, tmp_path / "b.h5", options)
-    options = Style(method="statistical", fit_on="all", model=str(made.with_name("fitted.json"))).model_dump(
-        mode="json"
-    )
+    options = Style(method="statistical", fit_on="all", model=str(made.with_name("fitted.json")))
     stages.run("style", CLIPS[:2], inputs, tmp_path / "a.h5", options)
     files = {stage: [path] for stage, path in shards.items()} | {"style": [tmp_path / "a.h5", tmp_path / "b.h5"]}
     provenance: feature_file.Provenance = {"config": "{}", "fingerprints": {}, "versions": {}, "seed": 0}
@@ -261,8 +260,8 @@ def test_a_system_is_trained_tested_and_explained_in_the_style_of_each_fold(stor
     assert probabilities["statistical"] != probabilities["histogram"]
 
     names = {"embeddings": "half.npz", "weights": "half.pt", "pictures": "half-pictures.npz", "model": "half.json"}
-    files = explain.HalfFiles(**{name: tmp_path / file for name, file in names.items()})
-    explain.embed_half(styled, system, seed=0, files=files)
+    files = half.HalfFiles(**{name: tmp_path / file for name, file in names.items()})
+    half.embed_half(styled, system, seed=0, files=files)
     record = json.loads(files.model.read_text())
     held_out = {clip for _, clip, _ in record["held_out"]}
     assert fitted.loads(record["style"]).source.crops == len(rows) - len(held_out)

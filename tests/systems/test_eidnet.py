@@ -16,6 +16,7 @@ pytest.importorskip("lightning", reason="needs the extra `train`")
 
 from torch.nn import functional as F
 
+from mer_features.training import half
 from mer_features.commands import explain
 from mer_features.features.parts import window_around
 from mer_features.systems import registry
@@ -746,7 +747,7 @@ def test_macro_embeddings_stand_beside_the_micro_ones(trained: train.System, mac
     expected = trained.macro.network(faces).embedding.mean(dim=(2, 3)).numpy()
     ours = beside.features["phase_2"][np.array(beside.labels) == "negative"]
     np.testing.assert_allclose(ours, expected, atol=1e-5)
-    rows = explain._companions(beside).rows
+    rows = half._companions(beside).rows
     assert {row.label for row in rows} == {f"{name} (macro)" for name in CLASSES}
 
 

@@ -1,4 +1,4 @@
-"""How far a change of style moves things: flow between a face and its rendering, of the edges and not of the tone."""
+"""Trained generators: their file, what they make of a face, and whether they leave it in shape."""
 
 from __future__ import annotations
 
@@ -13,61 +13,19 @@ from typing import Any
 
 import cv2
 import numpy as np
-from torch import nn
-from torch.nn import functional as F
-
-from mer_features.core import tensors
-from mer_features.core.files import atomic_path
-from mer_features.core.grey import levels
-from mer_features.stages import flow
-from mer_features.stages.style.networks import Generator, pictures
-
-#: Standard deviation of the neighbourhood whose mean and contrast are removed, pixels.
-_SIGMA_PX = 4.0
-#: Variance in grey levels² added to that of the neighbourhood, so that flat skin is not all noise.
-_NOISE = 9.0
-
-
-def structure(image: np.ndarray) -> np.ndarray:
-    """Edges without tone: luma minus its local mean, over its local contrast.
-
-    Parameters
-    ----------
-    image : ndarray, shape (H, W), (H, W, 1) or (H, W, 3)
-        uint8, or floating point in [0, 1].
-
-    Returns
-    -------
-    ndarray, shape (H, W), uint8
-        128 where nothing stands out. A change of tone, locally linear, leaves it as it is; a shift shifts it.
-    """
-    grey = levels(image).astype(np.float32)
-    centred = grey - cv2.GaussianBlur(grey, (0, 0), _SIGMA_PX)
-    contrast = np.sqrt(cv2.GaussianBlur(centred**2, (0, 0), _SIGMA_PX) + _NOISE)
-    return np.clip(np.rint(128 + 40 * centred / contrast), 0, 255).astype(np.uint8)
-
-
-def displacement(image: np.ndarray, rendering: np.ndarray) -> np.ndarray:
-    """TV-L1 flow (2, H, W), pixels, from an image to its rendering in another style, measured on :func:`structure`.
-
-    Flow of the images themselves would take the change of tone for motion: between two tones of one face it finds more
-    than a pixel where nothing moved.
-    """
-    return flow.estimate(structure(image), structure(rendering), "tvl1")
-
-
-def median_length(field: np.ndarray) -> float:
-    """Median length of a flow field (2, H, W), pixels."""
-    return float(np.median(np.hypot(*field)))
-
-
-# Trained generators: their file, what they make of a face, and whether they leave it in shape.
 
 try:
     import torch
 except ModuleNotFoundError as error:
     raise RuntimeError("style generators need PyTorch: pip install 'mer-features[train]'") from error
 
+from torch import nn
+from torch.nn import functional as F
+
+from mer_features.core import tensors
+from mer_features.core.files import atomic_path
+from mer_features.stages.style import geometry
+from mer_features.stages.style.networks import Generator, pictures
 
 FORMAT = "mer-features style generators 1"
 #: Acceptance: median displacement that generators may cause, pixels, and how many crops it is measured on.
@@ -151,8 +109,8 @@ def bending(crops: Sequence[np.ndarray], model: Model) -> float:
     Measured on :data:`TRIED` crops, evenly spaced. Above :data:`LIMIT_PX` a model bends faces.
     """
     places = np.linspace(0, len(crops) - 1, min(TRIED, len(crops))).round().astype(int)
-    found = [displacement(crops[place], aggregate(crops[place], model)) for place in places]
-    return float(np.median([median_length(field) for field in found]))
+    found = [geometry.displacement(crops[place], aggregate(crops[place], model)) for place in places]
+    return float(np.median([geometry.median_length(field) for field in found]))
 
 
 def pairs_of(clusters: int, which: str) -> list[tuple[int, int]]:
