@@ -17,8 +17,7 @@ import pytest
 from mer_features import cli, protocols, training
 from mer_features.commands import explain
 from mer_features.protocols import FoldRow, FoldTable, metrics
-from mer_features.training import half
-from mer_features.training import Execution, LeakError, Setup, Sources
+from mer_features.training import Execution, LeakError, Setup, Sources, evaluation, half
 from mer_features.training.options import Pretraining, System
 from mer_features.workflow import config
 
@@ -390,13 +389,13 @@ def test_picture_of_one_model(store: Store, tmp_path: Path, capsys: pytest.Captu
     half.embed_half(Sources({"demo": Path("demo.h5")}, path), fr_system(epochs=2), seed=0, files=files)
     output = files.embeddings
     train(path, tmp_path / "out", fr_system(epochs=1, refine="none"), folds=["demo/s0"])
-    picture = half.project([tmp_path / "out" / "embeddings.npz", output], seed=0)
+    picture = evaluation.project([tmp_path / "out" / "embeddings.npz", output], seed=0)
     assert set(picture["layers"]) == {"z", "z_refined"}  # of the model with more held-out clips
     assert np.shape(picture["layers"]["z"]) == (len(picture["labels"]), 2)
     assert len(set(picture["subjects"])) == 3
     assert "held-out half" in picture["note"]
     assert json.loads(json.dumps(picture)) == picture
-    assert picture == half.project([output], seed=0)
+    assert picture == evaluation.project([output], seed=0)
     assert cli.main(["explain", str(tmp_path), picture["clips"][0]]) == 0
     assert "held out from this model" in (said := capsys.readouterr().out)
     assert "This system makes no pictures of a clip." in said
@@ -439,19 +438,19 @@ def test_half_is_whole_subjects_and_balanced():
 def test_no_features_no_picture(store: Store, tmp_path: Path):
     path, _ = store(table())
     train(path, tmp_path / "out")
-    assert half.project([tmp_path / "out" / "embeddings.npz"], seed=0) == {}
+    assert evaluation.project([tmp_path / "out" / "embeddings.npz"], seed=0) == {}
 
 
 def test_tsne_keeps_neighbours():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(3), 15)
     features = np.eye(3)[groups] @ rng.normal(size=(3, 40)) * 5 + rng.normal(size=(45, 40))
-    placed = half.tsne(features, seed=0)
+    placed = evaluation.tsne(features, seed=0)
     assert placed.shape == (45, 2)
     distances = np.linalg.norm(placed[:, None] - placed[None], axis=-1) + np.eye(45) * 1e9
     assert np.mean(groups[distances.argmin(axis=1)] == groups) > 0.95
-    np.testing.assert_array_equal(placed, half.tsne(features, seed=0))
-    assert half.tsne(features[:3], seed=0).shape == (3, 2)
+    np.testing.assert_array_equal(placed, evaluation.tsne(features, seed=0))
+    assert evaluation.tsne(features[:3], seed=0).shape == (3, 2)
 
 
 # ---------------------------------------------------------------- resumption
@@ -584,7 +583,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path / "systems")])
     monkeypatch.setitem(registry.RECIPES, "toy", ToyRecipe)
     monkeypatch.setitem(registry.PRETRAINING, "toy", registry.Recipe)
-    monkeypatch.setattr(training.loop.fingerprint, "of", lambda *_: "")
+    monkeypatch.setattr(training.loop.fingerprint, "of", lambda *_, **__: "")
     yield "toy"
     sys.modules.pop("mer_features.systems.toy", None)
     sys.modules.pop("mer_features.systems.toy.train", None)

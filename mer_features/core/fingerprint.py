@@ -24,8 +24,9 @@ _PACKAGE = Path(__file__).parents[1]
 _NAME = "mer_features"
 
 #: Modules that hold no code a number depends on: the models of the configuration, whose values reach the rules as
-#: parameters, and what a job shows. ``tests/test_fingerprint.py`` checks that the models hold nothing else.
+#: parameters, and what a job shows.
 EXEMPT = (
+    f"{_NAME}.__init__",
     f"{_NAME}.core.section",
     f"{_NAME}.core.jobs",
     f"{_NAME}.core.fingerprint",
@@ -59,7 +60,7 @@ _LIBRARIES = {
 
 
 @cache
-def of(*roots: str, scripts: tuple[Path, ...] = ()) -> str:
+def of(*roots: str, without: tuple[str, ...] = (), scripts: tuple[Path, ...] = ()) -> str:
     """Digest (16 hexadecimal digits) of the given modules of this package and all they build on.
 
     Parameters
@@ -67,6 +68,8 @@ def of(*roots: str, scripts: tuple[Path, ...] = ()) -> str:
     roots
         Dotted names, e.g. ``"mer_features.stages.flow.methods"``. A package stands for all its files, templates and
         weights included; its ``__init__`` alone is ``"mer_features.stages.magnify.__init__"``.
+    without
+        Modules that are imported and not run under the step's options.
     scripts
         Files outside the package that belong to the step, such as the script of its rule.
 
@@ -77,7 +80,7 @@ def of(*roots: str, scripts: tuple[Path, ...] = ()) -> str:
     """
     digest = hashlib.sha256()
     libraries: set[str] = set()
-    for file in sorted(files(*roots)):
+    for file in sorted(files(*roots, without=without)):
         digest.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
         libraries |= {name.split(".")[0] for name, _ in _imports(file)} & _LIBRARIES.keys()
     for script in scripts:
@@ -108,18 +111,19 @@ def versions() -> dict[str, str]:
     return {name: release for name, release in releases.items() if release != "none"}
 
 
-def files(*roots: str) -> set[Path]:
-    """Files of the given modules or packages and of every module of this package that they import."""
+def files(*roots: str, without: tuple[str, ...] = ()) -> set[Path]:
+    """Files of the given modules or packages and of every module of this package that they import; see :func:`of`."""
     reached: set[Path] = set()
     for root in roots:
         if not (listed := _root_files(root)):
             raise ValueError(f"{root}: no such module or package")
         reached |= listed
+    passed_over = {file for module in without for file in _root_files(module)}
     waiting = list(reached)
     while waiting:
         for module, name in _imports(waiting.pop()):
             file = _source(module, name)
-            if file is not None and file not in reached and not _exempt(file):
+            if file is not None and file not in reached | passed_over and not _exempt(file):
                 reached.add(file)
                 waiting.append(file)
     return reached
@@ -159,19 +163,20 @@ def _origin(face: Path, module: str, name: str) -> Path:
 
 
 @cache
-def _parse(source: bytes) -> tuple[tuple[str, str], ...]:
+def _parse(source: bytes, *, typing: bool) -> tuple[tuple[str, str], ...]:
     # Steps share most of their modules, and every job of a cluster starts by asking for all fingerprints.
-    return tuple(_names(ast.parse(source)))
+    return tuple(_names(ast.parse(source), typing=typing))
 
 
 def _imports(file: Path) -> tuple[tuple[str, str], ...]:
     """Pairs of module and name, the name empty for a plain ``import module``."""
-    return _parse(file.read_bytes()) if file.suffix == ".py" else ()
+    # A package may import what it passes on only when it is asked for it, and name it for type checkers alone.
+    return _parse(file.read_bytes(), typing=file.name == "__init__.py") if file.suffix == ".py" else ()
 
 
-def _names(node: ast.AST) -> Iterator[tuple[str, str]]:
+def _names(node: ast.AST, *, typing: bool) -> Iterator[tuple[str, str]]:
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+        if isinstance(child, ast.If) and not typing and ast.unparse(child.test) == "TYPE_CHECKING":
             continue  # never imported when it runs
         if isinstance(child, ast.Import):
             yield from ((alias.name, "") for alias in child.names)
@@ -180,7 +185,7 @@ def _names(node: ast.AST) -> Iterator[tuple[str, str]]:
         else:
             if isinstance(child, ast.Call) and ast.unparse(child.func).endswith("find_spec"):
                 yield from ((str(argument.value), "") for argument in child.args if isinstance(argument, ast.Constant))
-            yield from _names(child)
+            yield from _names(child, typing=typing)
 
 
 def _version(distribution: str) -> str:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mer_features import protocols
 from mer_features.features import ClipRow, Features, open_features
-from mer_features.protocols import FoldRow, FoldTable
+from mer_features.protocols.table import TRAIN_ONLY, FoldRow, FoldTable
 from mer_features.stages.options import Style
 from mer_features.systems.common.contract import Arrays, Examples
 from mer_features.training.style import folds as fold_style
@@ -148,7 +147,7 @@ def split(clips: Clips, fold: str) -> tuple[Clips, Clips]:
     ValueError
         If the fold does not exist or leaves nothing to train with.
     """
-    inside = [i for i, row in enumerate(clips.rows) if row.fold == fold != protocols.TRAIN_ONLY]
+    inside = [i for i, row in enumerate(clips.rows) if row.fold == fold != TRAIN_ONLY]
     outside = [i for i, row in enumerate(clips.rows) if row.fold != fold]
     if not inside or not outside:
         raise ValueError(f"fold {fold!r} holds {len(inside)} of {len(clips.rows)} clips; nothing to train or to test")

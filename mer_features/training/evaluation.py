@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mer_features import protocols
-from mer_features.protocols import FoldTable, metrics
+import numpy as np
+from sklearn.manifold import TSNE
+
+from mer_features.protocols import metrics
 from mer_features.protocols.metrics import Prediction
+from mer_features.protocols.table import FoldTable
+from mer_features.protocols.table import read as read_protocol
 from mer_features.training.options import System
+
+#: Database and subject of clips of a pre-training, pictured beside those of a system.
+COMPANION = "macro"
 
 
 def evaluate(
@@ -49,7 +56,7 @@ def evaluate(
     ValueError
         If a clip's prediction is missing, given twice, or of another protocol.
     """
-    table = protocols.read(protocol_tsv)
+    table = read_protocol(protocol_tsv)
     runs = _runs(prediction_tsvs, table)
     header = {
         "protocol": names[0],
@@ -86,3 +93,60 @@ def _runs(paths: Sequence[Path], table: FoldTable) -> dict[int, list[Prediction]
         if missing := wanted.keys() - run.keys():
             raise ValueError(f"seed {seed}: {len(missing)} clips without a prediction, e.g. {min(missing)}")
     return {seed: [found[seed][key] for key in wanted] for seed in sorted(found)}
+
+
+def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
+    """Features of one model's held-out clips in the plane, for ``embedding.json``.
+
+    Parameters
+    ----------
+    paths
+        Files of :func:`mer_features.training.half.embed_half` or :func:`mer_features.training.train_folds`. Of all the models in them, the one
+        with the most held-out clips is shown; models are never mixed.
+    seed
+        Of t-SNE.
+
+    Returns
+    -------
+    dict
+        ``layers``: name -> N pairs (x, y) without unit; ``labels`` and ``subjects`` (``database/subject``), N each;
+        ``clips`` (N); ``note``: what was done. Empty for a system without features.
+    """
+    models = [model for path in paths for model in _models(path)]
+    shown = max(models, key=lambda model: len(model["clip_id"]), default=None)
+    if shown is None:
+        return {}
+    clips = shown["clip_id"]
+    layers = {name: tsne(values, seed).tolist() for name, values in shown.items() if values.ndim == 2}
+    owners = zip(shown["database"], shown["subject"], strict=True)
+    fold = str(shown["fold"][0])
+    beside = int((shown["database"] == COMPANION).sum())
+    companions = f" and {beside} clips of its pre-training (`{COMPANION}`)" if beside else ""
+    return {
+        "layers": layers,
+        "labels": shown["label"].tolist(),
+        "subjects": [f"{database}/{subject}" for database, subject in owners],
+        "clips": clips.tolist(),
+        "note": f"t-SNE of the {len(clips) - beside} clips of fold {fold!r}, held out from the one model that made "
+        f"these features{companions}; distances between clusters and their sizes mean nothing.",
+    }
+
+
+def _models(path: Path) -> list[dict[str, np.ndarray]]:
+    """Columns of each fold's clips; none where there are no features."""
+    with np.load(path, allow_pickle=False) as stored:
+        columns = {name: stored[name] for name in stored.files if stored[name].ndim > 0}
+    if not any(values.ndim == 2 for values in columns.values()):
+        return []
+    folds = dict.fromkeys(columns["fold"].tolist())
+    return [{name: values[columns["fold"] == fold] for name, values in columns.items()} for fold in folds]
+
+
+def tsne(features: np.ndarray, seed: int) -> np.ndarray:
+    """Features (N, width) in the plane, (N, 2) float32: standardised, then t-SNE with perplexity 30 or (N - 1) / 3."""
+    if len(features) < 4:
+        return np.zeros((len(features), 2), dtype=np.float32)  # too few to have neighbourhoods
+    spread = features.std(axis=0)
+    standard = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(standard.astype(np.float32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 
-from mer_features.protocols import FoldTable
+from mer_features.protocols.table import FoldTable
 from mer_features.stages.style.fitted import Fitted
 from mer_features.training.data import Clips, Inputs, Sources, load_clips
 from mer_features.training.style import folds as fold_style

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.manifold import TSNE
 
-from mer_features import protocols
 from mer_features.core.files import atomic_path, write_text
-from mer_features.protocols import FoldRow, FoldTable
+from mer_features.protocols.folds import balanced_folds
+from mer_features.protocols.table import FoldRow, FoldTable
+from mer_features.protocols.table import read as read_protocol
 from mer_features.stages.style import fitted
 from mer_features.systems.common.contract import Companions, Execution, Setup
 from mer_features.training.data import Clips, Sources, split
+from mer_features.training.evaluation import COMPANION
 from mer_features.training.folds import FoldClips, derived_seed
 from mer_features.training.loop import inputs_of, train_fold, write_embeddings
 from mer_features.training.options import System
 
 _HELD_OUT, _TRAINED = "held-out half", "trained half"
-#: Database and subject of clips of a pre-training.
-_COMPANION = "macro"
-
 #: Persons of every class whose clips are pictured.
 _SHOWN = 2
 _NAMED = ("clip_id", "label")
@@ -33,7 +31,7 @@ _NAMED = ("clip_id", "label")
 def half(table: FoldTable, seed: int) -> FoldTable:
     """The same clips with half of the subjects, balanced by clips and classes, in the one fold to be held out."""
     owners = [row.owner for row in table.rows]
-    side = protocols.balanced_folds(owners, [row.label for row in table.rows], 2, seed)
+    side = balanced_folds(owners, [row.label for row in table.rows], 2, seed)
     rows = (replace(row, fold=(_TRAINED, _HELD_OUT)[side[row.owner]]) for row in table.rows)
     return FoldTable(tuple(rows))
 
@@ -70,7 +68,7 @@ def embed_half(
     files
         Where the results go.
     """
-    table = half(protocols.read(sources.protocol_tsv), seed)
+    table = half(read_protocol(sources.protocol_tsv), seed)
     clips = FoldClips(sources, table, inputs_of(system), seed)
     style = clips.style(_HELD_OUT)
     train, test = split(clips.of(_HELD_OUT, style), _HELD_OUT)
@@ -98,7 +96,7 @@ def embed_half(
 def _companions(beside: Companions) -> Clips:
     """Rows for clips of a pre-training, told from the held-out ones by database and class."""
     rows = tuple(
-        FoldRow(f"{number}", _COMPANION, _COMPANION, label, f"{label} ({_COMPANION})", _HELD_OUT)
+        FoldRow(f"{number}", COMPANION, COMPANION, label, f"{label} ({COMPANION})", _HELD_OUT)
         for number, label in enumerate(beside.labels)
     )
     return Clips(rows, {}, np.zeros(len(rows), dtype=np.int64), ())
@@ -120,60 +118,3 @@ def _write_pictures(path: Path, clips: Clips, pictures: Mapping[str, np.ndarray]
     columns: dict[str, Any] = {name: np.array([getattr(row, name) for row in clips.rows]) for name in _NAMED}
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         np.savez(handle, allow_pickle=False, **columns, **pictures)
-
-
-def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
-    """Features of one model's held-out clips in the plane, for ``embedding.json``.
-
-    Parameters
-    ----------
-    paths
-        Files of :func:`embed_half` or :func:`mer_features.training.train_folds`. Of all the models in them, the one
-        with the most held-out clips is shown; models are never mixed.
-    seed
-        Of t-SNE.
-
-    Returns
-    -------
-    dict
-        ``layers``: name -> N pairs (x, y) without unit; ``labels`` and ``subjects`` (``database/subject``), N each;
-        ``clips`` (N); ``note``: what was done. Empty for a system without features.
-    """
-    models = [model for path in paths for model in _models(path)]
-    shown = max(models, key=lambda model: len(model["clip_id"]), default=None)
-    if shown is None:
-        return {}
-    clips = shown["clip_id"]
-    layers = {name: tsne(values, seed).tolist() for name, values in shown.items() if values.ndim == 2}
-    owners = zip(shown["database"], shown["subject"], strict=True)
-    fold = str(shown["fold"][0])
-    beside = int((shown["database"] == _COMPANION).sum())
-    companions = f" and {beside} clips of its pre-training (`{_COMPANION}`)" if beside else ""
-    return {
-        "layers": layers,
-        "labels": shown["label"].tolist(),
-        "subjects": [f"{database}/{subject}" for database, subject in owners],
-        "clips": clips.tolist(),
-        "note": f"t-SNE of the {len(clips) - beside} clips of fold {fold!r}, held out from the one model that made "
-        f"these features{companions}; distances between clusters and their sizes mean nothing.",
-    }
-
-
-def _models(path: Path) -> list[dict[str, np.ndarray]]:
-    """Columns of each fold's clips; none where there are no features."""
-    with np.load(path, allow_pickle=False) as stored:
-        columns = {name: stored[name] for name in stored.files if stored[name].ndim > 0}
-    if not any(values.ndim == 2 for values in columns.values()):
-        return []
-    folds = dict.fromkeys(columns["fold"].tolist())
-    return [{name: values[columns["fold"] == fold] for name, values in columns.items()} for fold in folds]
-
-
-def tsne(features: np.ndarray, seed: int) -> np.ndarray:
-    """Features (N, width) in the plane, (N, 2) float32: standardised, then t-SNE with perplexity 30 or (N - 1) / 3."""
-    if len(features) < 4:
-        return np.zeros((len(features), 2), dtype=np.float32)  # too few to have neighbourhoods
-    spread = features.std(axis=0)
-    standard = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    perplexity = min(30.0, (len(features) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(standard.astype(np.float32))

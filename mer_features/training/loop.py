@@ -21,12 +21,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from mer_features import protocols
 from mer_features.core import fingerprint
 from mer_features.core.files import atomic_path, write_text
 from mer_features.core.jobs import track
 from mer_features.protocols import metrics
 from mer_features.protocols.metrics import Prediction
+from mer_features.protocols.table import read as read_protocol
 from mer_features.stages.options import Style
 from mer_features.systems import registry
 from mer_features.systems.common.contract import Execution, Setup, System, SystemModule
@@ -123,7 +123,7 @@ def train_folds(
     ValueError
         If a fold does not exist, a clip is not in its cache or the pre-training is missing.
     """
-    table = protocols.read(sources.protocol_tsv)
+    table = read_protocol(sources.protocol_tsv)
     clips = FoldClips(sources, table, inputs_of(system), seed)
     setup = Setup(seed, execution, sources.pretrained, class_names=table.classes)
     state = State(output_dir / "unfinished", _key(clips.plain, system, setup, sources.style))
@@ -145,7 +145,7 @@ def _key(clips: Clips, system: SystemOptions, setup: Setup, style: Style | None)
         "system": system.model_dump(mode="json"),
         "seed": setup.seed,
         "precision": setup.execution.precision,
-        "code": fingerprint.of(*system.modules),
+        "code": system.code(style=style is not None),
         "files": fingerprint.of_files(system.full_recipe),
     }
     if style is not None:

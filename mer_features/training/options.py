@@ -7,8 +7,12 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from mer_features.core import fingerprint
 from mer_features.core.section import Section
 from mer_features.systems import registry
+
+#: Style aggregation as training does it, fold by fold.
+_FOLD_STYLE = ("mer_features.training.style.folds", "mer_features.stages.style.fitted")
 
 
 class System(Section):
@@ -39,10 +43,20 @@ class System(Section):
         """The recipe with every default, the ablation and the changed keys filled in."""
         return registry.recipe(self.system, self.recipe, self.ablation)
 
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """Modules whose edit trains it again, with all they import."""
-        return registry.module_name(self.system), "mer_features.training.loop"
+    def code(self, *more: str, style: bool, scripts: tuple[Path, ...] = ()) -> str:
+        """Fingerprint of the code that trains it.
+
+        Parameters
+        ----------
+        more
+            Further modules that take part.
+        style
+            Whether style aggregation is fitted in every fold; its code counts only then.
+        scripts
+            As of :func:`mer_features.core.fingerprint.of`.
+        """
+        roots = (registry.module_name(self.system), "mer_features.training.loop", *more)
+        return fingerprint.of(*roots, without=() if style else _FOLD_STYLE, scripts=scripts)
 
     @model_validator(mode="after")
     def _recipe_is_known(self) -> System:
@@ -73,10 +87,10 @@ class Pretraining(Section):
         """The recipe with every default and the changed keys filled in."""
         return registry.pretraining_recipe(self.task, self.recipe)
 
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """Modules whose edit runs it again, with all they import."""
-        return registry.module_name(self.task), "mer_features.training.pretraining"
+    def code(self, scripts: tuple[Path, ...] = ()) -> str:
+        """Fingerprint of the code of the task; ``scripts`` as of :func:`mer_features.core.fingerprint.of`."""
+        roots = (registry.module_name(self.task), "mer_features.training.pretraining")
+        return fingerprint.of(*roots, without=_FOLD_STYLE, scripts=scripts)
 
     @model_validator(mode="after")
     def _has_material(self) -> Pretraining:

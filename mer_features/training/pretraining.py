@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from mer_features import protocols
 from mer_features.core import fingerprint
 from mer_features.core.files import write_text
 from mer_features.features.sequences import Sequences
+from mer_features.protocols.table import read as read_protocol
 from mer_features.systems import registry
 from mer_features.systems.common.contract import Execution, Material, PretrainingModule, Setup
 from mer_features.training.data import Inputs, load_clips
@@ -83,7 +83,7 @@ def _seen_before(start: Path | None) -> set[str]:
 def _key(task: Pretraining, files: Sequence[Path], execution: Execution) -> str:
     """Digest of all that the outcome depends on; inputs, which may be large, by size and time."""
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    code, weights = fingerprint.of(*task.modules), fingerprint.of_files(task.full_recipe)
+    code, weights = task.code(), fingerprint.of_files(task.full_recipe)
     decides = (task.model_dump(mode="json"), code, weights, execution.precision, stats)
     return hashlib.sha256(repr(decides).encode()).hexdigest()
 
@@ -92,5 +92,5 @@ def _labelled(task: Pretraining, caches: Mapping[str, Path], protocol_tsv: Path)
     module: Any = module_of(task.task)
     recipe = task.full_recipe
     inputs = Inputs(module.pretraining_variables(recipe), lambda clip: module.pretraining_prepare(recipe, clip))
-    table = protocols.read(protocol_tsv)
+    table = read_protocol(protocol_tsv)
     return Material(load_clips(caches, table, inputs).examples(), table.classes)

@@ -28,7 +28,7 @@ _CODE = {
     "cache": ("mer_features.features.writer",),
     "protocol": ("mer_features.protocols.rules", "mer_features.features.reader"),
     "embed": ("mer_features.training.half",),
-    "evaluate": ("mer_features.training.evaluation", "mer_features.training.half"),
+    "evaluate": ("mer_features.training.evaluation",),
     "train_magnifier": ("mer_features.training.magnifier.train",),
     "assess": ("mer_features.assess.stages", "mer_features.assess.magnification"),
     "report": ("mer_features.report",),
@@ -227,7 +227,9 @@ class Plan:
 
     def system_code(self, name: str, step: str = "train") -> str:
         """Fingerprint of the code of one system's training, or of the model that is trained for its pictures."""
-        return fingerprint.of(*self.config.systems[name].modules, *_CODE.get(step, ()), scripts=self._scripts(step))
+        return self.config.systems[name].code(
+            *_CODE.get(step, ()), style=bool(self.fold_style(name)), scripts=self._scripts(step)
+        )
 
     def system_weights(self, name: str) -> dict[str, str]:
         """Digests of the files of weights that a system's recipe names."""
@@ -245,7 +247,7 @@ class Plan:
 
     def pretraining_code(self, name: str) -> str:
         """Fingerprint of the code of one pre-training task."""
-        return fingerprint.of(*self.config.pretraining[name].modules, scripts=self._scripts("pretrain"))
+        return self.config.pretraining[name].code(self._scripts("pretrain"))
 
     def pretraining_weights(self, name: str) -> dict[str, str]:
         """Digests of the files of weights that a pre-training's recipe names."""

@@ -2,7 +2,11 @@
 from mer_features.workflow.plan import Plan, let_jobs_import_it
 
 let_jobs_import_it()
-plan = Plan(config, refresh=workflow.is_main_process)
+plan = Plan(
+    config,
+    refresh=workflow.is_main_process,
+    scripts=f"{workflow.basedir}/workflow/scripts",
+)
 
 # Scripts find here what must not reach `params`: it cannot change a result.
 config["execution"] = plan.execution

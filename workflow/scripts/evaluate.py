@@ -6,7 +6,7 @@ from mer_features.core.jobs import job_log
 with job_log(snakemake.log[0]):
     from mer_features import training
     from mer_features.core import files
-    from mer_features.training import half
+    from mer_features.training import evaluation
     from mer_features.training.options import System
 
     metrics = training.evaluate(
@@ -18,5 +18,5 @@ with job_log(snakemake.log[0]):
         seed=snakemake.params.seed,
     )
     files.write_text(snakemake.output.metrics, json.dumps(metrics, indent=1))
-    embedding = half.project([Path(path) for path in snakemake.input.embedding], seed=snakemake.params.seed)
+    embedding = evaluation.project([Path(path) for path in snakemake.input.embedding], seed=snakemake.params.seed)
     files.write_text(snakemake.output.embedding, json.dumps(embedding))

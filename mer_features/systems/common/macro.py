@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mer_features import protocols
 from mer_features.protocols import metrics
+from mer_features.protocols.folds import balanced_folds
 from mer_features.systems.common import engine
 from mer_features.systems.common.contract import Examples, Material, Setup
 
@@ -80,7 +80,7 @@ def part(examples: Examples, share: float, seed: int) -> Parts:
     if len(set(owners)) < 2:
         raise ValueError("one subject cannot be parted into trained and held-out ones; give more, or held_out: 0")
     folds = min(round(1 / share), len(set(owners)))
-    side = protocols.balanced_folds(owners, [str(label) for label in examples.labels], folds, seed)
+    side = balanced_folds(owners, [str(label) for label in examples.labels], folds, seed)
     outside = np.array([side[owner] == 0 for owner in owners])
     return Parts(examples.take(np.flatnonzero(~outside)), examples.take(np.flatnonzero(outside)))
 
