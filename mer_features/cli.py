@@ -224,7 +224,6 @@ def _extract(arguments: argparse.Namespace) -> int:
 
 
 def _synth(arguments: argparse.Namespace) -> int:
-    from mer_features.core import fingerprint
     from mer_features.synthetic import renderer
 
     renderer.render(
@@ -232,7 +231,6 @@ def _synth(arguments: argparse.Namespace) -> int:
         root=arguments.folder,
         preset=arguments.preset,
         seed=arguments.seed,
-        code=fingerprint.of("mer_features.synthetic"),
         table=arguments.folder / "clips.tsv",
         threads=arguments.threads,
     )

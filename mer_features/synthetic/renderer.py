@@ -20,6 +20,11 @@ from mer_features.synthetic import presets
 log = logging.getLogger(__name__)
 _STAMP = ".rendered-from.json"
 
+#: Version of the pixels and the ground truth that are rendered. Raise it with every change of either: the embedded
+#: databases are then rendered again, as if their owner had published a new release. An edit that changes neither
+#: leaves them, and everything computed from them, as they are. `tests/synthetic/test_release.py` compares.
+RELEASE = 1
+
 
 def render(  # noqa: PLR0913  # the rule's parameters, one for one
     name: str,
@@ -27,14 +32,14 @@ def render(  # noqa: PLR0913  # the rule's parameters, one for one
     root: Path | str,
     preset: str,
     seed: int,
-    code: str,
+    release: int = RELEASE,
     table: Path | str,
     threads: int,
     look: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Render the database, with ``look`` (keys of ``presets.Style``) over its preset, and write its source table.
 
-    Clips already rendered from the same preset, look, seed and code are kept, so a killed run goes on where it was.
+    Clips already rendered from the same preset, look, seed and release are kept, so a killed run goes on where it was.
 
     Raises
     ------
@@ -42,7 +47,7 @@ def render(  # noqa: PLR0913  # the rule's parameters, one for one
         If the folder holds something that was not rendered by this function: it is never deleted.
     """
     root = Path(root)
-    stamp = json.dumps({"preset": preset, "seed": seed, "code": code, "look": dict(look)})
+    stamp = json.dumps({"preset": preset, "seed": seed, "release": release, "look": dict(look)})
     _claim(root, stamp)
     synthetic.render_database(root, presets.with_look(preset, look), seed, threads=threads)
     database = SyntheticDatabase.model_validate({"adapter": "synthetic", "root": root, "preset": preset, "seed": seed})

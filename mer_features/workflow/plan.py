@@ -14,13 +14,13 @@ from mer_features.databases.options import SyntheticDatabase
 from mer_features.features.options import FeatureConfig, Provenance
 from mer_features.stages import run as stages
 from mer_features.stages.options import STAGES, Stage
+from mer_features.synthetic import renderer
 from mer_features.workflow import config as configuration
 from mer_features.workflow import needs
 from mer_features.workflow.config import Config
 
 #: Modules whose edit runs a step again, for the steps that are not stages.
 _CODE = {
-    "synth": ("mer_features.synthetic", "mer_features.synthetic.renderer"),
     "ingest": ("mer_features.databases.ingest",),
     "style_fit": ("mer_features.training.style.fitting",),
     "style_measure": ("mer_features.assess.style",),
@@ -211,7 +211,8 @@ class Plan:
         assert isinstance(item, SyntheticDatabase)
         root = str(self.config.database_root(database))
         look = item.look.model_dump(exclude_none=True)
-        return {"root": root, "preset": item.preset, "seed": self.config.synthetic_seed(database), "look": look}
+        seed = self.config.synthetic_seed(database)
+        return {"root": root, "preset": item.preset, "seed": seed, "look": look, "release": renderer.RELEASE}
 
     def system(self, name: str, protocol: str) -> dict[str, Any]:
         """What a training run depends on besides its inputs; the recipe with all its defaults filled in."""

@@ -15,7 +15,6 @@ rule synth:
         **plan.needs("synth"),
     params:
         database=lambda wildcards: plan.synth(wildcards.database),
-        code=plan.code("synth"),
     script:
         "../scripts/synth.py"
 

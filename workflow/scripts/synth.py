@@ -5,7 +5,6 @@ with job_log(snakemake.log[0]):
 
     renderer.render(
         snakemake.wildcards.database,
-        code=snakemake.params.code,
         table=snakemake.output[0],
         threads=snakemake.threads,
         **snakemake.params.database,
