@@ -14,7 +14,6 @@ DECISION = ROOT / "docs" / "decisions" / "0003-order-of-modules.md"
 
 #: Modules below 60 lines, each with the reason why it is not part of another.
 SMALL = {
-    "assess/__init__.py": "a package's description",
     "core/grey.py": "imported by nearly every stage",
     "core/section.py": "base of all options; imports pydantic alone",
     "core/tensors.py": "the only module of core that needs torch",
@@ -104,7 +103,8 @@ def test_functions_are_more_than_fragments():
 
 def test_only_two_places_know_hdf5():
     users = {
-        path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
         if any(name.split(".")[0] in {"h5py", "h5netcdf", "hdf5plugin"} for name in _imports(path))
     }
     assert {name for name in users if not name.startswith("features/")} == {"stages/store.py"}
