@@ -324,7 +324,8 @@ def _names(group: h5py.Group, kind: type[h5py.HLObject]) -> list[str]:
 
 def _column(dataset: h5py.Dataset) -> list[Any]:
     values = dataset.asstr()[()] if h5py.check_string_dtype(dataset.dtype) else dataset[()]
-    return values.tolist()
+    result: list[Any] = values.tolist()
+    return result
 
 
 # Opens what is inside a cache file and nothing outside it.

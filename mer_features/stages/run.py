@@ -212,7 +212,8 @@ def _work(task: _Task, inputs: _Inputs) -> ClipRecord:
     if record.issues:
         _require_source(task)
     record.issues = (*carried, *record.issues)
-    return record
+    result: ClipRecord = record
+    return result
 
 
 def _require_source(task: _Task) -> None:

@@ -48,7 +48,8 @@ def describe(u: np.ndarray, v: np.ndarray, strain: np.ndarray) -> np.ndarray:
     local = np.divide(counts, sums, out=np.zeros_like(counts), where=sums > 0)
     weighted = (local * np.bincount(block.ravel(), strain.ravel(), BLOCKS * BLOCKS)[:, None]).ravel()
     length = np.linalg.norm(weighted)
-    return weighted / length if length > 0 else weighted
+    result: np.ndarray = weighted / length if length > 0 else weighted
+    return result
 
 
 def _orientation(u: np.ndarray, v: np.ndarray) -> np.ndarray:

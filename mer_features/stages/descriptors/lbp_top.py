@@ -88,7 +88,8 @@ def describe(volume: np.ndarray, parameters: Parameters | None = None) -> np.nda
         for plane, histogram in zip(found, histograms, strict=True):
             lbp_kernels.count(plane[block], histogram)
     counts = occurred @ np.eye(parameters.bins, dtype=np.int64)[_bins(parameters.points, parameters.uniform)]
-    return (counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)).ravel()
+    result: np.ndarray = (counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)).ravel()
+    return result
 
 
 def patterns(volume: np.ndarray, parameters: Parameters) -> np.ndarray:

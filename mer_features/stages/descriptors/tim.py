@@ -55,7 +55,8 @@ def matrix(n: int, count: int) -> np.ndarray:
     """What turns n frames minus their mean into ``count`` frames minus that mean, (count, n) float64."""
     if n < FEWEST:
         places = np.linspace(0, n - 1, count)
-        return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(n)))
+        result: np.ndarray = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(n)))
+        return result
     known = _curve(np.arange(1, n + 1) / n, n)
     return _curve(np.linspace(1 / n, 1, count), n) @ np.linalg.pinv(known)
 
@@ -63,4 +64,5 @@ def matrix(n: int, count: int) -> np.ndarray:
 def _curve(s: np.ndarray, n: int) -> np.ndarray:
     """Coordinates 1 .. n - 1 of the curve at positions s, (len(s), n - 1)."""
     k = np.arange(1, n)
-    return np.sin(np.pi * k * s[:, None] + np.pi * (n - k) / (2 * n))
+    result: np.ndarray = np.sin(np.pi * k * s[:, None] + np.pi * (n - k) / (2 * n))
+    return result

@@ -42,7 +42,8 @@ _EYES_PER_BOX = (0.2, 0.8)  # eye distance over the width of the detector's box
 
 def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points (..., 2) mapped by a transform (2, 3)."""
-    return points @ matrix[:, :2].T + matrix[:, 2]
+    result: np.ndarray = points @ matrix[:, :2].T + matrix[:, 2]
+    return result
 
 
 def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
@@ -54,7 +55,8 @@ def invert(matrix: np.ndarray) -> np.ndarray:
     """The inverse transform."""
     (a, b, x), (c, d, y) = matrix.tolist()
     scale = 1 / (a * d - b * c)  # closed form: a general solver takes ten times as long
-    return scale * np.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]])
+    result: np.ndarray = scale * np.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]])
+    return result
 
 
 def identity() -> np.ndarray:

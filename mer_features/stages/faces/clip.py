@@ -218,8 +218,9 @@ def _times(clip: Clip, sequence: FrameSequence, seen: Sequence[tuple[int, float]
     numbers, times = np.array(seen, dtype=np.float64).T
     slowed = clip.fps and sequence.fps and abs(sequence.fps / clip.fps - 1) > 0.05
     if clip.fps and (slowed or np.isnan(times).all()):
-        return (numbers - numbers[0]) / clip.fps
-    return times
+        times = (numbers - numbers[0]) / clip.fps
+    result: np.ndarray = times
+    return result
 
 
 def motion_issues(face: FaceClip, keys: KeyFrames) -> tuple[Issue, ...]:

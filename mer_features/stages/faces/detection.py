@@ -96,7 +96,8 @@ def _as_rgb(image: np.ndarray) -> np.ndarray:
         raise ValueError(f"expected a uint8 image (H, W), (H, W, 1) or (H, W, 3), found {image.dtype} {image.shape}")
     if image.ndim == 3 and image.shape[2] == 3:
         return image
-    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    result: np.ndarray = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    return result
 
 
 def _collect(raw: Sequence[_Raw], scale_x: float, scale_y: float) -> Detections:

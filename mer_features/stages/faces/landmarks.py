@@ -71,7 +71,8 @@ def find(image: np.ndarray, box: np.ndarray, model: Path | None = None) -> np.nd
     square = _box_around(_predict(predictor, grey, square))
     shifts = np.column_stack([_SHIFTS * square[2], np.zeros(len(_SHIFTS))])
     shapes = [_predict(predictor, grey, square + shift) for shift in shifts]
-    return np.mean(shapes, axis=0)
+    result: np.ndarray = np.mean(shapes, axis=0)
+    return result
 
 
 def _box_around(points: np.ndarray) -> np.ndarray:

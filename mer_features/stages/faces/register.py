@@ -139,7 +139,8 @@ class Registrar:
         mean = cv2.blur(grey, (side, side))
         contrast = cv2.norm(grey, mean, cv2.NORM_L1) / grey.size
         gain = 24 / max(contrast, 0.5)
-        return cv2.addWeighted(grey, gain, mean, -gain, 128)
+        result: np.ndarray = cv2.addWeighted(grey, gain, mean, -gain, 128)
+        return result
 
     def _fit(self, frame: np.ndarray, start: np.ndarray, halvings: int) -> _Fit | None:
         """The motion of the points; None if too few were found or they do not move as one."""
@@ -285,7 +286,8 @@ def _fill(mask: np.ndarray, points: np.ndarray, value: int, grow: float = 0.0) -
 
 
 def _eye_vector(landmarks: np.ndarray) -> np.ndarray:
-    return landmarks[lm.RIGHT_EYE].mean(axis=0) - landmarks[lm.LEFT_EYE].mean(axis=0)
+    result: np.ndarray = landmarks[lm.RIGHT_EYE].mean(axis=0) - landmarks[lm.LEFT_EYE].mean(axis=0)
+    return result
 
 
 def _cut(image: np.ndarray, view: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -296,12 +298,14 @@ def _cut(image: np.ndarray, view: np.ndarray, size: tuple[int, int]) -> np.ndarr
         if window.shape[:2] == size[::-1]:
             return levels(window)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(levels(image), view, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    result: np.ndarray = cv2.warpAffine(levels(image), view, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return result
 
 
 def _half(image: np.ndarray) -> np.ndarray:
     even = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
-    return cv2.resize(even, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    result: np.ndarray = cv2.resize(even, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return result
 
 
 def _shift(by: np.ndarray) -> np.ndarray:

@@ -56,7 +56,8 @@ def warp(image: np.ndarray, crop_to_source: np.ndarray, size: int) -> np.ndarray
         borderMode=cv2.BORDER_REPLICATE,
         hint=cv2.ALGO_HINT_ACCURATE,
     )
-    return crop.reshape(size, size, image.shape[2])
+    result: np.ndarray = crop.reshape(size, size, image.shape[2])
+    return result
 
 
 def _blur_px(step: np.ndarray, double: bool) -> np.ndarray:

@@ -53,13 +53,15 @@ def match_levels(target: np.ndarray, source: np.ndarray) -> np.ndarray:
     design = _terms(_blocks(source))
     factors = _least_absolute(design, _blocks(target).ravel())
     corrected = (_terms(source) @ factors.astype(np.float32)).reshape(source.shape)
-    return np.clip(corrected, 0, 255)
+    result: np.ndarray = np.clip(corrected, 0, 255)
+    return result
 
 
 def _blocks(image: np.ndarray) -> np.ndarray:
     height, width = image.shape
     size = (max(width // _BLOCK_PX, 1), max(height // _BLOCK_PX, 1))
-    return cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    result: np.ndarray = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return result
 
 
 def _terms(image: np.ndarray) -> np.ndarray:
@@ -78,4 +80,5 @@ def _least_absolute(design: np.ndarray, target: np.ndarray) -> np.ndarray:
     for _ in range(_ROUNDS):
         factors = np.linalg.lstsq(design * root[:, None], target * root)[0]
         root = 1 / np.sqrt(np.maximum(np.abs(design @ factors - target), _FLOOR))
-    return factors
+    result: np.ndarray = factors
+    return result

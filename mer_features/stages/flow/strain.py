@@ -32,4 +32,5 @@ def magnitude(u: np.ndarray, v: np.ndarray) -> np.ndarray:
         raise ValueError(f"found u {u.shape}, v {v.shape}; expected two equal shapes (H, W), sides at least 2")
     u_y, u_x = np.gradient(u.astype(np.float32, copy=False))
     v_y, v_x = np.gradient(v.astype(np.float32, copy=False))
-    return np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2)
+    result: np.ndarray = np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2)
+    return result

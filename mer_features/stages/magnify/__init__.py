@@ -103,10 +103,12 @@ def learned_model(weights: Path | None) -> Any:
 
 def _learned(reference: np.ndarray, moved: np.ndarray, factor: float, model: Any) -> np.ndarray:
     if moved.shape[2:] == (3,):
-        return model(reference, moved, factor)
+        result: np.ndarray = model(reference, moved, factor)
+        return result
     three = [np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2) for image in (reference, moved)]
     grey = model(*three, factor).mean(axis=2, dtype=np.float32)
-    return np.rint(grey).astype(np.uint8).reshape(moved.shape)
+    result = np.rint(grey).astype(np.uint8).reshape(moved.shape)
+    return result
 
 
 def process(clip: Clip, inputs: Mapping[str, ClipView], options: Magnify) -> ClipRecord:

@@ -49,4 +49,5 @@ class Linear:
     def limited(self, factor: float, band: int) -> float:
         """The factor of one band, 0 being the finest."""
         bound = _WAVELENGTH_PX * 2**band / (8 * self._motion_px)
-        return min(factor, max(bound, 1.0))
+        result: float = min(factor, max(bound, 1.0))
+        return result

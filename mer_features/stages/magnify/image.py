@@ -71,7 +71,8 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
     ndarray, uint8
     """
     threshold = _thresholds(values.shape[0], values.shape[1]).reshape(*values.shape[:2], *[1] * (values.ndim - 2))
-    return np.clip(np.floor(values + threshold), 0, 255).astype(np.uint8)
+    result: np.ndarray = np.clip(np.floor(values + threshold), 0, 255).astype(np.uint8)
+    return result
 
 
 @lru_cache(maxsize=4)

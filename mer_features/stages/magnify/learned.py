@@ -82,11 +82,13 @@ class Magnifier:
         if moved.ndim == 2 or moved.shape[2] == 1:
             change = change.mean(axis=-1, keepdims=True)
         out = moved.astype(np.float32) + change.reshape(moved.shape)
-        return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+        result: np.ndarray = np.clip(np.rint(out), 0, 255).astype(np.uint8)
+        return result
 
     def magnified(self, reference: np.ndarray, moved: np.ndarray, factor: float) -> np.ndarray:
         """As a call, from and to (3, H, W) float32, grey levels 0..255, H and W divisible by 4; nothing is rounded."""
-        return moved + np.moveaxis(self._change(np.stack([reference, moved]), factor), -1, 0)
+        result: np.ndarray = moved + np.moveaxis(self._change(np.stack([reference, moved]), factor), -1, 0)
+        return result
 
     def _change(self, planes: np.ndarray, factor: float) -> np.ndarray:
         """How the network's picture changes from m = 1 to ``factor``; (H, W, 3) float32, grey levels."""
@@ -97,7 +99,8 @@ class Magnifier:
             codes, origin = self._net.encoder(moved), self._net.encoder(reference)
             shape = self._net.manipulator(origin.shape, codes.shape, torch.tensor([1 + self.gain * (factor - 1)]))
             magnified, plain = (self._net.decoder(codes.texture, each)[0] for each in (shape, codes.shape))
-            return 127.5 * (magnified - plain).permute(1, 2, 0).numpy()
+            result: np.ndarray = 127.5 * (magnified - plain).permute(1, 2, 0).numpy()
+            return result
 
 
 def load(weights: Path | None = None) -> Magnifier:

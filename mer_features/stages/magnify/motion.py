@@ -122,12 +122,15 @@ def _window_sums(
 def _solve(matrix: np.ndarray, right: np.ndarray, noise: np.float32) -> np.ndarray:
     """Solution d of ``matrix d = -right``, drawn to 0 where the matrix is no larger than noise; (2, H, W)."""
     xx, xy, yy = matrix[0] + noise, matrix[1], matrix[2] + noise
-    return np.stack([xy * right[1] - yy * right[0], xy * right[0] - xx * right[1]]) / (xx * yy - xy**2)
+    result: np.ndarray = np.stack([xy * right[1] - yy * right[0], xy * right[0] - xx * right[1]]) / (xx * yy - xy**2)
+    return result
 
 
 def _band(image: np.ndarray) -> np.ndarray:
-    return _blur(image, _BAND_PX[0]) - _blur(image, _BAND_PX[1])
+    result: np.ndarray = _blur(image, _BAND_PX[0]) - _blur(image, _BAND_PX[1])
+    return result
 
 
 def _blur(image: np.ndarray, sigma_px: float) -> np.ndarray:
-    return cv2.GaussianBlur(image, (0, 0), sigma_px)
+    result: np.ndarray = cv2.GaussianBlur(image, (0, 0), sigma_px)
+    return result

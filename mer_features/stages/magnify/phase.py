@@ -133,7 +133,8 @@ class Rotation:
         weight = amplitude(second) + np.float32(1e-6)
         turn = phase_difference(first, second)
         blurred = [cv2.GaussianBlur(plane, (0, 0), self._smoothing_px) for plane in (weight, *(weight * turn))]
-        return np.stack(blurred[1:]) / blurred[0]
+        result: np.ndarray = np.stack(blurred[1:]) / blurred[0]
+        return result
 
     def render(self, moved: np.ndarray, changes: Sequence[np.ndarray], factor: float) -> np.ndarray:
         """The moved frame with the phase of its bands turned on; shape and dtype as ``moved``."""
@@ -149,4 +150,5 @@ class Rotation:
         limited = np.minimum(length, np.float32(self._limit_rad))
         unit = np.divide(angle, length, out=np.zeros_like(angle), where=length > 0)
         _, along_x, along_y = transform(band)
-        return band * np.cos(limited) - (along_x * unit[0] + along_y * unit[1]) * np.sin(limited)
+        result: np.ndarray = band * np.cos(limited) - (along_x * unit[0] + along_y * unit[1]) * np.sin(limited)
+        return result

@@ -65,9 +65,13 @@ def collapse(bands: Sequence[np.ndarray], residue: np.ndarray) -> np.ndarray:
 
 
 def _down(image: np.ndarray) -> np.ndarray:
-    return cv2.pyrDown(image).reshape((image.shape[0] + 1) // 2, (image.shape[1] + 1) // 2, *image.shape[2:])
+    result: np.ndarray = cv2.pyrDown(image).reshape(
+        (image.shape[0] + 1) // 2, (image.shape[1] + 1) // 2, *image.shape[2:]
+    )
+    return result
 
 
 def _up(image: np.ndarray, like: np.ndarray) -> np.ndarray:
     # OpenCV drops a channel axis of length 1.
-    return cv2.pyrUp(image, dstsize=(like.shape[1], like.shape[0])).reshape(like.shape)
+    result: np.ndarray = cv2.pyrUp(image, dstsize=(like.shape[1], like.shape[0])).reshape(like.shape)
+    return result

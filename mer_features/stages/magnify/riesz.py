@@ -54,7 +54,8 @@ def phase_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     vector = first[0] * second[1:] - first[1:] * second[0]
     sine = np.hypot(vector[0], vector[1])
     angle = np.arctan2(sine, real)
-    return vector * np.divide(angle, sine, out=np.zeros_like(sine), where=sine > _EQUAL)
+    result: np.ndarray = vector * np.divide(angle, sine, out=np.zeros_like(sine), where=sine > _EQUAL)
+    return result
 
 
 def phase_gradient(band: np.ndarray) -> np.ndarray:
@@ -80,4 +81,5 @@ def phase_gradient(band: np.ndarray) -> np.ndarray:
 
 def amplitude(band: np.ndarray) -> np.ndarray:
     """Local amplitude ``sqrt(I² + R1² + R2²)``, (H, W), of a band as from :func:`transform`."""
-    return np.sqrt(band[0] ** 2 + band[1] ** 2 + band[2] ** 2)
+    result: np.ndarray = np.sqrt(band[0] ** 2 + band[1] ** 2 + band[2] ** 2)
+    return result

@@ -77,4 +77,5 @@ def _low_pass(now: np.ndarray, before: np.ndarray, output: np.ndarray, corner: f
     if math.isinf(corner):
         return now
     kept, taken = np.float32((1 - corner) / (1 + corner)), np.float32(corner / (1 + corner))
-    return kept * output + taken * (now + before)
+    result: np.ndarray = kept * output + taken * (now + before)
+    return result

@@ -131,7 +131,8 @@ def _clusters(vectors: np.ndarray, clusters: int, seed: int) -> list[int]:
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = KMeans(min(clusters, distinct), n_init=10, random_state=seed).fit(scaled)
-    return found.labels_.tolist()
+    result: list[int] = found.labels_.tolist()
+    return result
 
 
 def _reference(group: list[Statistics]) -> Statistics:

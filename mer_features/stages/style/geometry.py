@@ -30,7 +30,8 @@ def structure(image: np.ndarray) -> np.ndarray:
     grey = levels(image).astype(np.float32)
     centred = grey - cv2.GaussianBlur(grey, (0, 0), _SIGMA_PX)
     contrast = np.sqrt(cv2.GaussianBlur(centred**2, (0, 0), _SIGMA_PX) + _NOISE)
-    return np.clip(np.rint(128 + 40 * centred / contrast), 0, 255).astype(np.uint8)
+    result: np.ndarray = np.clip(np.rint(128 + 40 * centred / contrast), 0, 255).astype(np.uint8)
+    return result
 
 
 def displacement(image: np.ndarray, rendering: np.ndarray) -> np.ndarray:

@@ -41,7 +41,8 @@ def planes(image: np.ndarray) -> np.ndarray:
     if is_grey(image):
         levels = np.arange(256, dtype=np.uint8)
         lightness = color.rgb2lab(np.repeat(levels[:, None, None], 3, axis=2))[:, 0, 0]
-        return lightness[image[:, :, 0]][None]
+        result: np.ndarray = lightness[image[:, :, 0]][None]
+        return result
     return np.ascontiguousarray(np.moveaxis(color.rgb2lab(image), -1, 0))
 
 
@@ -58,7 +59,8 @@ def shown(lab: np.ndarray) -> np.ndarray:
     """Lab planes as sRGB can show them: of the same shape, colours outside it clipped."""
     rgb = _rgb(lab)
     if len(lab) == 1:
-        return color.rgb2lab(np.repeat(rgb, 3, axis=-1))[..., 0][None]
+        result: np.ndarray = color.rgb2lab(np.repeat(rgb, 3, axis=-1))[..., 0][None]
+        return result
     return np.ascontiguousarray(np.moveaxis(color.rgb2lab(rgb), -1, 0))
 
 
@@ -71,4 +73,5 @@ def _rgb(lab: np.ndarray) -> np.ndarray:
         # Clipping is what we want of colours that no screen shows.
         warnings.filterwarnings("ignore", message=".*negative Z values")
         rgb = np.clip(color.lab2rgb(full), 0, 1)
-    return rgb if len(lab) == 3 else rgb[..., 1:2]
+    result: np.ndarray = rgb if len(lab) == 3 else rgb[..., 1:2]
+    return result

@@ -62,4 +62,5 @@ def apply_tables(image: np.ndarray, tables: np.ndarray) -> np.ndarray:
 def _middles(counts: np.ndarray) -> np.ndarray:
     """Cumulative frequency in the middle of every level: symmetric, so that matching to oneself changes nothing."""
     share = counts / counts.sum()
-    return np.cumsum(share) - share / 2
+    result: np.ndarray = np.cumsum(share) - share / 2
+    return result

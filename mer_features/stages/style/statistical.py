@@ -50,7 +50,8 @@ class Transform:
     def __call__(self, planes: np.ndarray) -> np.ndarray:
         """Lab planes (C, H, W) of a frame in the new style, not yet cut off at what sRGB can show."""
         changed = [_filtered(planes[0], self.lightness), *(self.chroma[:, None, None] * planes[1:])]
-        return np.stack(changed) + self.field
+        result: np.ndarray = np.stack(changed) + self.field
+        return result
 
     def then(self, later: Transform) -> Transform:
         """The change that is this one followed by another."""
@@ -159,4 +160,5 @@ def _field(plane: np.ndarray, scaled: np.ndarray, target: Statistics, channel: i
     strength = np.abs(own)
     phase = np.divide(own, strength, out=np.zeros_like(own), where=strength > 0)
     change = target.low[channel] * phase - statistics.low_coefficients(scaled[None])[0]
-    return target.mean[channel] - scaled.mean() + statistics.low_field(change[None], plane.shape)[0]
+    result: np.ndarray = target.mean[channel] - scaled.mean() + statistics.low_field(change[None], plane.shape)[0]
+    return result

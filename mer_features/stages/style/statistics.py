@@ -51,7 +51,8 @@ class Statistics:
     @property
     def form(self) -> np.ndarray:
         """Form of the spectrum whatever its strength: ``bands`` minus their mean."""
-        return self.bands - self.bands.mean()
+        result: np.ndarray = self.bands - self.bands.mean()
+        return result
 
     def vector(self) -> np.ndarray:
         """The 13 numbers that crops are clustered by; a grey crop has zero chroma."""
@@ -115,7 +116,8 @@ def of_planes(planes: np.ndarray) -> Statistics:
 def detail_of(plane: np.ndarray) -> np.ndarray:
     """A plane (H, W) without its mean and lowest frequencies."""
     centred = plane - plane.mean()
-    return centred - low_field(low_coefficients(centred[None]), plane.shape)[0]
+    result: np.ndarray = centred - low_field(low_coefficients(centred[None]), plane.shape)[0]
+    return result
 
 
 def half_side(shape: tuple[int, ...]) -> int:
@@ -140,7 +142,8 @@ def low_field(coefficients: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     cycles = np.arange(-b, b + 1)
     down = np.exp(2j * np.pi * np.outer(np.arange(height), cycles) / height)
     right = np.exp(2j * np.pi * np.outer(cycles, np.arange(width)) / width)
-    return (down @ coefficients @ right).real
+    result: np.ndarray = (down @ coefficients @ right).real
+    return result
 
 
 def _around(b: int) -> np.ndarray:
@@ -153,12 +156,14 @@ def _around(b: int) -> np.ndarray:
 
 def cosine_spectrum(plane: np.ndarray) -> np.ndarray:
     """Orthonormal DCT-II (H, W) of a plane: a spectrum without the seam that an FFT puts between opposite edges."""
-    return fft.dctn(plane, norm="ortho", workers=1)
+    result: np.ndarray = fft.dctn(plane, norm="ortho", workers=1)
+    return result
 
 
 def from_cosine_spectrum(spectrum: np.ndarray) -> np.ndarray:
     """Inverse of :func:`cosine_spectrum`."""
-    return fft.idctn(spectrum, norm="ortho", workers=1)
+    result: np.ndarray = fft.idctn(spectrum, norm="ortho", workers=1)
+    return result
 
 
 def band_levels(spectrum: np.ndarray) -> np.ndarray:

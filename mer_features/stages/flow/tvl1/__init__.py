@@ -75,7 +75,8 @@ def residual_motion(reference: np.ndarray, moved: np.ndarray) -> float:
     for size in halves[1:]:
         images = _resized(images, size, (2.0, 2.0), 1.0)
     flow, _ = estimate(images[0], images[1], _COARSE)
-    return float(np.median(np.hypot(*flow))) * 2 ** (len(halves) - 1)
+    result: float = float(np.median(np.hypot(*flow))) * 2 ** (len(halves) - 1)
+    return result
 
 
 def _resized(images: np.ndarray, size: tuple[int, ...], step: tuple[float, float], gain: float) -> np.ndarray:
