@@ -43,7 +43,10 @@ class _MovedModules(MetaPathFinder, Loader):
     """Imports a module by its earlier path, with a ``DeprecationWarning`` that names the new one."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None  # noqa: ARG002
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002  # Python's signature
+        target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         package, _, rest = fullname.partition(".")
         return spec_from_loader(fullname, self) if package == __name__ and rest in _MOVED else None

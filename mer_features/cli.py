@@ -181,6 +181,7 @@ def _forget(arguments: argparse.Namespace) -> int:
 
 
 def _train_style(arguments: argparse.Namespace) -> int:
+    from mer_features.systems.common.contract import Execution
     from mer_features.training.style import fitting, training
     from mer_features.workflow import config
 
@@ -191,8 +192,7 @@ def _train_style(arguments: argparse.Namespace) -> int:
         options.train_style,
         clusters=options.style.clusters,
         seed=options.seed,
-        device=options.resources.device,
-        threads=options.resources.train_threads,
+        execution=Execution(device=options.resources.device, threads=options.resources.train_threads),
     )
     folder = arguments.output.with_suffix(".training")
     out.print(f"wrote {arguments.output}; losses and sample sheets are in {folder}", highlight=False, soft_wrap=True)
@@ -239,6 +239,7 @@ def _synth(arguments: argparse.Namespace) -> int:
 
 
 def _train_magnifier(arguments: argparse.Namespace) -> int:
+    from mer_features.systems.common.contract import Execution
     from mer_features.training.options import MagnifierTraining
     from mer_features.workflow import config
 
@@ -251,7 +252,7 @@ def _train_magnifier(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise RuntimeError(f"training needs {error.name}: pip install 'mer-features[train]'") from None
 
-    execution = train.Execution(arguments.device, arguments.threads, arguments.workers)
+    execution = Execution(device=arguments.device, threads=arguments.threads, workers=arguments.workers)
     train.train(options, arguments.output, execution)
     out.print(f"wrote {arguments.output}", highlight=False, soft_wrap=True)
     return 0

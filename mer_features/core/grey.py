@@ -5,6 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+#: Weights of R, G and B in the luma (ITU-R BT.601).
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA.flags.writeable = False
+
 
 def levels(image: np.ndarray, name: str = "image") -> np.ndarray:
     """Grey levels of an image.

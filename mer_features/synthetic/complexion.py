@@ -5,11 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from mer_features.core.grey import LUMA
 from mer_features.synthetic import portrait
 from mer_features.synthetic.identities import Identity
-
-#: ITU-R BT.601 luma.
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def recolour(person: Identity) -> np.ndarray:

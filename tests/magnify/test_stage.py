@@ -142,7 +142,7 @@ def test_only_a_network_needs_the_training_environment():
 
 def test_the_code_of_a_network_counts_only_where_it_runs(monkeypatch: pytest.MonkeyPatch):
     seen: list[tuple[str, ...]] = []
-    monkeypatch.setattr(stages.fingerprint, "of", lambda *modules, scripts: seen.append(modules) or "")
+    monkeypatch.setattr(stages.fingerprint, "of", lambda *modules, **_: seen.append(modules) or "")
     for method in ("phase", "learned"):
         stages.code_fingerprint("magnify", Magnify(method=method))
     assert seen[0][0] == "mer_features.stages.magnify.__init__"

@@ -19,10 +19,10 @@ from mer_features.stages.magnify.network import (
     Codes,
     MagnificationNet,
 )
+from mer_features.systems.common.contract import Execution
 from mer_features.training.magnifier import train
 from mer_features.training.magnifier.train import (
     Batch,
-    Execution,
 )
 from mer_features.training.options import MagnifierTraining
 
@@ -170,7 +170,7 @@ class _Killed(BaseException):
 
 def test_a_killed_run_goes_on_at_its_step_and_ends_with_the_same_bits(tmp_path: Path, monkeypatch):
     whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
-    train.train(OPTIONS, whole, Execution("cpu", checkpoint_every=2))
+    train.train(OPTIONS, whole, Execution("cpu"), checkpoint_steps=2)
     drawn: list[int] = []
     make = train.pairs.make
 
@@ -182,11 +182,11 @@ def test_a_killed_run_goes_on_at_its_step_and_ends_with_the_same_bits(tmp_path: 
 
     monkeypatch.setattr(train.pairs, "make", stops)
     with pytest.raises(_Killed):
-        train.train(OPTIONS, cut, Execution("cpu", checkpoint_every=2))
+        train.train(OPTIONS, cut, Execution("cpu"), checkpoint_steps=2)
     assert not cut.exists()
     drawn.clear()
     monkeypatch.setattr(train.pairs, "make", lambda recipe, index: drawn.append(index) or make(recipe, index))
-    train.train(OPTIONS, cut, Execution("cpu", checkpoint_every=2))
+    train.train(OPTIONS, cut, Execution("cpu"), checkpoint_steps=2)
     assert drawn == [4, 5, 6, 7]
     assert cut.read_bytes() == whole.read_bytes()
     curves = [path.with_name(f"{path.name}.csv").read_text() for path in (whole, cut)]

@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import pytest
 
-from mer_features.training import half
 from mer_features import features as feature_file
 from mer_features import protocols, training
 from mer_features.commands import explain, extract
@@ -23,6 +22,7 @@ from mer_features.stages import run as stages
 from mer_features.stages.options import Style
 from mer_features.stages.store import ClipRecord, ShardReader, ShardWriter
 from mer_features.stages.style import aggregate_pair, fitted
+from mer_features.training import half
 from mer_features.training.options import System
 from mer_features.training.style import fitting, folds
 from mer_features.workflow import config

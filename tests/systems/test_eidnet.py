@@ -16,8 +16,6 @@ pytest.importorskip("lightning", reason="needs the extra `train`")
 
 from torch.nn import functional as F
 
-from mer_features.training import half
-from mer_features.commands import explain
 from mer_features.features.parts import window_around
 from mer_features.systems import registry
 from mer_features.systems.common import backbones, engine, macro
@@ -39,6 +37,7 @@ from mer_features.systems.eidnet.recipe import (
     EIDNetRecipe,
     MacroNetRecipe,
 )
+from mer_features.training import half
 from mer_features.training.options import System
 
 CLASSES = ("negative", "positive", "surprise")

@@ -3,6 +3,7 @@ from pathlib import Path
 from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
+    from mer_features.systems.common.contract import Execution
     from mer_features.training.options import TrainStyle
     from mer_features.training.style import fitting, training
 
@@ -12,6 +13,5 @@ with job_log(snakemake.log[0]):
         TrainStyle.model_validate(snakemake.params.training["recipe"]),
         clusters=snakemake.params.training["clusters"],
         seed=snakemake.params.training["seed"],
-        device=snakemake.config["execution"]["device"],
-        threads=snakemake.threads,
+        execution=Execution(device=snakemake.config["execution"]["device"], threads=snakemake.threads),
     )

@@ -107,8 +107,8 @@ def _learned(reference: np.ndarray, moved: np.ndarray, factor: float, model: Any
         return result
     three = [np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2) for image in (reference, moved)]
     grey = model(*three, factor).mean(axis=2, dtype=np.float32)
-    result = np.rint(grey).astype(np.uint8).reshape(moved.shape)
-    return result
+    pixels: np.ndarray = np.rint(grey).astype(np.uint8)
+    return pixels.reshape(moved.shape)
 
 
 def process(clip: Clip, inputs: Mapping[str, ClipView], options: Magnify) -> ClipRecord:

@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from mer_features.core.grey import LUMA
+
 #: Smallest side in pixels of which a pyramid can be made.
 SMALLEST = 16
-
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def check(image: np.ndarray, name: str) -> None:
@@ -51,7 +51,7 @@ def luma(image: np.ndarray) -> np.ndarray:
     values = image.astype(np.float32)
     if values.ndim == 2:
         return values
-    return values[..., 0] if values.shape[2] == 1 else values @ _LUMA
+    return values[..., 0] if values.shape[2] == 1 else values @ LUMA
 
 
 def to_uint8(values: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ class Execution:
     devices: int = 1  # of a pre-training; folds run on one
     precision: str = "32-true"  # as Lightning names it, e.g. bf16-mixed
     threads: int = 1
+    workers: int = 0  # processes that make samples, of the magnifier; 0: none beside the training itself
     checkpoint_s: float = 300  # seconds of training between two checkpoints
     keep_weights: bool = False  # every fold's; 41 MB a fold for FR
 

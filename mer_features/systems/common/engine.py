@@ -171,7 +171,7 @@ class TorchSystem:
 
     def explain(self, features: Arrays) -> dict[str, np.ndarray]:
         """Named pictures, (N, H, W, 3) uint8."""
-        network = self.network.to(device_of(self._setup.execution)).eval()
+        network = self.network.to(tensor_files.device(self._setup.execution.device)).eval()
         parts = [network.pictures(batch) for batch in _chunks(features, network.device)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -184,7 +184,7 @@ class TorchSystem:
         self.network.load_state_dict(read_weights(path))
 
     def _each(self, features: Arrays, answer: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
-        return answers(self.network.to(device_of(self._setup.execution)), features, answer)
+        return answers(self.network.to(tensor_files.device(self._setup.execution.device)), features, answer)
 
 
 def answers(network: Network, features: Arrays, answer: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
@@ -376,13 +376,6 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 def first_process() -> bool:
     """Whether this is the one of a training's processes that writes its results."""
     return rank_zero_only.rank == 0
-
-
-def device_of(execution: Execution) -> torch.device:
-    """Where a network is asked; a training runs where Lightning puts it."""
-    if execution.device == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda")
 
 
 def _chunks(features: Arrays, device: torch.device) -> Iterator[Batch]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from mer_features.core.grey import LUMA
 from mer_features.systems.common.contract import Arrays
 
 #: Side of the flow planes that the small networks take, pixels.
@@ -43,7 +44,7 @@ def grey(image: np.ndarray) -> np.ndarray:
     """An image (H, W, C) uint8, C = 1 or 3 (RGB), as luma (H, W) float32 in 0..255 (ITU-R BT.601)."""
     if image.shape[-1] == 1:
         return image[..., 0].astype(np.float32)
-    return image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return image.astype(np.float32) @ LUMA
 
 
 def unit_magnitude(plane: np.ndarray) -> np.ndarray:

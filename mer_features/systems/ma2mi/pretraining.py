@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from mer_features.core import tensors
 from mer_features.features.sequences import Sequences
 from mer_features.systems.common import engine, inputs, macro, video_draws
 from mer_features.systems.common.contract import Material, Setup
@@ -241,7 +242,7 @@ def _latents(
         return None, None
     assert setup.pretrained is not None  # the configuration sees to it
     codec = autoencoder.read(setup.pretrained)
-    codec.network.to(engine.device_of(setup.execution))
+    codec.network.to(tensors.device(setup.execution.device))
     folder = None if setup.state is None else setup.state / "latents"
     stored = future_frames.build(sequences, chosen, codec, recipe.size, folder)
     codec.network.cpu()  # the training's own device is Lightning's business

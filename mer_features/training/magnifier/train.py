@@ -21,11 +21,9 @@ import csv
 import json
 import logging
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +39,7 @@ from mer_features.core.files import atomic_path
 from mer_features.core.jobs import track
 from mer_features.stages.magnify import learned
 from mer_features.stages.magnify.network import MagnificationNet
+from mer_features.systems.common.contract import Execution
 from mer_features.training.magnifier import pairs
 from mer_features.training.options import MagnifierTraining
 
@@ -54,16 +53,6 @@ _BORDER = 10  # pixels that the network cannot see around
 _SLOPE, _LEAST_SLOPE = 8.0, 1.0  # grey levels a pixel: of a picture as a whole; of one that has no detail but noise
 _ADDED_PX, _LEAST_ADDED_PX = 2.5, 0.5  # motion added to a usual sample; less than this is lost in noise
 _NOISE = 0.09  # over the root of the grey level: one level in the middle
-
-
-@dataclass(frozen=True)
-class Execution:
-    """What cannot change the weights, but for the rounding of another device's arithmetic."""
-
-    device: str = "auto"
-    threads: int = 1  # samples of a batch worked on at once on a CPU
-    workers: int = 0  # processes that make samples; 0: this one
-    checkpoint_every: int = 250  # steps
 
 
 class Losses(NamedTuple):
@@ -179,7 +168,13 @@ def initialise(net: MagnificationNet, seed: int) -> None:
         torch.nn.init.trunc_normal_(weight, std=spread, a=-2 * spread, b=2 * spread, generator=source)
 
 
-def train(options: MagnifierTraining, output: Path, execution: Execution = Execution()) -> None:
+def train(
+    options: MagnifierTraining,
+    output: Path,
+    execution: Execution = Execution(),  # noqa: B008  # frozen
+    *,
+    checkpoint_steps: int = 250,
+) -> None:
     """Train, or go on with training, and write weights and curve.
 
     Beside ``output`` stands ``<output>.csv``, the mean losses between checkpoints, and as long as training lasts
@@ -191,8 +186,8 @@ def train(options: MagnifierTraining, output: Path, execution: Execution = Execu
     ValueError
         Where a checkpoint of other options lies in the way, or the weights to start from are of another network.
     """
-    with _reproducible():
-        _Run(options, output, execution).finish()
+    with tensors.deterministic():
+        _Run(options, output, execution, checkpoint_steps).finish()
 
 
 def _first(options: MagnifierTraining) -> MagnificationNet:
@@ -205,9 +200,12 @@ def _first(options: MagnifierTraining) -> MagnificationNet:
 
 
 class _Run:
-    def __init__(self, options: MagnifierTraining, output: Path, execution: Execution) -> None:
+    def __init__(
+        self, options: MagnifierTraining, output: Path, execution: Execution, checkpoint_steps: int = 250
+    ) -> None:
         self.options, self.output, self.execution = options, output, execution
-        self.device = _device(execution.device)
+        self.checkpoint_steps = checkpoint_steps
+        self.device = tensors.device(execution.device)
         self.net = _first(options).to(self.device)
         self.adam = torch.optim.Adam(self.net.parameters(), lr=options.rate, betas=(0.9, 0.999))
         self.checkpoint = output.with_name(f"{output.name}.checkpoint")
@@ -223,7 +221,7 @@ class _Run:
             for batch in track(self._batches(), left, "train-magnifier"):
                 self._learn(batch, pool)
                 self.step += 1
-                if self.step % self.execution.checkpoint_every == 0 or self.step == self.options.steps:
+                if self.step % self.checkpoint_steps == 0 or self.step == self.options.steps:
                     self._keep()
         gain = measure_gain(self.net.cpu(), self.options)
         log.info("gain %s", gain)
@@ -350,23 +348,3 @@ def _lowest(at: Sequence[float], values: np.ndarray) -> float:
         return at[least]
     left, middle, right = values[least - 1 : least + 2]
     return at[least] + (at[1] - at[0]) * float((left - right) / (2 * (left - 2 * middle + right)))
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device("cuda" if name == "gpu" else name)
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """Deterministic algorithms (where a GPU has them), one thread an operation; put back afterwards."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Luma weights of R, G, B (ITU-R BT.601).
-_LUMA = (0.299, 0.587, 0.114)
+from mer_features.core.grey import LUMA
+
 #: Gradient magnitudes below this have no direction; pictures lie in -1..1.
 _NO_EDGE = 1e-3
 
@@ -34,7 +34,7 @@ def gradients(pictures: Tensor) -> Tensor:
     Tensor, shape (N, 2, H - 2, W - 2)
         Along x and y.
     """
-    luma = (pictures * pictures.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    luma = (pictures * pictures.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
     kernel = pictures.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
     return F.conv2d(luma, torch.stack([kernel, kernel.T])[:, None])
 

@@ -7,8 +7,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ from mer_features.core import tensors
 from mer_features.core.files import atomic_path, write_text
 from mer_features.core.jobs import track
 from mer_features.stages.style import generators
+from mer_features.systems.common.contract import Execution
 from mer_features.training.options import TrainStyle
 from mer_features.training.style import features
 from mer_features.training.style.cyclegan import CycleGAN
@@ -77,8 +77,7 @@ def train(
     *,
     clusters: int,
     seed: int,
-    device: str = "cpu",
-    threads: int = 1,
+    execution: Execution = Execution(),  # noqa: B008  # frozen
 ) -> None:
     """Train generators between hidden styles of the crops and write them, atomically.
 
@@ -98,8 +97,8 @@ def train(
         Hidden styles, k.
     seed
         Source of every random choice.
-    device, threads
-        ``cpu``, ``gpu`` or ``auto``; CPU threads.
+    execution
+        Device and CPU threads.
 
     Raises
     ------
@@ -110,8 +109,8 @@ def train(
     # A digest decides the order, so that shards and file names do not.
     crops = crops[np.argsort([hashlib.sha256(crop.tobytes()).hexdigest() for crop in crops])]
     identity = _identity(crops, recipe, clusters, seed)
-    with _exact(threads):
-        place = _device(device)
+    with tensors.deterministic(execution.threads):
+        place = tensors.device(execution.device)
         classifier = features.RenderingClassifier(crops, recipe, seed=seed, device=place)
         run(classifier, Place(folder, "features", recipe.checkpoint_steps, identity))
         styles = features.clusters(classifier.features(), clusters, seed)
@@ -192,23 +191,3 @@ def _identity(crops: np.ndarray, recipe: TrainStyle, clusters: int, seed: int) -
 
 def _resized(crop: np.ndarray, side: int) -> np.ndarray:
     return crop if crop.shape[0] == side else cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-
-
-def _device(name: str) -> str:
-    """The torch device of a configured one."""
-    if name == "gpu" and not torch.cuda.is_available():
-        raise ValueError("resources.device is gpu, and torch sees no GPU here")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-@contextmanager
-def _exact(threads: int) -> Iterator[None]:
-    """So many threads, and only algorithms that give the same bits every time; as it was afterwards."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)  # "warn": a GPU has no exact reflection padding gradient
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
