@@ -189,7 +189,7 @@ def write_features(crops, u, v):
 
 
 def plain(job):
-    """What a lab's script does: everything anew on every frame; CPU seconds."""
+    """What a lab's script does: everything again on every frame; CPU seconds."""
     folders, output = job
     cv2.setNumThreads(1)
     start = time.process_time()

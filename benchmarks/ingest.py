@@ -85,7 +85,7 @@ def main():
             if times == 1 and (first[1] > FIRST_S or again[1] > AGAIN_S):
                 missed.append(f"one database: {first[1]:.1f} s (limit {FIRST_S}), again {again[1]:.1f} s ({AGAIN_S})")
             if table.stat().st_mtime_ns != before:
-                missed.append("an unchanged database had its source table written anew")
+                missed.append("an unchanged database had its source table written again")
         if rates[-1] > 1.5 * rates[0]:
             missed.append(f"not linear: {rates[-1] / rates[0]:.2f} times the time a file at four times the files")
         root = Path(folder) / "rows"

@@ -172,7 +172,7 @@ def _forget(arguments: argparse.Namespace) -> int:
             out.print(f"{said:10} {len(paths) - len(shown)} of Snakemake's records", highlight=False)
     out.print(
         f"{len(done.clips)} clips of {arguments.subject} are gone from {done.database}; trained systems that saw them "
-        "were removed and are trained anew by the next run.\nThe files of the database itself were not touched. "
+        "were removed and are trained again by the next run.\nThe files of the database itself were not touched. "
         f"To keep the subject out of other folders of results, too, write into the configuration\n"
         f"  databases: {{{done.database}: {{exclude_subjects: [{json.dumps(arguments.subject)}]}}}}",
         highlight=False, markup=False, soft_wrap=True,

@@ -26,7 +26,7 @@ from mer_features.stages.options import FlowMethod, Magnify
 from mer_features.stages.store import ClipView, ShardReader
 from mer_features.synthetic import Truth, read_truth
 
-#: Total motions that are tried besides the configured one, and clips they are tried on (about 3 s a clip).
+#: Total motions that are tried besides the configured one, and clips they are tried on (about 3 s per clip).
 FACTORS, CLIPS = (2.0, 10.0), 3
 #: The flow method that reads displacements of 1 to 6 px most truly: TV-L1 falls short of them by a sixth.
 YARDSTICK: FlowMethod = "dis"

@@ -27,7 +27,7 @@ from mer_features.synthetic import Truth, read_truth
 
 #: True displacement, crop pixels, above which a pixel counts as moving.
 MOVING_PX = 0.1
-#: Clips whose flow is estimated anew by every method, which takes 3-4 s a clip: OpenCV's and scikit-image's TV-L1.
+#: Clips whose flow is estimated by every method, which takes 3-4 s per clip: OpenCV's and scikit-image's TV-L1.
 FLOW_CLIPS = 8
 #: Spacing of the face pixels at which registration is compared; its error is affine in the position.
 _GRID_PX = 8
@@ -190,7 +190,7 @@ def assess(
         each of :func:`flow_errors`, ``n`` and the values ``per_clip``; ``flow_clips`` names the clips,
         ``flow_method`` the run's method. ``registration``: medians over clips of the mean error over the frames
         (``error_px``), of the error on the apex frame (``error_apex_px``) and of the head motion that was there to
-        remove (``motion_px``), and the largest mean error (``worst_px``). ``None`` stands for what cannot be measured.
+        remove (``motion_px``), and the largest mean error (``worst_px``). ``None`` marks what cannot be measured.
     """
     faces, apexes = homes(faces_shards), homes(apex_shards)
     names = [clip.clip_id for clip in clips if clip.clip_id in faces and clip.clip_id in apexes]

@@ -135,7 +135,7 @@ class _Side:
     apex: np.ndarray
 
     def motion(self) -> np.ndarray:
-        """Flow from onset to apex, a change of the lamp removed."""
+        """Flow from onset to apex, a change of lighting removed."""
         return flow.estimate(self.onset, light.match(self.onset, self.apex))
 
 

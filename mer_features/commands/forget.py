@@ -1,4 +1,4 @@
-"""Removes a person from everything a workflow has made, without computing anything of the others anew.
+"""Removes a person from everything a workflow has made, without computing anything again for the others.
 
 What belongs to one clip (rows of tables, groups of stage files, rows of feature files) is taken out and the file keeps
 its time stamp, so that the next run sees nothing to do. What was learned from many people together (trained systems,
@@ -104,7 +104,7 @@ def _find(subject: str, results: Path, database: str | None) -> tuple[str, tuple
         raise ValueError(f"{subject!r} is a subject of {', '.join(found)}: different people; say which by --database")
     if not found:
         known = "; ".join(f"{name}: {', '.join(_subjects(clips))}" for name, clips in listed.items())
-        raise ValueError(f"{subject!r} is no subject of {database or 'any database'}; there are {known}")
+        raise ValueError(f"{subject!r} is not a subject of {database or 'any database'}; there are {known}")
     ((name, clips),) = found.items()
     if len(_subjects(clips)) == 1:
         raise ValueError(f"{subject!r} is all of {name}: take the database out of the configuration, delete {results}")

@@ -139,8 +139,8 @@ class KeyFrames:
 def key_frames(clip: Clip, numbers: Sequence[int]) -> KeyFrames:
     """Positions (zero-based) of onset, apex and offset among the frame numbers found on disk.
 
-    Without an annotated onset (offset) the first (last) frame stands in; a number without a frame gives the
-    nearest frame; both are reported. An offset before the onset makes the whole clip stand in. An apex outside
+    Without an annotated onset (offset) the first (last) frame is used; a number without a frame gives the
+    nearest frame; both are reported. An offset before the onset means that the whole clip is used. An apex outside
     onset..offset is dropped and reported.
     """
     issues: list[Issue] = []

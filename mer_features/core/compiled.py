@@ -60,7 +60,7 @@ def folder(source: Path) -> Path | None:
     except (OSError, RuntimeError):  # no home, or a read-only one
         usable = False
     if not usable:
-        log.warning("no writable cache folder: every process compiles its kernels anew; set NUMBA_CACHE_DIR to one")
+        log.warning("no writable cache folder: every process compiles its kernels again; set NUMBA_CACHE_DIR to one")
         return None
     return path
 

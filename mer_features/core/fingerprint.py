@@ -66,7 +66,7 @@ def of(*roots: str, without: tuple[str, ...] = (), scripts: tuple[Path, ...] = (
     Parameters
     ----------
     roots
-        Dotted names, e.g. ``"mer_features.stages.flow.methods"``. A package stands for all its files, templates and
+        Dotted names, e.g. ``"mer_features.stages.flow.methods"``. A package means all its files, templates and
         weights included; its ``__init__`` alone is ``"mer_features.stages.magnify.__init__"``.
     without
         Modules that are imported and not run under the step's options.

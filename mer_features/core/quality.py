@@ -49,8 +49,8 @@ CODES: dict[str, Code] = {
     "landmarks_off": Code(_W, "the landmarks do not form a frontal face"),
     "head_motion": Code(_W, "the head moves more between onset and apex than the flow method bears"),
     "registration_failed": Code(_W, "rigid registration found too few points on some frame"),
-    "onset_missing": Code(_W, "no onset annotated; the first frame stands in"),
-    "offset_missing": Code(_W, "no offset annotated; the last frame stands in"),
+    "onset_missing": Code(_W, "no onset annotated; the first frame is used"),
+    "offset_missing": Code(_W, "no offset annotated; the last frame is used"),
     "frame_not_on_disk": Code(_W, "an annotated onset, apex or offset has no file; the nearest frame was taken"),
     "apex_outside": Code(_W, "the annotated apex lies outside onset..offset; the apex was spotted instead"),
     "apex_equals_onset": Code(_W, "the apex is the onset: the onset-apex flow is zero"),
@@ -60,7 +60,7 @@ CODES: dict[str, Code] = {
     "bad_cell": Code(_W, "a cell of the annotation sheet cannot be read"),
     "flow_out_of_range": Code(_W, "flow beyond ±31 px or strain beyond 7.99 was clipped in the packed cache"),
     "internal_error": Code(_R, "the stage failed on this clip; the job's log has the traceback"),
-    "range_reversed": Code(_W, "the annotated offset lies before the onset; the whole clip stands in"),
+    "range_reversed": Code(_W, "the annotated offset lies before the onset; the whole clip is used"),
     "erratum_applied": Code(_W, "a value of the annotation sheet that is known to be wrong was replaced"),
     "duplicate_frame": Code(_R, "two files of the clip claim the same frame number"),
     "empty_descriptor": Code(_W, "nothing moves between onset and apex: the clip's Bi-WOOF is all zeros"),
@@ -112,5 +112,5 @@ def dumps(issues: Iterable[Issue]) -> str:
 
 
 def loads(text: str) -> tuple[Issue, ...]:
-    """Issues from the text of :func:`dumps`; an empty text is no issue."""
+    """Issues from the text of :func:`dumps`; an empty text is not an issue."""
     return tuple(Issue(**item) for item in json.loads(text)) if text else ()

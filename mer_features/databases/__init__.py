@@ -22,7 +22,7 @@ __all__ = ["DatabaseError", "Listing", "Note", "Published", "read", "refresh_sou
 
 #: Name of the annotation sheet inside an embedded database's root.
 SHEET = "annotations.tsv"
-#: Adapters whose name is no Python name.
+#: Adapters whose name is not a Python name.
 _MODULES = {"4dme": "fourdme"}
 
 

@@ -1,4 +1,4 @@
-"""Known errors of the owners' sheets, as data: ``errata.tsv``, one line a value.
+"""Known errors of the owners' sheets, as data: ``errata.tsv``, one line per value.
 
 A correction is applied only where the sheet holds the very value that is known to be wrong, so that a mended copy
 of the sheet is left alone; every use is an issue of its clip. Lines marked ``off_disk`` belong together clip by clip

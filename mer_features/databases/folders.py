@@ -126,7 +126,7 @@ class Tree:
     def frames(self, folder: Path) -> tuple[int, ...]:
         """Frame numbers of a clip's folder, ascending: the last digit group of each image's name.
 
-        One listing, the first time; no file is opened. What is no numbered image is remembered as a foreign file.
+        One listing, the first time; no file is opened. What is not a numbered image is remembered as a foreign file.
 
         Raises
         ------

@@ -34,7 +34,7 @@ class RecordedSection(DatabaseSection):
 
     exclude_subjects: tuple[str, ...] = Field(
         (),
-        exclude=True,  # their names stand in no feature file and no report
+        exclude=True,  # their names are in no feature file and no report
         description="Subjects that are left out, as the clip tables name them (docs/privacy.md).",
     )
 
@@ -63,7 +63,7 @@ class SyntheticDatabase(DatabaseSection):
 
 
 class TableDatabase(RecordedSection):
-    """Own data: a TSV or CSV with one line a clip."""
+    """Own data: a TSV or CSV with one line per clip."""
 
     adapter: Literal["table"]
     root: Path = Field(description="Folder that the table's paths are relative to; nothing outside is opened.")

@@ -31,7 +31,7 @@ _LARGEST_FRAME = 2**31
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a sheet: the spellings of its header, and whether the sheet is no good without it."""
+    """One column of a sheet: the spellings of its header, and whether the sheet cannot be used without it."""
 
     headers: tuple[str, ...]
     needed: bool = True
@@ -83,7 +83,7 @@ def read(path: Path, columns: Mapping[str, Column], titles: Sequence[str] = (), 
     if not grids:
         raise DatabaseError(f"{path}: holds only the sheets {', '.join(found)}, which are of another part")
     if not any(any(row) for grid in grids.values() for row in grid):
-        raise DatabaseError(f"{path}: empty; expected a header with {_needed(columns)} and one row a clip")
+        raise DatabaseError(f"{path}: empty; expected a header with {_needed(columns)} and one row per clip")
     wanted = [_key(title) for title in titles]
     order = sorted(grids, key=lambda title: wanted.index(_key(title)) if _key(title) in wanted else len(wanted))
     for title in order:
@@ -92,7 +92,7 @@ def read(path: Path, columns: Mapping[str, Column], titles: Sequence[str] = (), 
             line, places = header
             rows = tuple(_rows(grids[title], line, places))
             if not rows:
-                raise DatabaseError(f"{path}: no row below the header in row {line + 1}; expected one row a clip")
+                raise DatabaseError(f"{path}: no row below the header in row {line + 1}; expected one row per clip")
             return Sheet(path, title, rows)
     raise DatabaseError(f"{path}: no row has the columns {_needed(columns)}; {_nearest(grids, columns)}")
 

@@ -1,4 +1,4 @@
-"""Adapter for own data: a TSV or CSV with one line a clip.
+"""Adapter for own data: a TSV or CSV with one line per clip.
 
 Columns (any order; the header names them): ``subject`` and ``path`` are needed; ``clip`` (default: the path's
 last part), ``first``, ``onset``, ``apex``, ``offset``, ``last``, ``fps``, ``emotion``, ``action_units`` are
@@ -55,7 +55,7 @@ def read(name: str, root: Path, table: Path) -> Listing:
 def _rows(table: Path) -> Iterator[dict[str, str]]:
     lines = [cells for cells in _cells(table) if any(map(str.strip, cells))]
     if not lines:
-        raise DatabaseError(f"{table}: empty; expected a header with {', '.join(REQUIRED)} and one line a clip")
+        raise DatabaseError(f"{table}: empty; expected a header with {', '.join(REQUIRED)} and one line per clip")
     header = [cell.strip().lower() for cell in lines[0]]
     if missing := [column for column in REQUIRED if column not in header]:
         raise DatabaseError(f"{table}: found the columns {_shown(header)}; missing {', '.join(missing)}")
@@ -140,7 +140,7 @@ def _source(root: Path, path: str) -> tuple[Path, tuple[Issue, ...]]:
             if path and source.exists():
                 return source, ()
         except (OSError, ValueError):  # longer than the system bears, or with a NUL
-            return root, (Issue("source_missing", f"{path[:80]!r} is no path"),)
+            return root, (Issue("source_missing", f"{path[:80]!r} is not a path"),)
     return root / path, (Issue("source_missing", str(root / path)),)
 
 

@@ -41,7 +41,7 @@ class FeatureDataset(Dataset[Sample]):
     Raises
     ------
     KeyError
-        For a clip or variable that is not there, or a clip identifier that stands in several files.
+        For a clip or variable that is not there, or a clip identifier that is in several files.
     TypeError
         For a text variable, which makes no tensor.
     """
@@ -123,6 +123,6 @@ def _choose(clips: Sequence[ClipRow], wanted: Sequence[ClipKey] | None) -> list[
         places.setdefault((clip.database, clip.clip_id), []).append(position)
     for key in wanted:
         if len(found := places.get(key, [])) != 1:
-            problem = "stands in several caches; give (database, clip_id)" if found else "is in none of the caches"
+            problem = "is in several feature files; give (database, clip_id)" if found else "is in none of the feature files"
             raise KeyError(f"clip {key!r} {problem}")
     return [places[key][0] for key in wanted]

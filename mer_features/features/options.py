@@ -44,7 +44,7 @@ class Cache(Section):
     @classmethod
     def _odd(cls, value: int) -> int:
         if value % 2 == 0:
-            raise ValueError("keyframes must be odd: the apex stands in the middle")
+            raise ValueError("keyframes must be odd: the apex is in the middle")
         return value
 
 

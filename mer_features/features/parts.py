@@ -1,6 +1,6 @@
 """What each stage contributes to the cache: one part per group, filled clip by clip.
 
-A part first scans every clip for the sizes of its dimensions, then writes one row a clip, so that memory does not
+A part first scans every clip for the sizes of its dimensions, then writes one row per clip, so that memory does not
 grow with the database. A stage that comes later adds its part to :func:`all_parts` and its group to the schema.
 """
 
@@ -105,7 +105,7 @@ class FacesPart(Part):
         places = {"onset": int(faces.attrs["onset"]), "apex": apex, "offset": int(faces.attrs["offset"])}
         window = window_around(apex, len(numbers), self._keyframes)
         level = out["keyframes"].compression_opts
-        # Once each, though the apex and often the others stand in the file twice.
+        # Once each, though the apex and often the others are in the file twice.
         streams = {
             position: layout.images(_channels(crops[position], self._channels), level)
             for position in {*places.values(), *window}

@@ -169,7 +169,7 @@ class Features:
         return {key: value for key, value in group.attrs.items() if not key.startswith("_")}
 
     def variables(self) -> tuple[str, ...]:
-        """Names of all variables with one row a clip, e.g. ``flow/u``."""
+        """Names of all variables with one row per clip, e.g. ``flow/u``."""
         return tuple(name for name, dataset in self._datasets() if dimension_names(dataset)[:1] == ("clip",))
 
     def _datasets(self) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -302,7 +302,7 @@ def _scalar(item: h5py.HLObject, name: str) -> Any:
 
 
 def is_bare_dimension(dataset: h5py.Dataset) -> bool:
-    """Whether a dataset only stands for a netCDF dimension and is no variable."""
+    """Whether a dataset is only a netCDF dimension and not a variable."""
     return bool(dataset.attrs.get("NAME", b"").startswith(_BARE_DIMENSION))
 
 

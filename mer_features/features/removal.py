@@ -1,4 +1,4 @@
-"""Takes clips out of a cache: the file is written anew without them, since HDF5 gives no space back."""
+"""Takes clips out of a cache: the file is rewritten without them, since HDF5 gives no space back."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def drop(path: Path, clip_ids: Collection[str]) -> int:
     Raises
     ------
     CacheError
-        If the file is no complete cache, or no clip would be left.
+        If the file is not a complete cache, or no clip would be left.
     """
     with open_file(path) as source:
         kept = _kept(source, clip_ids)

@@ -102,7 +102,7 @@ _NUMBER = "A source frame number: last digit group of the file name, or zero-bas
 
 ROOT = Group(
     "",
-    "Micro-expression features, one row a clip",
+    "Micro-expression features, one row per clip",
     (
         Variable("clip_id", ("clip",), "str", "clip identifier, <subject>/<name>", _SHEET),
         Variable("subject", ("clip",), "str", "subject identifier", _SHEET),

@@ -24,7 +24,7 @@ class StageFiles:
     Raises
     ------
     CacheError
-        On entering, if a clip stands in two files of a stage or a stage's files were made with different options.
+        On entering, if a clip is in two files of a stage or a stage's files were made with different options.
     """
 
     def __init__(self, files: Mapping[str, Sequence[Path]]) -> None:
@@ -50,7 +50,7 @@ class StageFiles:
                 raise CacheError(f"{path}: made with other options than the first {stage} file; run the stage again")
             for clip_id in reader.clip_ids:
                 if self._place[stage].setdefault(clip_id, path) is not path:
-                    raise CacheError(f"{path}: clip {clip_id} also stands in {self._place[stage][clip_id]}")
+                    raise CacheError(f"{path}: clip {clip_id} is also in {self._place[stage][clip_id]}")
 
     def views(self, clip_id: str) -> dict[str, ClipView]:
         """Records of one clip in every stage that has it; valid until the next call."""

@@ -69,7 +69,7 @@ def _walk(group: h5py.Group, where: str, seen: set[int]) -> Iterator[str]:
         elif isinstance(item, h5py.Group):
             address = h5py.h5o.get_info(item.id).addr
             if address in seen:
-                yield f"{place}: the group stands in the file twice"
+                yield f"{place}: the group is in the file twice"
             else:
                 seen.add(address)
                 yield from _walk(item, place, seen)

@@ -144,7 +144,7 @@ def _uneven(times: Sequence[float], tick_s: float) -> list[Issue]:
     if len(steps) < 2 or not np.isfinite(steps).all():
         return []
     middle = float(np.median(steps))
-    # Time stamps are rounded to ticks; beyond that, a tenth of the step is no rounding any more.
+    # Time stamps are rounded to ticks; beyond that, a tenth of the step is not rounding any more.
     if np.abs(steps - middle).max() <= 0.1 * middle + 1.01 * tick_s:
         return []
     return [Issue("variable_frame_rate", f"{steps.min():.4f}..{steps.max():.4f} s between frames")]

@@ -83,7 +83,7 @@ class Found:
 
 
 def explain(preset: Preset, found: Iterable[Found], differences: Sequence[Difference]) -> list[str]:
-    """What is known of the clips behind differing counts, one line a clip, of the databases that differ only."""
+    """What is known of the clips behind differing counts, one line per clip, of the databases that differ only."""
     roles = {item.database for item in differences}
     clips = [item for item in found if item.role in roles]
     lines = [

@@ -82,7 +82,7 @@ def write_log(path: Path | str, predictions: Sequence[Prediction], databases: Ma
 
 def _code(clip_id: str, label: str) -> int:
     if label not in CLASSES:
-        raise ValueError(f"clip {clip_id!r}: {label!r} is no class of MEGC 2019; it has {', '.join(CLASSES)}")
+        raise ValueError(f"clip {clip_id!r}: {label!r} is not a class of MEGC 2019; it has {', '.join(CLASSES)}")
     return CLASSES.index(label)
 
 

@@ -52,7 +52,7 @@ def read_predictions(path: Path | str) -> tuple[tuple[Prediction, ...], tuple[st
     Raises
     ------
     ValueError
-        If the file is no table of predictions or a cell cannot be read; names the file.
+        If the file is not a table of predictions or a cell cannot be read; names the file.
     """
     with Path(path).open(newline="", encoding="utf-8") as handle:
         lines = list(csv.reader(handle, delimiter="\t"))

@@ -89,7 +89,7 @@ def read(path: Path | str) -> FoldTable:
     Raises
     ------
     ValueError
-        If the file is no fold table; names file and line.
+        If the file is not a fold table; names file and line.
     """
     with Path(path).open(newline="", encoding="utf-8") as handle:
         lines = list(csv.reader(handle, delimiter="\t"))

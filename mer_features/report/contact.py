@@ -116,7 +116,7 @@ def difference_to_rgb(onset: np.ndarray, apex: np.ndarray, gain: float = GAIN) -
     -------
     ndarray, shape (H, W, 3), uint8
         Mid-grey (128) where nothing changed, brighter where the apex is brighter, both in the light of the onset:
-        the lamp's flicker would drown the movement.
+        flickering light would hide the movement.
     """
     change = 255 * light.match(onset, apex) - levels(onset)
     return _three(np.rint(np.clip(128 + gain * change, 0, 255)).astype(np.uint8))
@@ -188,7 +188,7 @@ _MARGIN, _TOP, _LABEL, _GAP, _FOOT = 16, 64, 190, 6, 110
 
 
 def contact_sheet(pictures: Sequence[ClipPicture], *, title: str, max_px: float, max_strain: float) -> Figure:
-    """A page with one row a clip: onset, apex, amplified difference, flow, strain, and the colours' legend.
+    """A page with one row per clip: onset, apex, amplified difference, flow, strain, and the colours' legend.
 
     Parameters
     ----------

@@ -111,4 +111,4 @@ def _wheel(name: str, max_px: float) -> Wheel:
 
 def _chart(ratios: np.ndarray, factor: float) -> Picture:
     label = f"flow onset to amplified apex over flow onset to apex (factor {factor:g})"
-    return svg(plots.strips({"clips": ratios.tolist()}, label), f"{label}, one dot a clip; the median is in the text")
+    return svg(plots.strips({"clips": ratios.tolist()}, label), f"{label}, one dot per clip; the median is in the text")

@@ -104,7 +104,7 @@ def build(config: Mapping[str, Any]) -> Methods:
         text = "No subject is in the training and the test part of the same fold."
         paragraphs.append(Paragraph("Protocols", text, _protocols(config["protocols"], cite)))
     if config.get("systems"):
-        text = "Every system was trained anew for every fold and seed; recipe keys not named here have their defaults."
+        text = "Every system was trained separately for every fold and seed; recipe keys not named here have their defaults."
         paragraphs.append(Paragraph("Training", text, _systems(config["systems"], cite)))
         paragraphs.append(Paragraph("Evaluation", _evaluation(cite)))
     return Methods(paragraphs, [_REFERENCES[key] for key in cite.used])
@@ -203,7 +203,7 @@ def _flow(options: Mapping[str, Any], cite: _Citations) -> str:
     method = options["method"]
     source = "tvl1" if "tvl1" in method else method
     matched = options["light"] == "matched"
-    light = ", after a change of the lamp between the two frames was removed by a robust fit" if matched else ""
+    light = ", after a change of lighting between the two frames was removed by a robust fit" if matched else ""
     return (
         f"Optical flow from {pairs} was computed with {_FLOWS[method]} {cite(source)}{light}, "
         f"and its strain magnitude {cite('strain')} by central differences; both are stored unscaled, in crop pixels."

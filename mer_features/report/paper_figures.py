@@ -24,7 +24,7 @@ CDE = (
 
 @dataclass(frozen=True)
 class Beside:
-    """A printed figure to stand beside a measured one."""
+    """A published result to show beside a measured one."""
 
     printed: Printed
     foreign: bool  # printed for other clips, classes or folds: to be looked up, not compared with

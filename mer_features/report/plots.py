@@ -108,7 +108,7 @@ class Bar:
 
 
 def score_lines(bars: Sequence[Bar], label: str, chance: float) -> Figure:
-    """One line a system: the mean as a disc, its interval as a bar, single runs as small rings, chance dashed."""
+    """One line per system: the mean as a disc, its interval as a bar, single runs as small rings, chance dashed."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(7.4, 0.34 * len(bars) + 0.75), layout="constrained")
         axis = figure.subplots()
@@ -129,7 +129,7 @@ def score_lines(bars: Sequence[Bar], label: str, chance: float) -> Figure:
 
 
 def fold_spread(folds: Mapping[str, Sequence[tuple[float, int]]]) -> Figure:
-    """Accuracy of every fold (mean over seeds) as a dot whose area is the fold's clips; one line a system."""
+    """Accuracy of every fold (mean over seeds) as a dot whose area is the fold's clips; one line per system."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(7.4, 0.34 * len(folds) + 0.7), layout="constrained")
         axis = figure.subplots()
@@ -204,7 +204,7 @@ def bars(names: Sequence[str], values: Sequence[float], label: str) -> Figure:
 
 
 def strips(groups: Mapping[str, Sequence[float]], label: str) -> Figure:
-    """One line a group: every value a dot, the median a stroke."""
+    """One line per group: every value a dot, the median a stroke."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 0.36 * len(groups) + 0.6), layout="constrained")
         axis = figure.subplots()

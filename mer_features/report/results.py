@@ -272,7 +272,7 @@ def _parts(run: Run) -> list[Part]:
 
 def _spread(protocol: str, runs: Sequence[Run]) -> Picture:
     folds = {run.name: _fold_means(run) for run in runs}
-    return svg(plots.fold_spread(folds), f"Accuracy in every fold of {protocol}, one line a system")
+    return svg(plots.fold_spread(folds), f"Accuracy in every fold of {protocol}, one line per system")
 
 
 def _fold_means(run: Run) -> list[tuple[float, int]]:

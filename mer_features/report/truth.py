@@ -183,4 +183,4 @@ def _flow_chart(flow: Mapping[str, Mapping[str, Any]]) -> Picture | None:
     if not clips:
         return None
     label = "end-point error where the face moves, px"
-    return svg(plots.strips(clips, label), f"{label}, one dot a clip, by flow method; medians are in the table")
+    return svg(plots.strips(clips, label), f"{label}, one dot per clip, by flow method; medians are in the table")

@@ -49,7 +49,7 @@ class Faces(Section):
     )
     per_frame: bool = Field(
         False,
-        description="Detect and align every frame anew, for footage with large head motion. Adds about "
+        description="Detect and align every frame separately, for footage with large head motion. Adds about "
         "half a pixel of jitter, as much as a micro-expression moves: do not use it before flow.",
     )
     landmark_model: Path | None = Field(
@@ -138,7 +138,7 @@ class Flow(Section):
     )
     light: Literal["matched", "as_recorded"] = Field(
         "matched",
-        description="`matched`: a change of the lamp between the two frames (gain, fall-off, black level) is removed "
+        description="`matched`: a change of lighting between the two frames (gain, fall-off, black level) is removed "
         "first, because flow methods take it for motion; `as_recorded`: the papers' literal reading.",
     )
     pairs: tuple[FlowPair, ...] = Field(
@@ -191,7 +191,7 @@ class Style(Section):
         "external",
         description="Whose faces reference styles or generators come from. `external`: the macro-expression databases "
         "named in `databases`; `all`: every database of the run, held-out subjects included (transductive, and the "
-        "report says so); `fold`: the training subjects of each fold, rendered anew by the training of that fold, "
+        "report says so); `fold`: the training subjects of each fold, rendered by the training of that fold, "
         "so that no /style is stored.",
     )
     databases: tuple[str, ...] = Field((), description="With `fit_on: external`, the databases to fit on.")
@@ -232,7 +232,7 @@ class Style(Section):
             raise ValueError(f"databases: goes with `fit_on: external`, found `fit_on: {self.fit_on}`")
         if self.fit_on == "fold" and (self.model is not None or self.method == "cyclegan"):
             raise ValueError(
-                "fit_on: `fold` fits anew for every fold, so it goes without `model`; generators are not trained per "
+                "fit_on: `fold` fits separately for every fold, so it goes without `model`; generators are not trained per "
                 "fold, choose `statistical` or `histogram`"
             )
         return self

@@ -45,7 +45,7 @@ def open_hdf5(path: Path) -> h5py.File:
     Raises
     ------
     OSError
-        If it is no HDF5 file or a damaged one.
+        If it is not an HDF5 file or a damaged one.
     """
     try:
         return h5py.File(path, "r")
@@ -262,7 +262,7 @@ class ShardReader:
 
 
 def drop(path: Path, clip_ids: Collection[str]) -> int:
-    """Take clips out of a stage file: it is written anew without them, since HDF5 gives no space back.
+    """Take clips out of a stage file: it is rewritten without them, since HDF5 gives no space back.
 
     Returns
     -------

@@ -15,7 +15,7 @@ from mer_features.synthetic.presets import Nuisance
 class Lighting:
     """Brightness of each frame: image * lamp + offset.
 
-    ``lamp`` holds one row a frame of the factors of 1, x, y, x², xy and y² (x and y in -1..1 over the frame), shape
+    ``lamp`` holds one row per frame of the factors of 1, x, y, x², xy and y² (x and y in -1..1 over the frame), shape
     (T, 6), about (1, 0, 0, 0, 0, 0); ``offset`` the black level, shape (T,), grey levels.
     """
 
@@ -48,7 +48,7 @@ class Lighting:
 class Sensor:
     """Noise with variance read² + shot * signal.
 
-    A pool of noise is drawn once a clip; each frame takes a window of it at a random place, which costs a tenth of
+    A pool of noise is drawn once per clip; each frame takes a window of it at a random place, which costs a tenth of
     drawing afresh and repeats no pixel's noise.
     """
 

@@ -20,7 +20,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Nuisance:
-    """What a recording adds to the expression. Ranges are drawn once a clip, uniformly.
+    """What a recording adds to the expression. Ranges are drawn once per clip, uniformly.
 
     Raising any of these makes recognition harder. Lengths are pixels of the rendered frame.
     """
@@ -29,7 +29,7 @@ class Nuisance:
     turn_deg: tuple[float, float] = (0.2, 0.9)  # rms in-plane rotation
     zoom: tuple[float, float] = (0.001, 0.005)  # rms change of scale (leaning)
     tremor_px: float = 0.03  # frame-to-frame jitter of the head
-    flicker: tuple[float, float] = (0.005, 0.03)  # rms change of the lamp's brightness, fraction
+    flicker: tuple[float, float] = (0.005, 0.03)  # rms change in brightness of the lighting, fraction
     gradient: tuple[float, float] = (0.005, 0.02)  # rms change of the light's fall-off across the frame, fraction
     uneven: tuple[float, float] = (0.01, 0.05)  # rms change of the curvature of the light across the frame, fraction
     offset_levels: tuple[float, float] = (0.0, 2.0)  # rms change of the black level, grey levels

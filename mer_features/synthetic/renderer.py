@@ -60,6 +60,6 @@ def _claim(root: Path, stamp: str) -> None:
         if not mark.exists():
             raise DatabaseError(f"{root}: not empty and not rendered by mer-features; choose another root")
         if mark.read_text(encoding="utf-8") != stamp:
-            log.info("%s was rendered from something else; rendering anew", root)
+            log.info("%s was rendered from something else; rendering it again", root)
             shutil.rmtree(root)
     write_text(mark, stamp)

@@ -36,7 +36,7 @@ class Sources:
     pretrained
         File of the pre-training, for a recipe that needs one.
     style
-        Style aggregation that is fitted anew in every fold; None where the caches hold what the system reads.
+        Style aggregation that is fitted separately in every fold; None where the caches hold what the system reads.
     """
 
     caches: Mapping[str, Path]

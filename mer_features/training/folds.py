@@ -25,7 +25,7 @@ class FoldClips:
     Parameters
     ----------
     sources
-        Caches, and the style aggregation if it is fitted anew in every fold.
+        Caches, and the style aggregation if it is fitted separately in every fold.
     table
         The protocol.
     inputs

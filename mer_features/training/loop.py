@@ -99,7 +99,7 @@ def train_folds(
     """Train and test folds one after the other; a killed run goes on where it was.
 
     Writes, each file whole or not at all, ``predictions.tsv``, ``embeddings.npz`` (:func:`write_embeddings`),
-    ``losses.csv`` (one line a fold and epoch) and the folder ``weights`` with ``<fold>.pt`` if they are kept.
+    ``losses.csv`` (one line per fold and epoch) and the folder ``weights`` with ``<fold>.pt`` if they are kept.
 
     Parameters
     ----------

@@ -114,7 +114,7 @@ class Resources(Section):
         "32-true", description="Arithmetic of training; half precision on GPUs changes results by rounding."
     )
     checkpoint_s: float = Field(300, ge=0, description="Least seconds between two checkpoints of a training.")
-    keep_weights: bool = Field(False, description="Keep every fold's trained weights (41 MB a fold for FR).")
+    keep_weights: bool = Field(False, description="Keep every fold's trained weights (41 MB per fold for FR).")
 
 
 # Sections of the configuration for style aggregation; free of torch, so that a config is checked fast.
@@ -179,7 +179,7 @@ class MagnifierTraining(Section):
     )
     objects: tuple[int, int] = Field(
         (7, 15),
-        description="Least and most objects over the background of a sample that is no face. The paper's numbers are "
+        description="Least and most objects over the background of a sample that is not a face. The paper's numbers are "
         "for pictures of 384 px: in 64 px they make for crowds, which the first stage of the shipped weights learned "
         "from; the second took 0 to 4.",
     )

@@ -63,7 +63,7 @@ class State:
                 return {name: stored[name] for name in stored.files}
         except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             # TypeError, AttributeError: numpy takes a bare array for what it is, no archive.
-            log.warning("%s: found no arrays (%s), expected those of a finished fold; trained anew", path, error)
+            log.warning("%s: found no arrays (%s), expected those of a finished fold; trained again", path, error)
             return None
 
     def remove(self) -> None:

@@ -32,7 +32,7 @@ C = TypeVar("C", bound=FeatureConfig)
 
 #: Names become those of files and folders.
 _LONGEST_NAME = 64
-#: What was found, for messages: a few kB of YAML can stand for a tree of any size.
+#: What was found, for messages: a few kB of YAML can expand to a tree of any size.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
 

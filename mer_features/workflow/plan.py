@@ -173,7 +173,7 @@ class Plan:
         return "synthetic" if made == list(names) else "partly synthetic" if made else ", ".join(names)
 
     def code(self, step: str) -> str:
-        """Fingerprint of the code of a step of the workflow that is no stage, its script included."""
+        """Fingerprint of the code of a step of the workflow that is not a stage, its script included."""
         return fingerprint.of(*_CODE[step], scripts=self._scripts(step))
 
     def stage_code(self, stage: Stage, database: str) -> str:

@@ -28,7 +28,7 @@ class Check:
     def problems(self) -> list[str]:
         """What has to be looked at before a run, one line each; empty if all is well.
 
-        A warning is no problem: the clip is used, and the report names it.
+        A warning does not stop a clip: it is used, and the report names it.
         """
         return [
             *(f"database {item.name}: {problem}" for item in self.databases for problem in item.problems),

@@ -3,7 +3,7 @@
 ``rawpic/s15/15_0401girlcrashing/img1.jpg`` are whole recordings: subject's folder, then subject's number, code and
 name of the film that was watched. The workbook's first sheet has no header; its rows name a participant and an
 expression (``anger1_1``: film and running number), two further sheets say which folders that means. Micro- and
-macro-expressions stand in the same sheet. 30 frames per second. Sources: the workbook, the paper, public loading code.
+macro-expressions are in the same sheet. 30 frames per second. Sources: the workbook, the paper, public loading code.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Plac
     here = tree.entries(home)
     folders = [folder for folder in here.folders + here.leaving if code and _film(folder) == code]
     if not folders:
-        film = f"the film {code} of {clip!r}" if code else f"{clip!r}, which is no film of the naming rule"
+        film = f"the film {code} of {clip!r}" if code else f"{clip!r}, which is not a film of the naming rule"
         issues.append(Issue("source_missing", f"no folder in {tree.shown(home)} for {film}"))
         return Place(subject, name, home / name, tuple(issues))
     folder, missing = adapter.source(tree, home, folders[0])

@@ -95,7 +95,7 @@ def _emotion(file: tuple[str, str], issues: list[Issue]) -> str:
             return EMOTIONS[int(number)]
     except (ValueError, IndexError):
         pass
-    issues.append(Issue("bad_cell", f"{name}: {text.strip()[:40]!r} is no number from 0 to {len(EMOTIONS) - 1}"))
+    issues.append(Issue("bad_cell", f"{name}: {text.strip()[:40]!r} is not a number from 0 to {len(EMOTIONS) - 1}"))
     return ""
 
 

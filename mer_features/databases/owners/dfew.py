@@ -1,7 +1,7 @@
 """Adapter for DFEW, macro-expressions in films.
 
 ``Clip/original/00001.mp4`` are the videos, ``Clip/clip_224x224/00001/1.jpg`` their faces (one copy puts folders
-``part_1``, ``part_2``, ... between), ``Clip/clip_224x224_16f/00001/1.jpg`` sixteen frames of each. Labels stand in
+``part_1``, ``part_2``, ... between), ``Clip/clip_224x224_16f/00001/1.jpg`` sixteen frames of each. Labels are in
 ``EmoLabel_DataSplit/{train,test}(single-labeled)/set_1.csv`` to ``set_5.csv``, header ``video_name,label``; the five
 sets are the owners' folds and all hold the same clips. Clips without a single label are in no set. Nobody says who is
 in a clip. Sources: the owners' ReadMe and public loaders.

@@ -45,7 +45,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     clips = tuple(_clip(name, tree, top, *row) for table in tables for row in _rows(table))
     listed = {clip.source for clip in clips}
     unlisted = [path for path in _on_disk(tree, top) if (top / path).as_posix() not in listed]
-    notes = adapter.counted("unlisted_folder", "clips stand in no table", unlisted)
+    notes = adapter.counted("unlisted_folder", "clips are in no table", unlisted)
     return Listing(clips, (adapter.NO_SUBJECTS, *notes), () if options.sheet else PUBLISHED)
 
 

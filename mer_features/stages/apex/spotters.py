@@ -11,10 +11,10 @@ from the onset frame, and several are computed in one pass over the frames, one 
     frame and of frame t over both eyes with brows and the mouth (SA-AT, Eq. 1 and Algorithm 1). The equation
     prints the first sum under the root as ``h_1j^i``; read as a square, d is one minus the cosine and 0 for
     equal frames. The boxes come from the onset frame's landmarks and stay where they are, since landmarks
-    found anew jitter by as much as a micro-expression moves, and the three histograms are joined end to end.
+    found separately jitter by as much as a micro-expression moves, and the three histograms are joined end to end.
 ``roi_diff``
     Mean over the same boxes of ``|I(t) - I(onset)|``, each box first brought to the onset frame's light
-    (:mod:`mer_features.stages.flow.light`). Ours: background that shifts behind a registered head and lamps that flicker
+    (:mod:`mer_features.stages.flow.light`). Ours: background that shifts behind a registered head and flickering light
     outweigh a micro-expression in the mean over the crop, and neither reaches these boxes.
 ``midpoint``
     The frame half way between onset and offset, later one of two: no measurement, the control

@@ -1,6 +1,6 @@
 """Rigid head motion: each frame against the onset frame, with what an expression moves kept out.
 
-Landmarks found anew on each frame jitter by half a pixel, as much as a micro-expression moves; the motion of the
+Landmarks found separately on each frame jitter by half a pixel, as much as a micro-expression moves; the motion of the
 whole head can be measured a hundred times better. Two methods share one interface: ``lk`` follows points by the
 pyramidal Lucas-Kanade method [1]_ and fits a similarity robustly; ``ecc`` starts from that and maximises the enhanced
 correlation coefficient [2]_ of the picture around the points that agreed.

@@ -65,7 +65,7 @@ def _blocks(image: np.ndarray) -> np.ndarray:
 
 
 def _terms(image: np.ndarray) -> np.ndarray:
-    """Columns ``i``, ``x i``, ``y i`` and 1 of the model, one row a pixel; x and y run from -1 to 1."""
+    """Columns ``i``, ``x i``, ``y i`` and 1 of the model, one row per pixel; x and y run from -1 to 1."""
     height, width = image.shape
     x = (2 * np.arange(width, dtype=np.float32) + 1) / width - 1
     y = (2 * np.arange(height, dtype=np.float32) + 1) / height - 1

@@ -5,7 +5,7 @@ the moved frame and m = 0 the reference. ``phase`` (:mod:`mer_features.stages.ma
 default, ``eulerian`` (:mod:`mer_features.stages.magnify.eulerian`) is the linear baseline, ``learned`` is a trained network
 (``mer_features.stages.magnify.learned``, needs torch).
 
-The moved frame is not brought into the light of the reference first. Phases do not see the lamp; the amplified
+The moved frame is not brought into the light of the reference first. Phases do not see the lighting; the amplified
 frame is the apex moved on, under the apex's own light, and equals it at m = 1; and flow, which a lamp does disturb,
 matches the light of whatever pair it is given (:mod:`mer_features.stages.flow.light`).
 """
@@ -96,7 +96,7 @@ def available_methods(options: Magnify | None = None) -> tuple[MagnifyMethod, ..
 
 @lru_cache(maxsize=1)
 def learned_model(weights: Path | None) -> Any:
-    """The trained network, read once a process; ``None`` stands for the weights that the package ships."""
+    """The trained network, read once per process; ``None`` means the weights that the package ships."""
     # By name, so that a stage without a network does not depend on its code (mer_features.core.fingerprint).
     return import_module("mer_features.stages.magnify.learned").load(weights)
 

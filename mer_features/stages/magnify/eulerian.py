@@ -2,7 +2,7 @@
 
 Wu, Rubinstein, Shih, Guttag, Durand and Freeman 2012, "Eulerian video magnification for revealing subtle changes in
 the world". What moves changes brightness by slope times displacement, so amplified change looks like amplified
-motion while the displacement stays small against the wavelength; a change of the lamp and noise are amplified as
+motion while the displacement stays small against the wavelength; a change of lighting and noise are amplified as
 well, which phases leave alone.
 """
 

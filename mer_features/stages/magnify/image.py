@@ -13,7 +13,7 @@ SMALLEST = 16
 
 
 def check(image: np.ndarray, name: str) -> None:
-    """Refuse what is no 8-bit image of at least :data:`SMALLEST` pixels a side.
+    """Refuse what is not an 8-bit image of at least :data:`SMALLEST` pixels a side.
 
     Raises
     ------

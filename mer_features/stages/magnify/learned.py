@@ -115,7 +115,7 @@ def load(weights: Path | None = None) -> Magnifier:
     Raises
     ------
     WeightsError
-        Where the file is damaged, is no safetensors file, or does not fit the network.
+        Where the file is damaged, is not safetensors file, or does not fit the network.
     RuntimeError
         Where torch is not installed.
     """
@@ -123,7 +123,7 @@ def load(weights: Path | None = None) -> Magnifier:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if weights is None and digest != _expected():
-        raise WeightsError(f"{path}: SHA-256 {digest}, expected {_expected()}; install the package anew")
+        raise WeightsError(f"{path}: SHA-256 {digest}, expected {_expected()}; install the package again")
     return Magnifier(_network(path, content), digest, _gain(path))
 
 

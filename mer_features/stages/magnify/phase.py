@@ -1,6 +1,6 @@
 """Phase-based motion magnification on Riesz phases, with two ways of drawing the magnified picture.
 
-Both measure motion as differences of local phase (:mod:`mer_features.stages.magnify.riesz`), which a change of the lamp
+Both measure motion as differences of local phase (:mod:`mer_features.stages.magnify.riesz`), which a change of lighting
 leaves alone, and both give the moved frame for factor 1.
 
 :class:`Rotation` is the method of the literature (Wadhwa et al. 2013, 2014): each band's phase is turned on by

@@ -2,7 +2,7 @@
 
 The Riesz transform (R1, R2) of a band-passed image I is its quarter-wave partner along the local orientation n, so
 that ``I = A cos φ`` and ``(R1, R2) = A sin φ n`` with amplitude A. Motion by d changes the phase by ``-∇φ · d``
-whatever the amplitude: a change of the lamp changes A and leaves φ. After Wadhwa, Rubinstein, Durand and Freeman
+whatever the amplitude: a change of lighting changes A and leaves φ. After Wadhwa, Rubinstein, Durand and Freeman
 2014, "Riesz pyramids for fast phase-based video magnification": three-tap filters, phase differences as logarithms
 of unit quaternions, which need no orientation estimate.
 """

@@ -114,5 +114,5 @@ def _fit(options: Style) -> Fitted | None:
 
 
 @lru_cache(maxsize=2)
-def _read(path: Path, time: int, size: int) -> Fitted:  # noqa: ARG001  # a file written anew is read anew
+def _read(path: Path, time: int, size: int) -> Fitted:  # noqa: ARG001  # a rewritten file is read again
     return fits.read(path)

@@ -1,6 +1,6 @@
 """Networks of learned style aggregation: generator and discriminator of CycleGAN, and ResNet-18 for style features.
 
-Layers stand in the order and under the names of the public codes (CycleGAN's ``ResnetGenerator`` and
+Layers have the order and the names of the public codes (CycleGAN's ``ResnetGenerator`` and
 ``NLayerDiscriminator`` as SAN uses them, torchvision's ``resnet18``), so that their weight files fit.
 """
 

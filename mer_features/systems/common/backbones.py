@@ -31,7 +31,7 @@ def resnet(depth: Depth, weights: Path | None = None) -> models.ResNet:
     Raises
     ------
     ValueError
-        If the file is no such state_dict; names the file and the first tensor that does not fit.
+        If the file is not such a state_dict; names the file and the first tensor that does not fit.
     """
     network = classifier(depth, weights)
     assert isinstance(network, models.ResNet)

@@ -1,6 +1,6 @@
 """What a recognition system and a pre-training task offer, and what they are given. Free of torch.
 
-N clips, K classes. Every named array has one row a clip.
+N clips, K classes. Every named array has one row per clip.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Execution:
     threads: int = 1
     workers: int = 0  # processes that make samples, of the magnifier; 0: none beside the training itself
     checkpoint_s: float = 300  # seconds of training between two checkpoints
-    keep_weights: bool = False  # every fold's; 41 MB a fold for FR
+    keep_weights: bool = False  # every fold's; 41 MB per fold for FR
 
 
 @dataclass(frozen=True)

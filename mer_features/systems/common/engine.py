@@ -48,7 +48,7 @@ class Network(lightning.LightningModule):
         self._generators: dict[str, Any] | None = None
 
     def batches(self, examples: Examples) -> Iterable[Batch]:  # noqa: ARG002
-        """Batches of one epoch, drawn anew from torch's generator at each pass.
+        """Batches of one epoch, drawn again from torch's generator at each pass.
 
         Raises
         ------
@@ -195,9 +195,9 @@ def answers(network: Network, features: Arrays, answer: Callable[[Batch], Batch]
     network
         Asked in evaluation mode without gradients; left in the mode it was in.
     features
-        Named inputs, one row a clip.
+        Named inputs, one row per clip.
     answer
-        From one batch to named tensors with one row a clip.
+        From one batch to named tensors with one row per clip.
 
     Returns
     -------

@@ -25,7 +25,7 @@ N = TypeVar("N", bound=engine.Network)
 class Frozen:
     """A network that is asked and never changed.
 
-    It is no ``nn.Module``, so that the network that holds it neither trains it, nor switches its mode, nor writes it
+    It is not a ``nn.Module``, so that the network that holds it neither trains it, nor switches its mode, nor writes it
     into its checkpoints. Answers carry no gradient.
     """
 

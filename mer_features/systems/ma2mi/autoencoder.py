@@ -121,7 +121,7 @@ class StableDiffusion(nn.Module):
         Raises
         ------
         ValueError
-            If the file has another digest or is no such autoencoder's.
+            If the file has another digest or is not an autoencoder of this kind.
         """
         found = _digest(path)
         if sha256 is not None and found != sha256:

@@ -153,7 +153,7 @@ class Classifier(nn.Linear):
 
 # Losses of MA2MI's pre-training (paper 003, Eq. 2 to 10). Eq. 2 to 4 are on cosines, in float32 whatever comes.
 
-#: A place counts in L_3 where a warped map of ones is above this: elsewhere τ brought in what is no face.
+#: A place counts in L_3 where a warped map of ones is above this: elsewhere τ brought in what is not face.
 INSIDE = 0.99
 
 

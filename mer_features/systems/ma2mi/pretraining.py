@@ -211,7 +211,7 @@ def pretrain(recipe: FutureFrameRecipe, material: Material, setup: Setup, output
     Raises
     ------
     ValueError
-        If fewer than two clips are long enough, or the autoencoder's file is no such.
+        If fewer than two clips are long enough, or the autoencoder's file is not one.
     """
     assert material.sequences is not None  # the task is on unlabelled video
     torch.set_num_threads(setup.execution.threads)

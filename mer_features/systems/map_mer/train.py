@@ -3,7 +3,7 @@
 "Mimicking the annotation process for recognizing the micro expressions". Action units are coded for the upper or the
 lower face: each half goes through a shared base and a branch of its own, an area weighted module weighs what both
 found, each half is classified, and an auxiliary loss draws together clips whose action units overlap. What the paper
-leaves open is a key of the recipe or stands in docs/systems/map_mer.md.
+leaves open is a key of the recipe or is in docs/systems/map_mer.md.
 
 Shapes: N clips, C classes, S = 224 pixels, A = 100 possible action units.
 """

@@ -260,7 +260,7 @@ class _Run:
         return iter(loader)
 
     def _keep(self) -> None:
-        """Curve and checkpoint; the sums start anew."""
+        """Curve and checkpoint; the sums start again."""
         since = self.step - (int(self.curve[-1][0]) if self.curve else 0)
         self.curve.append([self.step, *(self.sums / since).tolist()])
         self.sums.zero_()
@@ -286,7 +286,7 @@ class _Run:
         earlier = MagnifierTraining.model_validate(state["options"])
         same_past = all(rate_at(earlier, n) == rate_at(self.options, n) for n in range(state["step"]))
         if not same_past or earlier != self.options.model_copy(update={"steps": earlier.steps}):
-            raise ValueError(f"{self.checkpoint} belongs to a run with other options; remove it to start anew")
+            raise ValueError(f"{self.checkpoint} belongs to a run with other options; remove it to start again")
         self.net.load_state_dict(state["net"])
         self.adam.load_state_dict(state["adam"])
         self.step, self.curve = state["step"], state["curve"]

@@ -76,7 +76,7 @@ def with_generators(fitted: Fitted, crops: Sequence[np.ndarray], weights: Path) 
     if moved < generators.LIMIT_PX:
         return replace(found, method="cyclegan")
     refused = f"the generators bend faces: {moved:.2f} px, at most {generators.LIMIT_PX:g} are accepted"
-    log.warning("%s: %s; the statistical method stands in", weights, refused)
+    log.warning("%s: %s; the statistical method is used instead", weights, refused)
     return replace(found, refused=refused)
 
 

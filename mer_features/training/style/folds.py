@@ -13,7 +13,7 @@ from mer_features.stages.options import Style
 from mer_features.stages.style import aggregate_pair
 from mer_features.stages.style.fitted import Fitted, Source, fit
 
-#: Variables of a feature file that :func:`render` stands in for.
+#: Variables of a feature file that :func:`render` replaces.
 VARIABLES = ("style/onset", "style/apex")
 
 #: Reads one crop (S, S, C) of a clip; ``name`` is ``onset`` or ``apex``.

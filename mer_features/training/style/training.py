@@ -156,7 +156,7 @@ def _resume(loop: Loop, place: Place) -> tuple[int, list[dict[str, Any]]]:
         return 0, []
     stored = tensors.read(place.checkpoint)
     if stored["identity"] != place.identity:
-        log.warning("%s is of another recipe or other crops: trained anew", place.checkpoint)
+        log.warning("%s is of another recipe or other crops: trained again", place.checkpoint)
         return 0, []
     loop.restore(stored["state"])
     log.info("%s: goes on after step %d of %d", place.name, stored["steps"], loop.steps)

@@ -1,7 +1,7 @@
 """TV-L1 optical flow for one pair of images, with the energy, schedule and defaults of OpenCV's DualTVL1.
 
 The energy is that of Zach, Pock and Bischof, "A duality based approach for realtime TV-L1 optical flow" (DAGM 2007),
-Eq. 4: total variation of the flow plus ``lambda`` times the absolute residual, linearised anew at every warp. It
+Eq. 4: total variation of the flow plus ``lambda`` times the absolute residual, linearised again at every warp. It
 differs from OpenCV in two ways. Images are sampled by Catmull-Rom, whose slope at the pixels is right, where OpenCV's
 cubic (A = -0.75) renders a shift of 0.1 px as 0.136 px; and a pixel whose flow leaves the image by more than
 half a pixel has no data term, where OpenCV compares it with black.

@@ -29,7 +29,7 @@ class Parameters:
     step : float
         Size of a level relative to the next finer one, below 1.
     warps : int
-        Times the second image is warped, and the data term linearised anew, on each level.
+        Times the second image is warped, and the data term linearised again, on each level.
     epsilon : float
         A warp's iterations end when the root mean square of the flow's change falls to this, pixels.
     inner, outer : int
