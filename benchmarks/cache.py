@@ -6,7 +6,8 @@ calls, no disk. Rounds alternate between all rows; medians. One thread, seconds 
 stretches wall time several times as much. Loaders with workers are wall time, for these run side by side: compare the
 ratio to an array in memory.
 
-C1: at least 2000 samples a second by ``open_features(...).flow``. C2: at least 1500 per second through a ``DataLoader``,
+C1: at least 2000 samples a second by ``open_features(...).flow``. C2: at least 1500 per second through a
+``DataLoader``,
 and with 2 workers half of what an array in memory gives with 2. C3: at most 0.55 of raw float16.
 
     python benchmarks/cache.py [--clips 256] [--rounds 5]
@@ -29,12 +30,12 @@ import hdf5plugin
 import numpy as np
 import torch
 import tvl1_pairs
-from mer_features.features.options import Cache
 from torch.utils.data import DataLoader, Dataset
 
 from mer_features import features as feature_file
 from mer_features.core.clips import Clip
 from mer_features.features.dataset import FeatureDataset
+from mer_features.features.options import Cache
 from mer_features.stages import flow
 from mer_features.stages.flow import strain
 from mer_features.stages.options import Apex, Faces, Flow

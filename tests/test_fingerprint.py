@@ -140,12 +140,16 @@ RULES: dict[str, set[str]] = {
     "style_measure": READER | FLOW | {
         "assess/stages", "assess/style", "stages/faces/landmarks", "stages/style/*", "synthetic/*",
     },
-    "train_style": READER | FLOW | {"core/tensors", "stages/style/*", "training/style/*"},
+    "train_style": READER | FLOW | {
+        "core/tensors", "stages/style/*", "systems/common/contract", "systems/common/recipe", "training/style/*",
+    },
     "cache": READER | {"features/parts", "features/sources", "features/writer"},
     "protocol": READER | {f"protocols/{name}" for name in ("counts", "folds", "labels", "presets", "rules", "table")},
     "embed": TRAINING | {"training/evaluation", "training/half"} | FOLD_STYLE,
     "evaluate": CORE | {"protocols/metrics", "protocols/table", "training/evaluation"},
-    "train_magnifier": CORE | {"core/tensors", "stages/magnify/*", "synthetic/*", "training/magnifier/*"},
+    "train_magnifier": CORE | {"core/tensors", "stages/magnify/*", "synthetic/*", "training/magnifier/*",
+        "systems/common/contract", "systems/common/recipe",
+    },
     "assess": STAGE | FLOW | {"assess/*", "stages/magnify/*", "synthetic/*"},
     "report": STAGE | READER | {"features/*", "protocols/*", "report/*", "report/templates/*", "stages/flow/light",
                                 "systems/*/printed"},

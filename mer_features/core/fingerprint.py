@@ -4,7 +4,8 @@ Snakemake does not notice an edit inside an imported package; this digest goes t
 covers the modules of a step, every module of this package that they import (directly or not) and the releases of the
 numeric libraries among these imports.
 
-A package's ``__init__`` that only passes names on is looked through: ``from mer_features.features import open_features``
+A package's ``__init__`` that only passes names on is looked through: ``from mer_features.features import
+open_features``
 leads to the module that defines ``open_features``, and to nothing else in that package.
 """
 

@@ -165,7 +165,7 @@ def refresh_sources(configured: Mapping[str, Database]) -> None:
         clips = read(name, database).clips
         if not any(clip.digest for clip in clips):
             raise DatabaseError(
-                f"databases.{name}: none of {len(clips)} clips is found in {database.folder(name)}; is the disk mounted?"
+                f"databases.{name}: none of {len(clips)} clips is in {database.folder(name)}; is the disk mounted?"
             )
         text = clip_tables.dumps(clips)
         if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -49,7 +49,9 @@ def without(
     subjects, names, forgotten = {clip.subject for clip in listed}, frozenset(excluded), _digests(results)
     gone = {subject for subject in subjects if subject in names or _digest(database, subject) in forgotten}
     notes = [Note("excluded", f"{len(gone)} subjects are left out as asked", len(gone))] if gone else []
-    notes += [Note("excluded", f"exclude_subjects: {name!r} is not a subject of {database}") for name in names - subjects]
+    notes += [
+        Note("excluded", f"exclude_subjects: {name!r} is not a subject of {database}") for name in names - subjects
+    ]
     return tuple(clip for clip in listed if clip.subject not in gone), tuple(notes)
 
 

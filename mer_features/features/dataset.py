@@ -123,6 +123,8 @@ def _choose(clips: Sequence[ClipRow], wanted: Sequence[ClipKey] | None) -> list[
         places.setdefault((clip.database, clip.clip_id), []).append(position)
     for key in wanted:
         if len(found := places.get(key, [])) != 1:
-            problem = "is in several feature files; give (database, clip_id)" if found else "is in none of the feature files"
+            problem = (
+                "is in several feature files; give (database, clip_id)" if found else "is in none of the feature files"
+            )
             raise KeyError(f"clip {key!r} {problem}")
     return [places[key][0] for key in wanted]

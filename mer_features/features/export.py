@@ -30,7 +30,8 @@ _PICTURES |= {f"style/{name}": f"{name}_style" for name in ("onset", "apex")}
 def to_csv(path: Path | str, out: Path | str) -> None:
     """Write one line per clip: its row of the root, its action units and its descriptors.
 
-    Columns are those of :class:`mer_features.features.ClipRow`, ``au_<number>`` (``left``, ``right`` ..., empty: absent),
+    Columns are those of :class:`mer_features.features.ClipRow`, ``au_<number>`` (``left``, ``right`` ..., empty:
+    absent),
     ``flow_ratio`` where the file has amplified frames, and ``<descriptor>_<index>``. Rejected clips follow with the
     status ``rejected`` and empty cells.
     """

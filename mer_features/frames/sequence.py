@@ -127,5 +127,10 @@ class FrameBuffer:
         shape = (self._count, *self._shape)
         if self._file is None:
             return np.frombuffer(self._held, np.uint8).reshape(shape)
-        self._file.flush()
-        return np.memmap(self._file, np.uint8, "r", shape=shape)
+        with self._file:  # the mapping keeps the file open for itself
+            self._file.flush()
+            return np.memmap(self._file, np.uint8, "r", shape=shape)
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()  # of a buffer that was never stacked

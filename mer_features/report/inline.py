@@ -87,7 +87,7 @@ class Explained:
 
 
 def build(name: str, path: Path) -> Explained | None:
-    """Pictures of one run from the npz of :func:`mer_features.training.half.embed_half`; None for a system without any."""
+    """Pictures of one run from the npz of :func:`mer_features.training.half.embed_half`; None if there are none."""
     with np.load(path, allow_pickle=False) as stored:
         columns = [column for column in stored.files if column not in _NO_PICTURES]
         if not columns:

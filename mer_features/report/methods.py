@@ -104,7 +104,7 @@ def build(config: Mapping[str, Any]) -> Methods:
         text = "No subject is in the training and the test part of the same fold."
         paragraphs.append(Paragraph("Protocols", text, _protocols(config["protocols"], cite)))
     if config.get("systems"):
-        text = "Every system was trained separately for every fold and seed; recipe keys not named here have their defaults."
+        text = "Every system was trained once per fold and seed; recipe keys not named here have their defaults."
         paragraphs.append(Paragraph("Training", text, _systems(config["systems"], cite)))
         paragraphs.append(Paragraph("Evaluation", _evaluation(cite)))
     return Methods(paragraphs, [_REFERENCES[key] for key in cite.used])

@@ -15,7 +15,8 @@ FlowMethod = Literal["tvl1", "tvl1_fast", "tvl1_aligned", "opencv_tvl1", "skimag
 FlowPair = Literal["onset_apex", "offset_apex", "onset_amplified", "offset_amplified"]
 Descriptor = Literal["lbp_top", "bi_woof"]
 Stage = Literal["faces", "apex", "magnify", "flow", "style", "descriptors"]
-#: All stages in the order of the flow; :meth:`mer_features.workflow.config.Config.stages` are those a database goes through.
+#: All stages in the order of the flow; :meth:`mer_features.workflow.config.Config.stages` are those a database goes
+#: through.
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
@@ -232,7 +233,7 @@ class Style(Section):
             raise ValueError(f"databases: goes with `fit_on: external`, found `fit_on: {self.fit_on}`")
         if self.fit_on == "fold" and (self.model is not None or self.method == "cyclegan"):
             raise ValueError(
-                "fit_on: `fold` fits separately for every fold, so it goes without `model`; generators are not trained per "
-                "fold, choose `statistical` or `histogram`"
+                "fit_on: `fold` fits separately for every fold, so it goes without `model`; generators are not trained "
+                "per fold, choose `statistical` or `histogram`"
             )
         return self

@@ -49,7 +49,8 @@ def evaluate(
     -------
     dict
         What identifies the run (``protocol``, ``run``, ``system``, ``recipe`` with all defaults, ``shuffled``,
-        ``classes``, ``databases``, ``measured_on``) and the figures of :func:`mer_features.protocols.metrics.summarise`.
+        ``classes``, ``databases``, ``measured_on``) and the figures of
+        :func:`mer_features.protocols.metrics.summarise`.
 
     Raises
     ------
@@ -101,7 +102,8 @@ def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
     Parameters
     ----------
     paths
-        Files of :func:`mer_features.training.half.embed_half` or :func:`mer_features.training.train_folds`. Of all the models in them, the one
+        Files of :func:`mer_features.training.half.embed_half` or :func:`mer_features.training.train_folds`. Of all the
+        models in them, the one
         with the most held-out clips is shown; models are never mixed.
     seed
         Of t-SNE.

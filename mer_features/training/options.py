@@ -179,7 +179,7 @@ class MagnifierTraining(Section):
     )
     objects: tuple[int, int] = Field(
         (7, 15),
-        description="Least and most objects over the background of a sample that is not a face. The paper's numbers are "
+        description="Least and most objects over the background of a sample without a face. The paper's numbers are "
         "for pictures of 384 px: in 64 px they make for crowds, which the first stage of the shipped weights learned "
         "from; the second took 0 to 4.",
     )

@@ -186,7 +186,8 @@ def test_the_limit_on_decoded_pictures_is_the_documented_one():
 def test_a_bomb_is_refused_without_memory_for_it(kind: str):
     """20,000 x 20,000 pixels would be 1.2 GB: the process may have far less."""
     code = (
-        "import resource, sys\nfrom mer_features import frames\nfrom mer_features.core.quality import ClipRejectedError\n"
+        "import resource, sys\nfrom mer_features import frames\n"
+        "from mer_features.core.quality import ClipRejectedError\n"
         "from tests.hostile import images\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20),) * 2)\n"

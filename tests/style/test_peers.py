@@ -8,7 +8,7 @@ import pytest
 
 from mer_features.assess import style as gap
 from mer_features.stages import style
-from mer_features.stages.style import generators, lab, peers
+from mer_features.stages.style import geometry, lab, peers
 from mer_features.stages.style.fitted import Source, fit
 
 from .conftest import restyled, warped
@@ -46,12 +46,12 @@ def test_clahe_equalises_lightness_and_leaves_colour(faces: np.ndarray):
 def test_the_geometry_measure_sees_a_shift_under_a_change_of_tone(faces: np.ndarray):
     shift = np.full(faces[0].shape[:2], 0.5)
     moved = restyled(warped(faces[0], shift, -shift)[None])[0]
-    field = generators.displacement(faces[0], moved)
+    field = geometry.displacement(faces[0], moved)
     assert np.median(field[0]) == pytest.approx(0.5, abs=0.1)
     assert np.median(field[1]) == pytest.approx(-0.5, abs=0.1)
-    assert generators.median_length(generators.displacement(faces[0], faces[0])) == 0
+    assert geometry.median_length(geometry.displacement(faces[0], faces[0])) == 0
     toned = np.clip(0.7 * faces[0] + 30, 0, 255).astype(np.uint8)
-    assert generators.median_length(generators.displacement(faces[0], toned)) < 0.05
+    assert geometry.median_length(geometry.displacement(faces[0], toned)) < 0.05
 
 
 def test_the_gap_between_two_cameras_closes(people):

@@ -7,7 +7,7 @@ import pytest
 
 from mer_features.stages import flow, style
 from mer_features.stages.flow import light
-from mer_features.stages.style import generators, lab, statistical, statistics
+from mer_features.stages.style import geometry, lab, statistical, statistics
 from mer_features.stages.style.fitted import Source, fit
 
 from .conftest import restyled, smile, warped
@@ -65,7 +65,7 @@ def test_the_phase_of_the_lowest_frequencies_is_the_image_s_own(faces: np.ndarra
 
 def test_edges_stay_where_they_are(faces: np.ndarray, fitted):
     moved = [
-        generators.median_length(generators.displacement(face, style.aggregate(face, fitted=fitted))) for face in faces
+        geometry.median_length(geometry.displacement(face, style.aggregate(face, fitted=fitted))) for face in faces
     ]
     assert np.median(moved) < 0.1, moved
 

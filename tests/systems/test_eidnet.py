@@ -475,6 +475,7 @@ def test_without_an_adversary_the_discriminator_rests(macronet: Path):
     assert equal(before, state(network.discriminator))
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # Lightning calls both
 @pytest.mark.parametrize("phase", [1, 2])
 def test_the_rates_fall_and_rise_again(phase: int, macronet: Path):
     factors: list[float] = []
@@ -701,6 +702,7 @@ def test_training_leaves_the_clips_as_they_are(macronet: Path):
         np.testing.assert_array_equal(examples.features[name], values)
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # Lightning calls both
 @pytest.mark.parametrize(("module", "epoch"), [(disentangling.Network, 2), (train.Tuning, 1)])
 def test_a_killed_training_goes_on_bit_for_bit(
     module: type, epoch: int, macronet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -242,16 +242,16 @@ def test_the_loss_is_eq_4(taught: Path):
         attended = slow_transfer(*maps, recipe.at_form, recipe.at_p)
         logits = made.logits.detach().double().numpy()
         surprise = np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(8), examples.labels])
-        assert float(found["attention"]) == pytest.approx(attended, rel=1e-4)
-        assert float(found["classification"]) == pytest.approx(surprise, rel=1e-5)
-        assert float(found["loss"]) == pytest.approx(surprise + beta / 2 * attended, rel=1e-4)
+        assert found["attention"].item() == pytest.approx(attended, rel=1e-4)
+        assert found["classification"].item() == pytest.approx(surprise, rel=1e-5)
+        assert found["loss"].item() == pytest.approx(surprise + beta / 2 * attended, rel=1e-4)
 
 
 def test_knowing_nothing_costs_ln_3():
     network = student(FAST.model_copy(update={"beta": 0}))
     torch.nn.init.zeros_(network.net.net.classifier.weight)
     batch = engine.Batches(faces(6), 6).take(torch.arange(6))
-    assert float(network.training_step(batch)["loss"]) == pytest.approx(math.log(3))
+    assert network.training_step(batch)["loss"].item() == pytest.approx(math.log(3))
 
 
 def test_the_teacher_is_neither_trained_nor_moved(taught: Path):

@@ -70,7 +70,7 @@ def test_a_flow_option_runs_flow_and_what_follows(project: Project):
 
 def test_an_edited_module_runs_its_stage(project: Project):
     before = project.times()
-    with (project.own_package() / "strain.py").open("a") as handle:
+    with (project.own_package() / "stages/flow/strain.py").open("a") as handle:
         handle.write("\n# edited\n")
     project.run("--cores", "2", "features")
     changed = project.changed(before)

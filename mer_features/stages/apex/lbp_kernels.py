@@ -1,4 +1,4 @@
-"""Compiled loops of the local binary patterns; :mod:`mer_features.stages.apex.lbp` and its descriptors have the interface."""
+"""Compiled loops of local binary patterns, called by :mod:`mer_features.stages.apex.lbp` and the descriptors."""
 
 from __future__ import annotations
 

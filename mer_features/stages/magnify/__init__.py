@@ -1,8 +1,10 @@
 """Motion magnification: small movements between two frames made larger, without or with a trained network.
 
 Every method means the same by the factor m: the *total* motion, so that a displacement δ becomes m δ; m = 1 gives
-the moved frame and m = 0 the reference. ``phase`` (:mod:`mer_features.stages.magnify.phase`) needs no training and is the
-default, ``eulerian`` (:mod:`mer_features.stages.magnify.eulerian`) is the linear baseline, ``learned`` is a trained network
+the moved frame and m = 0 the reference. ``phase`` (:mod:`mer_features.stages.magnify.phase`) needs no training and is
+the
+default, ``eulerian`` (:mod:`mer_features.stages.magnify.eulerian`) is the linear baseline, ``learned`` is a trained
+network
 (``mer_features.stages.magnify.learned``, needs torch).
 
 The moved frame is not brought into the light of the reference first. Phases do not see the lighting; the amplified

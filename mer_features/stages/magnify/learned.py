@@ -1,6 +1,7 @@
 """Learned magnification of a pair of frames: weights in, pictures out.
 
-The network is that of :mod:`mer_features.stages.magnify.network`; it reproduces even the moved frame only nearly. So its
+The network is that of :mod:`mer_features.stages.magnify.network`; it reproduces even the moved frame only nearly. So
+its
 answer to the motion is taken, not its picture: the moved frame changes by what the network's picture changes when m
 goes from 1 to ``factor``. A pair without motion and m = 1 then give the moved frame itself, every grey level of it,
 because the network's picture is the same for all m where nothing moves, bit for bit.

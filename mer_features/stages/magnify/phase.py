@@ -10,7 +10,8 @@ is reached (docs/magnification.md).
 
 :class:`Transport`, the default, goes to the limit in which all bands turn by what one displacement asks of each: the
 picture itself moves. The displacement is estimated from the phases of all bands, coarse to fine
-(:mod:`mer_features.stages.magnify.motion`), and the frame is carried on by m - 1 times it. Nothing wraps, nothing rings, and
+(:mod:`mer_features.stages.magnify.motion`), and the frame is carried on by m - 1 times it. Nothing wraps, nothing
+rings, and
 the reach is that of the estimate, not of a band.
 """
 

@@ -34,7 +34,8 @@ def aggregate(image: np.ndarray, method: str = "statistical", fitted: Fitted | N
     method
         ``none`` returns the image itself.
     fitted
-        What the method learned, from :func:`mer_features.stages.style.fitted.fit` or a file; ``none`` and ``clahe`` need
+        What the method learned, from :func:`mer_features.stages.style.fitted.fit` or a file; ``none`` and ``clahe``
+        need
         none.
 
     Returns

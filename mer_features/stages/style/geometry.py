@@ -1,4 +1,4 @@
-"""How far a change of style moves a face: flow between its edges, not its tones. Free of torch, unlike the generators."""
+"""How far a change of style moves a face: flow between its edges, not its tones. Free of torch."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 Losses and optimiser of Oh et al. 2018, section 3.4, made to learn from thousands of samples instead of millions:
 
 - each sample is learned at two factors, m and 1, and the change of the picture between them, which is what
-  :mod:`mer_features.stages.magnify.learned` takes from the network, has a loss of its own: an error that both pictures share
+  :mod:`mer_features.stages.magnify.learned` takes from the network, has a loss of its own: an error that both pictures
+  share
   hides no motion;
 - where pictures have little contrast a pixel may count for more (option ``detail``);
 - weights start so that every layer keeps the size of what passes (:func:`initialise`), the paper's shrink it to

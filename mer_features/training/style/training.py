@@ -87,7 +87,8 @@ def train(
     Parameters
     ----------
     output
-        The model, for :func:`mer_features.stages.style.generators.load`. Checkpoints (``*.pt``), losses (``*.csv``) and sample
+        The model, for :func:`mer_features.stages.style.generators.load`. Checkpoints (``*.pt``), losses (``*.csv``)
+        and sample
         sheets (``samples/*.png``) go to the folder of the same name with the ending ``.training``.
     crops : ndarray, shape (N, H, W, 3), uint8
         Face crops; their order does not matter.
