@@ -1,7 +1,7 @@
-"""The command line: everything that needs no workflow.
+"""The command line: everything that does not need the workflow.
 
-Exit codes: 0 all well; 1 something was rejected or found wrong (the output says what); 2 wrong usage or
-configuration.
+Exit codes: 0, success; 1, a clip was rejected or a check failed (the output gives the details); 2, wrong usage or
+configuration; 130, interrupted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from pathlib import Path
 from rich.console import Console
 
 from mer_features import __version__
+from mer_features.core.jobs import counted
+
+#: The one option of ``train-magnifier`` whose key in the configuration has another name.
+_SIZE_KEY = {"size": "size_px"}
 
 out = Console()
 err = Console(stderr=True)
@@ -42,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mer-features",
-        description="Micro-expression features: crops, apex, optical flow and strain in one documented HDF5 file.",
-        epilog="The whole pipeline, training included, runs with `snakemake`; see the README.",
+        description="Micro-expression features: face crops, apex, optical flow and strain in one documented HDF5 file.",
+        epilog="Use `snakemake` to run the whole workflow, including training; see the README.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -57,127 +61,165 @@ def _parser() -> argparse.ArgumentParser:
     _add_train_style(commands)
     _add_forget(commands)
     for command in commands.choices.values():
-        command.add_argument("-v", "--verbose", action="store_true", help="say more, with tracebacks")
+        command.add_argument("-v", "--verbose", action="store_true", help="print more, including tracebacks")
     return parser
 
 
 def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("extract", help="features of videos or frame folders into one file")
-    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a video, or a folder of frames")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the feature file to write (.h5)")
-    command.add_argument("--contact-sheet", type=Path, metavar="PNG", help="picture of every clip's features")
-    command.add_argument("--config", type=Path, metavar="YAML", help="stage sections as in the workflow's config")
-    command.add_argument("-j", "--threads", type=int, default=1, help="clips worked on at once (default 1)")
+    command = commands.add_parser("extract", help="compute the features of videos or image folders")
+    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a video or a folder of frames")
+    command.add_argument("-o", "--output", type=Path, required=True, help="feature file to write (.h5)")
+    command.add_argument("--contact-sheet", type=Path, metavar="PNG", help="also write an overview image of all clips")
+    command.add_argument("--config", type=Path, metavar="YAML", help="file with stage sections, as for the workflow")
+    command.add_argument("-j", "--threads", type=int, default=1, help="clips to process in parallel (default 1)")
     command.set_defaults(run_command=_extract)
 
 
 def _add_synth(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("synth", help="render the embedded database with its truth")
-    command.add_argument("folder", type=Path, help="where to render; must be empty or an earlier rendering")
+    command = commands.add_parser("synth", help="render the embedded synthetic database with its ground truth")
+    command.add_argument("folder", type=Path, help="output folder; must be empty or hold an earlier rendering")
     command.add_argument("--preset", default="demo", help="tiny, small, demo, macro, cde-smic, cde-casme2 or cde-samm")
-    command.add_argument("--seed", type=int, default=0, help="source of every random choice")
-    command.add_argument("-j", "--threads", type=int, default=1, help="clips rendered at once")
+    command.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
+    command.add_argument("-j", "--threads", type=int, default=1, help="clips to render in parallel (default 1)")
     command.set_defaults(run_command=_synth)
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("check", help="look at a configuration's databases before any work")
-    command.add_argument("config", type=Path, nargs="?", default=Path("config/config.yaml"), help="YAML file")
-    command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+    command = commands.add_parser("check", help="check the databases and protocols of a configuration before a run")
+    command.add_argument(
+        "config", type=Path, nargs="?", default=Path("config/config.yaml"), help="YAML file (default %(default)s)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of tables")
     command.set_defaults(run_command=_check)
 
 
 def _add_train_magnifier(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("train-magnifier", help="train the learned magnifier; goes on where it was stopped")
-    command.add_argument("folder", type=Path, nargs="?", help="photographs; default: those of scikit-image")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the weights to write (.safetensors)")
+    command = commands.add_parser(
+        "train-magnifier", help="train the learned magnifier; resumes an interrupted training"
+    )
+    command.add_argument("folder", type=Path, nargs="?", help="folder of photographs (default: those of scikit-image)")
+    command.add_argument("-o", "--output", type=Path, required=True, help="weights file to write (.safetensors)")
     for name, kind in (("steps", int), ("size", int), ("batch", int), ("rate", float), ("seed", int)):
-        command.add_argument(f"--{name}", type=kind, help=f"`train_magnifier.{name}` of the configuration")
-    command.add_argument("--start", type=Path, metavar="FILE", help="weights to go on from (default: none)")
+        command.add_argument(f"--{name}", type=kind, help=f"overrides `train_magnifier.{_SIZE_KEY.get(name, name)}`")
+    command.add_argument("--start", type=Path, metavar="FILE", help="initial weights (default: random)")
     command.add_argument("--config", type=Path, metavar="YAML", help="file with a `train_magnifier` section")
-    command.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto", help="default: a GPU if any")
-    command.add_argument("-j", "--threads", type=int, default=1, help="samples trained on at once on a CPU")
-    command.add_argument("--workers", type=int, default=0, help="processes that make samples (default: none extra)")
+    command.add_argument(
+        "--device", choices=["auto", "cpu", "gpu"], default="auto", help="auto (the default) uses a GPU if there is one"
+    )
+    command.add_argument(
+        "-j", "--threads", type=int, default=1, help="samples to train on in parallel on a CPU (default 1)"
+    )
+    command.add_argument("--workers", type=int, default=0, help="extra processes that prepare samples (default 0)")
     command.set_defaults(run_command=_train_magnifier)
 
 
 def _add_magnify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("magnify", help="a video with its small movements made larger")
-    command.add_argument("source", type=Path, help="a video, or a folder of frames (then with --fps)")
+    command = commands.add_parser("magnify", help="magnify the small movements in a video")
+    command.add_argument("source", type=Path, help="a video or a folder of frames (a folder also needs --fps)")
     command.add_argument(
         "-o", "--output", type=Path, required=True, help="video to write: .mp4 or .mov (H.264), .mkv (lossless)"
     )
-    command.add_argument("--factor", type=float, default=6.0, help="total motion; 1 changes nothing (default 6)")
-    command.add_argument("--method", choices=["phase", "eulerian", "learned"], default="phase", help="default phase")
+    command.add_argument("--factor", type=float, default=6.0, help="magnification factor (1 = unchanged; default 6)")
     command.add_argument(
-        "--low", type=float, metavar="HZ", help="slower motion is left alone (default 0.5); 0: against the first frame"
+        "--method", choices=["phase", "eulerian", "learned"], default="phase", help="default: %(default)s"
     )
-    command.add_argument("--high", type=float, metavar="HZ", help="faster motion is left alone (default: none is)")
-    command.add_argument("--fps", type=float, help="frames a second, for a folder of frames")
-    command.add_argument("--smoothing-px", type=float, default=6.0, help="phase: larger bears more noise (default 6)")
-    command.add_argument("--motion-px", type=float, default=1.0, help="eulerian: largest motion expected (default 1)")
-    command.add_argument("--weights", type=Path, help="learned: weights of your own")
+    command.add_argument(
+        "--low",
+        type=float,
+        metavar="HZ",
+        help="do not magnify motion slower than this (default 0.5); 0 magnifies all motion since the first frame",
+    )
+    command.add_argument(
+        "--high", type=float, metavar="HZ", help="do not magnify motion faster than this (default: no upper limit)"
+    )
+    command.add_argument("--fps", type=float, help="frame rate of a folder of frames, in frames per second")
+    command.add_argument(
+        "--smoothing-px",
+        type=float,
+        default=6.0,
+        help="for phase: smoothing of the displacement, in pixels; larger values tolerate more noise (default 6)",
+    )
+    command.add_argument(
+        "--motion-px",
+        type=float,
+        default=1.0,
+        help="for eulerian: largest expected motion before magnification, in pixels (default 1)",
+    )
+    command.add_argument("--weights", type=Path, help="for learned: use these weights instead of the built-in ones")
     command.set_defaults(run_command=_magnify)
 
 
 def _add_file_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    show = commands.add_parser("show", help="what is inside a feature file")
+    show = commands.add_parser("show", help="list the contents of a feature file")
     show.add_argument("file", type=Path)
     show.set_defaults(run_command=_show)
     validate = commands.add_parser("validate", help="check feature files against the documented format")
     validate.add_argument("files", type=Path, nargs="+", metavar="FILE")
     validate.set_defaults(run_command=_validate)
-    export = commands.add_parser("export", help="feature file to csv, npz or png")
+    export = commands.add_parser("export", help="convert a feature file to csv, npz or png")
     export.add_argument("file", type=Path)
     export.add_argument("format", choices=["csv", "npz", "png"])
-    export.add_argument("-o", "--output", type=Path, required=True, help="a file for csv, a folder otherwise")
+    export.add_argument("-o", "--output", type=Path, required=True, help="a file for csv, a folder for npz and png")
     export.set_defaults(run_command=_export)
 
 
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("explain", help="what a trained system makes of one clip, and what it looked at")
-    command.add_argument("run", type=Path, metavar="RUN", help="results/runs/<protocol>/<system>")
+    command = commands.add_parser(
+        "explain", help="show how a trained system classifies one clip, and from which regions"
+    )
+    command.add_argument("run", type=Path, metavar="RUN", help="folder of the run, results/runs/<protocol>/<system>")
     command.add_argument("clip", metavar="CLIP", help="<subject>/<name> or <database>/<subject>/<name>")
-    command.add_argument("-o", "--output", type=Path, default=Path("explained"), help="folder for the pictures")
+    command.add_argument(
+        "-o", "--output", type=Path, default=Path("explained"), help="output folder for images (default %(default)s)"
+    )
     command.set_defaults(run_command=_explain)
 
 
 def _add_train_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("train-style", help="train the generators of learned style aggregation")
+    command = commands.add_parser("train-style", help="train the generators for learned style aggregation")
+    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a feature file or a folder of face crops")
+    command.add_argument("-o", "--output", type=Path, required=True, help="model file to write (.pt)")
     command.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="a feature file, or a folder of face crops"
+        "--config", type=Path, metavar="YAML", help="file with the sections style, train_style, resources and seed"
     )
-    command.add_argument("-o", "--output", type=Path, required=True, help="the model to write (.pt)")
-    command.add_argument("--config", type=Path, metavar="YAML", help="sections style, train_style, resources, seed")
     command.set_defaults(run_command=_train_style)
 
 
 def _add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("forget", help="remove a subject from everything that a workflow made")
-    command.add_argument("subject", metavar="SUBJECT", help="as results/clips/<database>.tsv names it")
-    command.add_argument("--database", metavar="NAME", help="needed only if several databases have such a subject")
-    command.add_argument("--results", type=Path, default=Path("results"), help="folder of results (default results)")
+    command = commands.add_parser("forget", help="remove a subject from all results of the workflow")
+    command.add_argument("subject", metavar="SUBJECT", help="name of the subject in results/clips/<database>.tsv")
+    command.add_argument(
+        "--database", metavar="NAME", help="needed only if several databases have a subject of this name"
+    )
+    command.add_argument(
+        "--results", type=Path, default=Path("results"), help="folder of results (default %(default)s)"
+    )
     command.set_defaults(run_command=_forget)
 
 
 def _forget(arguments: argparse.Namespace) -> int:
     from mer_features.commands import forget
 
-    done = forget.forget(arguments.subject, arguments.results, arguments.database)
-    for said, paths in (("rewritten", done.rewritten), ("removed", done.removed), ("STILL NAMES A CLIP", done.left)):
-        shown = [path for path in paths if ".snakemake" not in path.parts or path in done.left]
+    outcome = forget.forget(arguments.subject, arguments.results, arguments.database)
+    groups = (("rewritten", outcome.rewritten), ("removed", outcome.removed), ("not cleaned", outcome.left))
+    for action, paths in groups:
+        shown = [path for path in paths if ".snakemake" not in path.parts or path in outcome.left]
         for path in shown:
-            out.print(f"{said:10} {path}", highlight=False, markup=False, soft_wrap=True)
-        if len(paths) > len(shown):
-            out.print(f"{said:10} {len(paths) - len(shown)} of Snakemake's records", highlight=False)
+            out.print(f"{action:11} {path}", highlight=False, markup=False, soft_wrap=True)
+        if hidden := len(paths) - len(shown):
+            out.print(f"{action:11} {counted(hidden, 'Snakemake record')}", highlight=False)
+    clips = counted(len(outcome.clips), "clip")
     out.print(
-        f"{len(done.clips)} clips of {arguments.subject} are gone from {done.database}; trained systems that saw them "
-        "were removed and are trained again by the next run.\nThe files of the database itself were not touched. "
-        f"To keep the subject out of other folders of results, too, write into the configuration\n"
-        f"  databases: {{{done.database}: {{exclude_subjects: [{json.dumps(arguments.subject)}]}}}}",
+        f"Removed {clips} of {arguments.subject} from the results of {outcome.database}. Trained systems that used "
+        "them were also removed; the next run trains them again.\n"
+        "The files of the database itself were not changed. To keep the subject out of other result folders as well, "
+        "add this to the configuration:\n"
+        f"  databases: {{{outcome.database}: {{exclude_subjects: [{json.dumps(arguments.subject)}]}}}}",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
-    return 1 if done.left else 0
+    if outcome.left:
+        out.print('Files listed as "not cleaned" still contain the name of one of the clips.', highlight=False)
+    return 1 if outcome.left else 0
 
 
 def _train_style(arguments: argparse.Namespace) -> int:
@@ -195,7 +237,7 @@ def _train_style(arguments: argparse.Namespace) -> int:
         execution=Execution(device=options.resources.device, threads=options.resources.train_threads),
     )
     folder = arguments.output.with_suffix(".training")
-    out.print(f"wrote {arguments.output}; losses and sample sheets are in {folder}", highlight=False, soft_wrap=True)
+    out.print(f"wrote {arguments.output}; losses and sample images are in {folder}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -218,8 +260,8 @@ def _extract(arguments: argparse.Namespace) -> int:
             colour = {Status.OK: "green", Status.WARNED: "yellow", Status.REJECTED: "red"}[state]
             out.print(f"[{colour}]{state:8}[/] {clip.source}  {reasons}", highlight=False, soft_wrap=True)
     used = outcome[Status.OK] or outcome[Status.WARNED]
-    said = f"wrote {arguments.output}" if used else f"no clip could be used: {arguments.output} was not written"
-    out.print(said, highlight=False, soft_wrap=True)
+    result = f"wrote {arguments.output}" if used else f"All clips were rejected; {arguments.output} was not written."
+    out.print(result, highlight=False, soft_wrap=True)
     return 1 if outcome[Status.REJECTED] else 0
 
 
@@ -244,13 +286,13 @@ def _train_magnifier(arguments: argparse.Namespace) -> int:
     from mer_features.workflow import config
 
     configured = config.load_for_command(arguments.config).train_magnifier.model_dump()
-    given = {name: name for name in ("folder", "start", "steps", "batch", "rate", "seed")} | {"size": "size_px"}
-    chosen = {key: value for name, key in given.items() if (value := getattr(arguments, name)) is not None}
-    options = MagnifierTraining.model_validate(configured | chosen)
+    keys = {name: name for name in ("folder", "start", "steps", "batch", "rate", "seed")} | _SIZE_KEY
+    overrides = {key: value for name, key in keys.items() if (value := getattr(arguments, name)) is not None}
+    options = MagnifierTraining.model_validate(configured | overrides)
     try:
         from mer_features.training.magnifier import train
     except ModuleNotFoundError as error:
-        raise RuntimeError(f"training needs {error.name}: pip install 'mer-features[train]'") from None
+        raise RuntimeError(f"training needs {error.name}; run `pip install 'mer-features[train]'`") from None
 
     execution = Execution(device=arguments.device, threads=arguments.threads, workers=arguments.workers)
     train.train(options, arguments.output, execution)
@@ -272,10 +314,11 @@ def _magnify(arguments: argparse.Namespace) -> int:
     )
     default_hz = 0.0 if arguments.method == "learned" else 0.5
     band = Band(default_hz if arguments.low is None else arguments.low, arguments.high)
-    done = magnify_video.magnify_video(arguments.source, arguments.output, options, band=band, fps=arguments.fps)
-    for issue in done.issues:
+    written = magnify_video.magnify_video(arguments.source, arguments.output, options, band=band, fps=arguments.fps)
+    for issue in written.issues:
         err.print(f"{issue.code}: {issue.detail}", style="yellow", markup=False, highlight=False)
-    out.print(f"wrote {arguments.output}: {done.frames} frames", highlight=False, soft_wrap=True)
+    frames = counted(written.frames, "frame")
+    out.print(f"wrote {arguments.output}: {frames}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -283,23 +326,24 @@ def _check(arguments: argparse.Namespace) -> int:
     from mer_features.commands import check
     from mer_features.workflow import config
 
-    found = check.check(config.load(arguments.config))
-    print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if arguments.json else check.text(found))
-    return 1 if found.problems else 0
+    result = check.check(config.load(arguments.config))
+    print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False) if arguments.json else check.text(result))
+    return 1 if result.problems else 0
 
 
 def _explain(arguments: argparse.Namespace) -> int:
     from mer_features.commands import explain
 
-    said = explain.explain_clip(arguments.run, arguments.clip, arguments.output)
-    known = "held out from this model" if said["held_out"] else "its subject trained this model"
-    out.print(f"{said['clip']}: {known}", highlight=False)
-    for name, probability in said["probabilities"].items():
+    explanation = explain.explain_clip(arguments.run, arguments.clip, arguments.output)
+    held_out = explanation["held_out"]
+    origin = "not used in training" if held_out else "Caution: this subject was in the training set"
+    out.print(f"{explanation['clip']}: {origin}", highlight=False)
+    for name, probability in explanation["probabilities"].items():
         out.print(f"  {name:12} {probability:.3f}", highlight=False)
-    for path in said["pictures"]:
+    for path in explanation["pictures"]:
         out.print(f"wrote {path}", highlight=False, soft_wrap=True)
-    if not said["pictures"]:
-        out.print("This system makes no pictures of a clip.", highlight=False)
+    if not explanation["pictures"]:
+        out.print("This system cannot show which image regions it used.", highlight=False)
     return 0
 
 
@@ -313,14 +357,15 @@ def _show(arguments: argparse.Namespace) -> int:
 def _validate(arguments: argparse.Namespace) -> int:
     from mer_features import features as feature_file
 
-    bad = 0
+    invalid = 0
     for file in arguments.files:
         violations = feature_file.validate(file)
-        bad += bool(violations)
-        out.print(f"{file}: {'valid' if not violations else f'{len(violations)} violations'}", highlight=False)
+        invalid += bool(violations)
+        verdict = f"{counted(len(violations), 'violation')} of the format" if violations else "valid"
+        out.print(f"{file}: {verdict}", highlight=False)
         for violation in violations:
             out.print(f"  {violation}", highlight=False, markup=False)
-    return 1 if bad else 0
+    return 1 if invalid else 0
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -69,3 +69,8 @@ def _bar(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
         for item in items:
             yield item
             progress.advance(task)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, e.g. ``1 clip`` and ``2 clips``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,13 @@
-"""What adapters have in common beyond sheets and folders: configuration keys, descending a tree, counting notes."""
+"""What the owners' adapters share.
+
+The ``read`` of an adapter takes the same steps, in the order of this module: it checks the configured keys, finds the
+folder that holds the clips, finds and reads the annotation sheet, turns each row into a clip, and notes what does not
+match.
+
+There are two ways to turn rows into clips. :func:`read_release` is for releases in which each row names the folder of
+its clip, ``<part>/<subject>/<clip>``: CASME II, SAMM and SMIC-E. :class:`ClipBuilder` is for the others, e.g. for
+expressions in longer recordings; the adapter says where the frames of each row are (:class:`Place`).
+"""
 
 from __future__ import annotations
 
@@ -14,22 +23,31 @@ from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, off_disk, unpadded
 from mer_features.databases.listing import DatabaseError, Listing, Note
 from mer_features.databases.options import OwnerDatabase
-from mer_features.databases.sheets import Row
+from mer_features.databases.sheets import Column, Row, Sheet
 from mer_features.databases.table import safe_name
 
-#: For databases of film clips: nobody says who is in them.
-NO_SUBJECTS = Note("layout", "the owners name no persons: every clip is its own subject, so folds may share persons")
-
+#: For databases of film clips, which do not identify the people in them.
+NO_SUBJECTS = Note("layout", "the owners do not identify people: each clip is its own subject, so folds may share people")
+FRAME_FIELDS = ("first", "onset", "apex", "offset", "last")
+_LABELS = ("emotion", "action_units")
+#: Cells that name a clip within its subject.
+_NAMES = ("clip", "video", "count")
+#: What owners write for "not annotated", as opposed to a number that cannot be read.
+_NOT_ANNOTATED = ("", "/")
+_NO_NUMBERS: tuple[int, ...] = ()
 _NAMES_SHOWN = 5
 
 
+# Configuration keys
+
+
 def refuse(name: str, options: OwnerDatabase, *keys: str) -> None:
-    """Refuse configuration keys that a database has no use for.
+    """Refuse configuration keys that do not apply to a database.
 
     Raises
     ------
     DatabaseError
-        If one of ``sheet`` or ``variant`` is configured.
+        If one of ``keys`` (``sheet``, ``variant``) is configured.
     """
     for key in keys:
         if getattr(options, key) is not None:
@@ -37,17 +55,20 @@ def refuse(name: str, options: OwnerDatabase, *keys: str) -> None:
 
 
 def variant(name: str, options: OwnerDatabase, known: Sequence[str]) -> str:
-    """The configured variant, the first known one by default.
+    """The configured variant; by default the first known one.
 
     Raises
     ------
     DatabaseError
-        If another one is configured.
+        If the configured variant is not a known one.
     """
     chosen = options.variant or known[0]
     if chosen not in known:
         raise DatabaseError(f"databases.{name}.variant: {chosen!r} is unknown; known are {', '.join(known)}")
     return chosen
+
+
+# Folders and frames
 
 
 def descend(tree: Tree, *names: str) -> Path:
@@ -56,69 +77,47 @@ def descend(tree: Tree, *names: str) -> Path:
     Raises
     ------
     DatabaseError
-        If one of them is missing or a link that leaves the root; names what the root holds.
+        If one of the folders is missing or is a link that leaves the root. The message lists what the root holds.
     """
-    place = tree.root
+    folder = tree.root
     for name in names:
         try:
-            place = tree.folder(place, name)
+            folder = tree.folder(folder, name)
         except ClipRejectedError as error:
             expected = f"expected the folder {'/'.join(names)} in {tree.root}"
             raise DatabaseError(f"{expected} ({error.issue.detail}); found {tree.contents()}") from error
-    return place
+    return folder
 
 
-def source(
-    tree: Tree, parent: Path, *names: str, key: Callable[[str], str] = str.casefold
-) -> tuple[Path, tuple[Issue, ...]]:
-    """A clip's folder by the names on the way to it, and what forbids using it.
+def find_part(tree: Tree, names: Sequence[str], inner: re.Pattern[str], expected: str) -> Path:
+    """The first folder, at most two levels below the root, that has one of the names and holds the clips.
 
-    Names are the same as folders under ``key``. A folder that is not there comes with safe names: nothing outside
-    the root is ever listed.
+    Parameters
+    ----------
+    tree
+        The database's folders.
+    names
+        Accepted names of the folder, the preferred one first.
+    inner
+        Whole name of the folders directly inside it.
+    expected
+        What should be there, for the message.
+
+    Raises
+    ------
+    DatabaseError
+        If there is no such folder. The message says what was expected and what the root holds.
     """
-    place = parent
-    try:
-        for name in names:
-            place = tree.folder(place, name, key)
-    except ClipRejectedError as error:
-        return parent.joinpath(*(safe_name(name) or "unnamed" for name in names)), (error.issue,)
-    return place, ()
+    folders = tree.search(names, inner, depth=2)
+    if not folders:
+        raise DatabaseError(f"{tree.root}: expected {expected}; found there: {tree.contents()}")
+    return folders[0]
 
 
-def counted(kind: str, what: str, names: Sequence[str]) -> tuple[Note, ...]:
-    """One note that counts names and shows the first; none without names."""
-    if not names:
-        return ()
-    more = ", ..." if len(names) > _NAMES_SHOWN else ""
-    return (Note(kind, f"{len(names)} {what}: {', '.join(names[:_NAMES_SHOWN])}{more}", len(names)),)
-
-
-# Clips of a sheet whose rows each name the folder of one clip: what CASME II, SAMM and SMIC-E have in common.
-
-FRAME_FIELDS = ("first", "onset", "apex", "offset", "last")
-_LABELS = ("emotion", "action_units")
-#: What owners write for "not annotated"; to be told from a number that cannot be read.
-_NOT_ANNOTATED = ("", "/")
-_NO_NUMBERS: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Release:
-    """One release on disk: ``<part>/<subject>/<clip>/<frames>``."""
-
-    database: str  # configured name
-    tree: Tree
-    part: Path
-    subject: re.Pattern[str]  # what a subject's folder is called, whole name
-    folder_of: Callable[[str], str]  # the sheet's subject -> the owner's folder, e.g. "1" -> "sub01"
-    fps: float
-    clip_key: Callable[[str], str] = str.casefold  # under which the sheet's clip and its folder are the same
-
-
-def part_of(
+def choose_part(
     tree: Tree, variants: Mapping[str, Callable[[], list[Path]]], chosen: str, expected: str
 ) -> tuple[Path, tuple[Note, ...]]:
-    """Folder of the chosen variant, and a note for each other folder that would do.
+    """Folder of the chosen variant, and a note for each other folder that matches it as well.
 
     Parameters
     ----------
@@ -129,56 +128,145 @@ def part_of(
     chosen
         The variant to read.
     expected
-        What should be there, for messages.
+        What should be there, for the message.
 
     Raises
     ------
     DatabaseError
-        If it is not there; says what was expected, what the root holds and which variants would be found.
+        If there is no such folder. The message says what was expected, what the root holds and which other variant
+        is there.
     """
-    if found := variants[chosen]():
-        return found[0], tuple(
-            Note("layout", f"{tree.shown(other)} is there too and was not read") for other in found[1:]
+    if folders := variants[chosen]():
+        return folders[0], tuple(
+            Note("layout", f"{tree.shown(other)} is there too and was not read") for other in folders[1:]
         )
-    others = [name for name, look in variants.items() if name != chosen and look()]
+    others = [name for name, search in variants.items() if name != chosen and search()]
     hint = f"; `variant: {others[0]}` would be found" if others else ""
     raise DatabaseError(f"{tree.root}: expected {expected}; found there: {tree.contents()}{hint}")
 
 
-def read(release: Release, rows: Iterable[Row], errata: Errata) -> Listing:
-    """A clip for each row, notes on folders without a row, rows without a clip and errata without use.
+def numbered_folder(pattern: str, subject: str, *, digits: int = 3) -> str:
+    """Name of the folder of a subject that the sheet gives as a number: ``sub{:02d}`` and ``1`` -> ``sub01``.
+
+    A subject that is not a number of at most ``digits`` digits is returned unchanged.
+    """
+    return pattern.format(int(subject)) if re.fullmatch(f"[0-9]{{1,{digits}}}", subject) else subject
+
+
+def clip_folders(tree: Tree, part: Path, subject: re.Pattern[str] | None = None) -> list[Path]:
+    """All folders ``<part>/<subject>/<clip>``, of the subjects whose whole name matches."""
+    subjects = [name for name in tree.entries(part).folders if subject is None or subject.fullmatch(name)]
+    return [part / name / clip for name in subjects for clip in tree.entries(part / name).folders]
+
+
+def source(
+    tree: Tree, parent: Path, *names: str, key: Callable[[str], str] = str.casefold
+) -> tuple[Path, tuple[Issue, ...]]:
+    """The folder of a clip, reached from ``parent`` by ``names``, and the issue that rejects the clip, if any.
+
+    A name and a folder match if they are the same under ``key``. If a folder is missing, the path returned is made of
+    safe names, so that nothing outside the root is ever listed.
+    """
+    folder = parent
+    try:
+        for name in names:
+            folder = tree.folder(folder, name, key)
+    except ClipRejectedError as error:
+        return parent.joinpath(*(safe_name(name) or "unnamed" for name in names)), (error.issue,)
+    return folder, ()
+
+
+def frames_on_disk(tree: Tree, folder: Path) -> tuple[tuple[int, ...], tuple[Issue, ...]]:
+    """Frame numbers in a folder, ascending; if there are none, the issue that says why."""
+    try:
+        return tree.frames(folder), ()
+    except ClipRejectedError as error:
+        return (), (error.issue,)
+
+
+# Annotation sheet
+
+
+def read_sheet(
+    tree: Tree,
+    options: OwnerDatabase,
+    pattern: re.Pattern[str],
+    columns: Mapping[str, Column],
+    *,
+    expected: str,
+    subject: re.Pattern[str],
+    titles: Sequence[str] = (),
+    never: Sequence[str] = (),
+) -> tuple[Sheet, tuple[Note, ...]]:
+    """Choose the annotation sheet (:func:`sheets.choose`) and read it (:func:`sheets.read`).
+
+    Returns
+    -------
+    Sheet
+        Its rows, with the cells named as in ``columns``.
+    tuple of Note
+        One for each other file that could have been the sheet.
+
+    Raises
+    ------
+    DatabaseError
+        If there is no sheet, or the sheet cannot be read.
+    """
+    path, others = sheets.choose(tree, options.sheet, pattern, expected=expected, subject=subject)
+    return sheets.read(path, columns, titles, never), others
+
+
+# Clips of a sheet in which each row names the folder of its clip
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release on disk: ``<part>/<subject>/<clip>/<frames>``."""
+
+    database: str  # configured name
+    tree: Tree
+    part: Path
+    subject: re.Pattern[str]  # whole name of a subject's folder
+    folder_of: Callable[[str], str]  # subject in the sheet -> the owner's folder, e.g. "1" -> "sub01"
+    fps: float
+    clip_key: Callable[[str], str] = str.casefold  # under which the clip in the sheet and its folder are the same
+
+
+def read_release(release: Release, rows: Iterable[Row], errata: Errata) -> Listing:
+    """A clip for each row, and notes on rows that name no clip, folders without a row and errata that do not apply.
 
     Parameters
     ----------
     release
         Where the clips are.
     rows
-        Cells ``subject``, ``clip``, any of :data:`FRAME_FIELDS`, ``emotion`` and ``action_units``; ``folder`` where
-        the clip's folder bears another name than the clip.
+        Cells ``subject``, ``clip``, any of :data:`FRAME_FIELDS`, ``emotion`` and ``action_units``; also ``folder``
+        if the folder of the clip has another name than the clip.
     errata
         Corrections to apply.
     """
     clips, notes, listed = [], [], set()
     for row in rows:
         if not any(row.cells.get(name) for name in ("clip", "onset", "offset")):
-            notes.append(Note("sheet", f"row {row.line} names no clip and was skipped"))
+            notes.append(_skipped(row))
             continue
-        clip, folder = _clip(release, row, errata)
+        clip, folder = _clip_of_release(release, row, errata)
         clips.append(clip)
         listed.add(folder)
     notes += [
-        Note("unlisted_folder", release.tree.shown(folder)) for folder in _folders(release) if folder not in listed
+        Note("unlisted_folder", release.tree.shown(folder))
+        for folder in clip_folders(release.tree, release.part, release.subject)
+        if folder not in listed
     ]
     return Listing(tuple(clips), (*notes, *errata.notes(), *release.tree.notes()))
 
 
-def _folders(release: Release) -> list[Path]:
-    subjects = [name for name in release.tree.entries(release.part).folders if release.subject.fullmatch(name)]
-    folders = [release.part / name for name in subjects]
-    return [folder / name for folder in folders for name in release.tree.entries(folder).folders]
+def _skipped(row: Row) -> Note:
+    return Note("sheet", f"row {row.line} names no clip and was skipped")
 
 
-def _clip(release: Release, row: Row, errata: Errata) -> tuple[Clip, Path | None]:
+def _clip_of_release(release: Release, row: Row, errata: Errata) -> tuple[Clip, Path | None]:
+    """The clip of a row, and its folder if it was found."""
     issues = [Issue("empty_cell", name) for name in ("subject", "clip") if not row.cells[name]]
     owner = release.folder_of(row.cells["subject"])
     subject, name, folder, numbers = safe_name(owner), safe_name(row.cells["clip"]), None, _NO_NUMBERS
@@ -192,33 +280,100 @@ def _clip(release: Release, row: Row, errata: Errata) -> tuple[Clip, Path | None
     except ClipRejectedError as error:
         issues.append(error.issue)
     subject, name = subject or "unknown", name or "unnamed"
-    # What lies behind a link out of the root is not even named: somebody would list it.
+    # The target of a link out of the root is not named as a source, because a later step would list it.
     unsafe = any(issue.code == "unsafe_path" for issue in issues)
-    source = folder or (release.part if unsafe else release.part / subject / name)
-    corrected = errata.apply(subject, name, texts(row), numbers)
-    frames, unreadable = frame_numbers(corrected.values, corrected.fields)
+    path = folder or (release.part if unsafe else release.part / subject / name)
+    place = Place(subject, name, path, numbers=numbers)
+    return _clip_at(place, row, release.database, errata, release.fps, issues), folder
+
+
+# Clips of other sheets: expressions in longer recordings, or folders that the row does not name
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the frames of a row are, and what is wrong with that place."""
+
+    subject: str  # spelled as the owner's folder, safe in a path
+    name: str  # name of the clip, safe in a path
+    source: Path
+    issues: tuple[Issue, ...] = ()
+    numbers: tuple[int, ...] = ()  # frame numbers on disk
+
+
+@dataclass(frozen=True)
+class ClipBuilder:
+    """Builds the clips of one database from rows and places.
+
+    Parameters
+    ----------
+    database
+        Configured name.
+    errata
+        Corrections to apply.
+    fps
+        Frames per second; ``None`` if the owners do not say.
+    recordings
+        Whether a source holds more than the clip, so that the clip needs ``first`` and ``last``.
+    """
+
+    database: str
+    errata: Errata
+    fps: float | None = None
+    recordings: bool = False
+
+    def clips(self, rows: Iterable[Row], place: Callable[[Row], Place]) -> tuple[tuple[Clip, ...], tuple[Note, ...]]:
+        """A clip for each row, and a note for each row that names no clip, such as a remark below the table."""
+        clips, notes = [], []
+        for row in rows:
+            if any(row.cells.get(name) for name in (*_NAMES, "onset", "offset")):
+                clips.append(self._clip(place(row), row))
+            else:
+                notes.append(_skipped(row))
+        return tuple(clips), tuple(notes)
+
+    def _clip(self, place: Place, row: Row) -> Clip:
+        empty = [Issue("empty_cell", name) for name in ("subject", *_NAMES) if row.cells.get(name) == ""]
+        issues = (*empty, *place.issues)
+        return _clip_at(place, row, self.database, self.errata, self.fps, issues, bounded=self.recordings)
+
+
+# What both ways have in common
+
+
+def _clip_at(
+    place: Place,
+    row: Row,
+    database: str,
+    errata: Errata,
+    fps: float | None,
+    issues: Iterable[Issue],
+    *,
+    bounded: bool = False,
+) -> Clip:
+    """The clip of a row at a place, errata applied; ``issues`` come first, those of the cells follow."""
+    texts = {name: row.cells[name] for name in (*FRAME_FIELDS, *_LABELS) if name in row.cells}
+    corrected = errata.apply(place.subject, place.name, texts, place.numbers)
+    frames, unreadable = _frame_numbers(corrected.values, corrected.fields)
+    if bounded:
+        frames |= _bounds(frames)
     clip = Clip(
-        clip_id=f"{subject}/{name}",
-        database=release.database,
-        subject=subject,
-        source=source.as_posix(),
-        fps=release.fps,
+        clip_id=f"{place.subject}/{place.name}",
+        database=database,
+        subject=place.subject,
+        source=place.source.as_posix(),
+        fps=fps,
         emotion=corrected.values.get("emotion", "").lower(),
         action_units=corrected.values.get("action_units", ""),
         corrected=",".join(corrected.fields),
         **frames,  # type: ignore[arg-type]  # the keys are the fields of frame numbers
     )
-    issues += [*corrected.issues, *unreadable, *(off_disk(clip, numbers) if numbers else ())]
-    return replace(clip, issues=tuple(issues)), folder
+    missing = off_disk(clip, place.numbers) if place.numbers else ()
+    return replace(clip, issues=(*issues, *corrected.issues, *unreadable, *missing))
 
 
-def texts(row: Row) -> dict[str, str]:
-    """The cells of a row that become fields of its clip."""
-    return {name: row.cells[name] for name in (*FRAME_FIELDS, *_LABELS) if name in row.cells}
-
-
-def frame_numbers(values: Mapping[str, str], corrected: Iterable[str]) -> tuple[dict[str, int | None], list[Issue]]:
-    """Frame numbers from their texts, and an issue for each cell that is empty or cannot be read."""
+def _frame_numbers(values: Mapping[str, str], corrected: Iterable[str]) -> tuple[dict[str, int | None], list[Issue]]:
+    """Frame numbers by field, and an issue for each cell that is empty or cannot be read."""
     numbers, issues = {}, []
     for name, text in values.items():
         if name in FRAME_FIELDS:
@@ -230,80 +385,11 @@ def frame_numbers(values: Mapping[str, str], corrected: Iterable[str]) -> tuple[
     return numbers, issues
 
 
-# Clips of sheets whose rows name no folder of their own: expressions in longer recordings, folders in any place.
-
-#: Cells that name a clip within its subject.
-_NAMES = ("clip", "video", "count")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a row's frames are, or what forbids using them."""
-
-    subject: str  # as the owner's folder writes it, safe in a path
-    name: str  # of the clip, safe in a path
-    source: Path
-    issues: tuple[Issue, ...] = ()
-    numbers: tuple[int, ...] = ()  # of the frames on disk
-
-
-@dataclass(frozen=True)
-class Maker:
-    """Makes clips of one database.
-
-    Parameters
-    ----------
-    database
-        Configured name.
-    errata
-        Corrections to apply.
-    fps
-        Frames per second; ``None`` if the owners do not say.
-    recordings
-        Whether a source holds more than the clip, so that ``first`` and ``last`` have to bound it.
-    """
-
-    database: str
-    errata: Errata
-    fps: float | None = None
-    recordings: bool = False
-
-    def clips(self, rows: Iterable[Row], place: Callable[[Row], Place]) -> tuple[tuple[Clip, ...], tuple[Note, ...]]:
-        """A clip for each row, and a note for each that names none, such as a remark below the table."""
-        clips, notes = [], []
-        for row in rows:
-            if any(row.cells.get(name) for name in (*_NAMES, "onset", "offset")):
-                clips.append(self._clip(place(row), row))
-            else:
-                notes.append(Note("sheet", f"row {row.line} names no clip and was skipped"))
-        return tuple(clips), tuple(notes)
-
-    def _clip(self, place: Place, row: Row) -> Clip:
-        empty = [Issue("empty_cell", name) for name in ("subject", *_NAMES) if row.cells.get(name) == ""]
-        corrected = self.errata.apply(place.subject, place.name, texts(row), place.numbers)
-        frames, unreadable = frame_numbers(corrected.values, corrected.fields)
-        if self.recordings:
-            frames |= bounds(frames)
-        clip = Clip(
-            clip_id=f"{place.subject}/{place.name}",
-            database=self.database,
-            subject=place.subject,
-            source=place.source.as_posix(),
-            fps=self.fps,
-            emotion=corrected.values.get("emotion", "").lower(),
-            action_units=corrected.values.get("action_units", ""),
-            corrected=",".join(corrected.fields),
-            **frames,  # type: ignore[arg-type]  # the keys are the fields of frame numbers
-        )
-        missing = off_disk(clip, place.numbers) if place.numbers else ()
-        return replace(clip, issues=(*empty, *place.issues, *corrected.issues, *unreadable, *missing))
-
-
-def bounds(frames: Mapping[str, int | None]) -> dict[str, int | None]:
+def _bounds(frames: Mapping[str, int | None]) -> dict[str, int | None]:
     """First and last frame of an expression in a longer recording.
 
-    Onset to offset, or to the apex where no offset is marked. Where the marks contradict each other all of them
-    are kept inside, so that the contradiction is reported instead of an empty clip.
+    They are onset and offset, or onset and apex if no offset is annotated. If the annotated frames contradict each
+    other, the range covers all of them, so that a later step reports the contradiction and not an empty clip.
     """
     onset, apex, offset = (frames.get(name) for name in ("onset", "apex", "offset"))
     if onset is not None and offset is not None and onset <= offset:
@@ -312,15 +398,21 @@ def bounds(frames: Mapping[str, int | None]) -> dict[str, int | None]:
     return {"first": min(marks, default=None), "last": max(marks, default=None)}
 
 
-class FrameNumbers:
-    """Frame numbers of folders, with the issue that says why there are none in place of an error."""
+# Notes
 
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
 
-    def __call__(self, folder: Path) -> tuple[tuple[int, ...], tuple[Issue, ...]]:
-        """Frame numbers, and the issue that says why there are none."""
-        try:
-            return self._tree.frames(folder), ()
-        except ClipRejectedError as error:
-            return (), (error.issue,)
+def note_unlisted(
+    clips: Iterable[Clip], folders: Iterable[Path], base: Path, what: str = "clips have no row in the sheet"
+) -> tuple[Note, ...]:
+    """One note on the folders that are not the source of a clip, shown relative to ``base``; none if there are none."""
+    listed = {clip.source for clip in clips}
+    unlisted = [folder.relative_to(base).as_posix() for folder in folders if folder.as_posix() not in listed]
+    return note_count("unlisted_folder", what, unlisted)
+
+
+def note_count(kind: str, what: str, names: Sequence[str]) -> tuple[Note, ...]:
+    """One note with the number of names and the first few of them; none without names."""
+    if not names:
+        return ()
+    more = ", ..." if len(names) > _NAMES_SHOWN else ""
+    return (Note(kind, f"{len(names)} {what}: {', '.join(names[:_NAMES_SHOWN])}{more}", len(names)),)

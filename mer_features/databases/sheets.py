@@ -54,9 +54,10 @@ class Sheet:
     rows: tuple[Row, ...]
 
     @property
-    def label(self) -> str:
-        """File, sheet and number of rows, for notes."""
-        return f"{self.path.name}{f' ({self.title})' if self.title else ''}, {len(self.rows)} rows"
+    def note(self) -> Note:
+        """Note on what was read: file, sheet and number of rows."""
+        title = f" ({self.title})" if self.title else ""
+        return Note("sheet", f"read {self.path.name}{title}, {len(self.rows)} rows")
 
 
 def read(path: Path, columns: Mapping[str, Column], titles: Sequence[str] = (), never: Sequence[str] = ()) -> Sheet:

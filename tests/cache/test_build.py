@@ -302,7 +302,7 @@ def _add_shard(
         (_twice, "s1/happy stands twice"),
         (_all_rejected, "none of 2 clips can be used: no_face, source_missing"),
         (_other_options, "other options than the first flow file"),
-        (_two_files, "s1/happy also stands in"),
+        (_two_files, "s1/happy is also in"),
         (_other_size, r"s5/x: face crops are \(16, 16\), but clips before have \(32, 32\)"),
     ],
 )

@@ -72,7 +72,7 @@ def test_several_files_are_one(built: Path, second: Path, in_memory: bool):
 
 
 def test_what_is_not_there_is_named(built: Path, second: Path):
-    with pytest.raises(KeyError, match="'s1/happy' stands in several caches"):
+    with pytest.raises(KeyError, match="'s1/happy' is in several feature files"):
         FeatureDataset([built, second], ["s1/happy"])
     with pytest.raises(KeyError, match="'s9/x' is in none"):
         FeatureDataset([built], ["s9/x"])

@@ -145,7 +145,7 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
     "external link": (_external_link, "/flow/u: a ExternalLink"),
     "external storage": (_external_storage, "/flow/raw: its data lie in another file"),
     "virtual": (_virtual, "/flow/raw: its data lie in another file"),
-    "cycle": (_cycle, "/flow/again: the group stands in the file twice"),
+    "cycle": (_cycle, "/flow/again: the group is in the file twice"),
     "named type": (_named_type, "/extra: neither a group nor a variable"),
     "group for variable": (_group_for_variable, "/flow/u: not a variable"),
     "variable for group": (_variable_for_group, "/rejected: not a group"),

@@ -477,7 +477,7 @@ def test_switches_change_what_they_name(taught: Path):
     assert isinstance(direct, train.Direct)
     batch = engine.Batches(faces(8), 8).take(torch.arange(8))
     losses = [
-        float(student(FAST.model_copy(update=keys), taught).training_step(batch)["attention"])
+        student(FAST.model_copy(update=keys), taught).training_step(batch)["attention"].item()
         for keys in ({}, {"at_p": 2}, {"at_form": "mean_square"})
     ]
     assert len(set(losses)) == 3
