@@ -94,9 +94,7 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_train_magnifier(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser(
-        "train-magnifier", help="train the learned magnifier; resumes an interrupted training"
-    )
+    command = commands.add_parser("train-magnifier", help="train the learned magnifier, or resume its training")
     command.add_argument("folder", type=Path, nargs="?", help="folder of photographs (default: those of scikit-image)")
     command.add_argument("-o", "--output", type=Path, required=True, help="weights file to write (.safetensors)")
     for name, kind in (("steps", int), ("size", int), ("batch", int), ("rate", float), ("seed", int)):
@@ -164,9 +162,7 @@ def _add_file_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser(
-        "explain", help="show how a trained system classifies one clip, and from which regions"
-    )
+    command = commands.add_parser("explain", help="show how a trained system classifies one clip and what it used")
     command.add_argument("run", type=Path, metavar="RUN", help="folder of the run, results/runs/<protocol>/<system>")
     command.add_argument("clip", metavar="CLIP", help="<subject>/<name> or <database>/<subject>/<name>")
     command.add_argument(

@@ -144,7 +144,7 @@ def test_check_tells_by_exit_code_and_json(tmp_path: Path, capsys: pytest.Captur
     config.write_text(f"databases: {{mine: {{adapter: table, root: {tmp_path / 'db'}, table: clips.tsv}}}}")
     assert cli.main(["check", str(config), "--json"]) == 1
     printed = json.loads(capsys.readouterr().out)
-    assert printed["problems"] == ["database mine: 1 of 2 clips are rejected"]
+    assert printed["problems"] == ["database mine: 1 of 2 clips rejected"]
     (found,) = printed["databases"]
     assert [found[key] for key in ("clips", "found", "missing", "unlisted", "duplicates")] == [2, 1, 1, 0, 0]
     assert found["emotions"] == {"fear": 2}

@@ -1,4 +1,4 @@
-"""What a trained system makes of one clip, and what it looked at."""
+"""Explains the decision of a trained system for one clip: class probabilities, and images of what the system used."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from mer_features.training.style import folds
 
 
 def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
-    """What a run's model makes of one clip: its class probabilities, and pictures of what it looked at.
+    """Predict the class of one clip with the model of a run, and write images of what the model used.
 
     Parameters
     ----------
     run
         Folder of a run, ``results/runs/<protocol>/<system>``. The model is the one trained on half of the subjects.
     clip_id
-        ``<subject>/<name>``, or ``<database>/<subject>/<name>``, of any clip of the run's databases.
+        ``<subject>/<name>`` or ``<database>/<subject>/<name>`` of any clip of the run's databases.
     output
-        Folder for ``<picture>.png``.
+        Folder for the images, ``<picture>.png``.
 
     Returns
     -------
     dict
-        ``clip``, ``probabilities`` by class, ``held_out`` (whether its subject was unknown to the model), ``pictures``
-        (the files written).
+        ``clip`` (its identifier with the database), ``probabilities`` (one per class), ``held_out`` (whether the
+        clip's subject was excluded from training), ``pictures`` (the files written).
 
     Raises
     ------
     ValueError
-        If the run has no such model or the databases no such clip.
+        If the run has no such model or its databases have no such clip.
     """
     record = _record(run)
     system = System.model_validate(record["system"])
@@ -48,7 +48,7 @@ def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
     model = training.build(system, len(classes), Setup(0, Execution(), pretrained, class_names=classes))
     model.load(run / "half.pt")
     database, row = _find(record["caches"], clip_id)
-    style = record.get("style")  # runs of earlier versions say nothing of it
+    style = record.get("style")  # runs of earlier versions have no such key
     restyle = partial(folds.render, fitted=fitted.loads(style)) if style else None
     clips = training.load_clips(
         {database: Path(record["caches"][database])}, FoldTable((row,)), training.inputs_of(system), restyle
@@ -68,15 +68,15 @@ def explain_clip(run: Path, clip_id: str, output: Path) -> dict[str, Any]:
 def _record(run: Path) -> dict[str, Any]:
     path = run / "half.json"
     if not path.exists():
-        raise ValueError(f"{path}: not found; expected the folder of a run made with `embedding: true`")
+        raise ValueError(f"{path}: file not found; expected the folder of a run with `embedding: true`")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _find(caches: Mapping[str, str], clip_id: str) -> tuple[str, FoldRow]:
-    """The database and row of a clip in any of the caches."""
-    for database, path in caches.items():
+def _find(feature_files: Mapping[str, str], clip_id: str) -> tuple[str, FoldRow]:
+    """The database and row of a clip in any of the feature files."""
+    for database, path in feature_files.items():
         with open_features(path) as features:
             for clip in features.clips:
                 if clip_id in (clip.clip_id, f"{database}/{clip.clip_id}"):
                     return database, FoldRow(clip.clip_id, database, clip.subject, clip.emotion, "?", "?")
-    raise ValueError(f"no clip {clip_id!r} in {', '.join(caches.values())}")
+    raise ValueError(f"clip {clip_id!r} not found in {', '.join(feature_files.values())}")

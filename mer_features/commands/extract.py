@@ -1,4 +1,4 @@
-"""From videos or folders of frames straight to one feature file, without the workflow."""
+"""Computes one feature file from videos or folders of frames, without the workflow."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mer_features.stages.store import ShardReader
 
 log = logging.getLogger(__name__)
 
-#: What the clips of a plain extraction are said to come from.
+#: Database name of the clips in the feature file.
 DATABASE = "extract"
 
 
 def clips_of(paths: Iterable[Path]) -> tuple[Clip, ...]:
-    """One clip per path (a video or a folder of frames), named after it; nothing is known but the pixels."""
+    """One clip per path (a video or a folder of frames), named after the path and without annotations."""
     clips: dict[str, Clip] = {}
     for path in paths:
         name = safe_name(path.stem if path.is_file() else path.name) or "unnamed"
@@ -45,7 +45,7 @@ def extract(
     threads: int = 1,
     contact_sheet: Path | None = None,
 ) -> dict[Status, list[Clip]]:
-    """Run all feature stages on the given videos or frame folders and write a valid cache file.
+    """Run all feature stages on the given videos or frame folders and write a valid feature file.
 
     Parameters
     ----------
@@ -54,18 +54,18 @@ def extract(
     output
         The feature file, written atomically.
     config
-        Options of the stages and the feature file. A style that would be fitted on databases is left out, with a
-        warning in the log: there are none here.
+        Options of the stages and the feature file. A style stage that has to be fitted on databases is skipped with a
+        warning in the log, because there are no databases here.
     threads
-        Clips worked on at once.
+        Number of clips to process in parallel.
     contact_sheet
-        Where to write a picture with onset, apex, flow and strain of every used clip.
+        PNG file to write with onset, apex, flow and strain of every used clip.
 
     Returns
     -------
     dict
-        The clips in each state; the issues of rejected and warned ones are filled in. If all are rejected no
-        file is written.
+        The clips in each state, with the issues of rejected and warned clips. If all clips are rejected, no file is
+        written.
     """
     clips = clips_of(paths)
     config = _without_unfitted_style(config)
@@ -100,21 +100,21 @@ def extract(
 
 
 def _without_unfitted_style(config: FeatureConfig) -> FeatureConfig:
-    """The configuration without a style whose references or generators would have to be fitted on databases."""
+    """The configuration without a style stage whose references or generators have to be fitted on databases."""
     style = config.style
-    lacking = style.model is None and (style.method == "cyclegan" or (style.fits and style.fit_on != "all"))
-    if not lacking:
+    needs_databases = style.model is None and (style.method == "cyclegan" or (style.fits and style.fit_on != "all"))
+    if not needs_databases:
         return config
     log.warning(
-        "style: left out. `%s` with `fit_on: %s` learns from databases, which extraction does not have; give the "
-        "result of an earlier fit as `style: {model: FILE}`, or choose `fit_on: all`",
+        "style: stage skipped. `%s` with `fit_on: %s` is fitted on databases, and `extract` has none. Set "
+        "`style: {model: FILE}` to the result of an earlier fit, or choose `fit_on: all`",
         style.method, style.fit_on,
     )  # fmt: skip
     return config.model_copy(update={"style": Style(method="none")})
 
 
 def _style_fit(config: FeatureConfig, faces: Path, target: Path) -> Path | None:
-    """The file the style stage reads: the configured fit, or one to the extracted clips themselves."""
+    """The file that the style stage reads: the configured fit, or a new fit on the extracted clips themselves."""
     style = config.style
     if not style.fits or (style.model is not None and style.method != "cyclegan"):
         return style.model
@@ -134,6 +134,6 @@ def _outcome(clips: Sequence[Clip], files: Mapping[Stage, Path]) -> dict[Status,
                 issues[clip_id].update(dict.fromkeys(reader.view(clip_id).issues))
     out: dict[Status, list[Clip]] = {state: [] for state in Status}
     for clip in clips:
-        found = tuple(issues[clip.clip_id])
-        out[status(found)].append(replace(clip, issues=found))
+        clip_issues = tuple(issues[clip.clip_id])
+        out[status(clip_issues)].append(replace(clip, issues=clip_issues))
     return out

@@ -1,4 +1,4 @@
-"""Magnifies the motion of a whole video or frame folder, streaming: memory does not grow with its length."""
+"""Magnifies the motion in a whole video or frame folder, frame by frame: memory does not grow with its length."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mer_features.stages.options import Magnify
 
 @dataclass(frozen=True)
 class Written:
-    """What was written, and what was found odd about the source."""
+    """Number of frames written, and issues of the source."""
 
     frames: int
     issues: tuple[Issue, ...]
@@ -34,52 +34,53 @@ def magnify_video(
     Parameters
     ----------
     source
-        A video, or a folder of numbered frames. Rotation noted by the camera is applied; sound is left out.
+        A video or a folder of numbered frames. The rotation recorded by the camera is applied; sound is dropped.
     output
-        The video to write, atomically; :func:`mer_features.frames.write.write` says which formats.
+        The video to write, atomically; see :func:`mer_features.frames.write.write` for the formats.
     options
         Method, factor and settings.
     band
-        Temporal band that is magnified; without a lower corner motion is measured against the first frame. Not
-        for ``learned``, which always compares with the first frame.
+        Temporal frequency band to magnify, in hertz. Without a lower limit, motion is measured against the first
+        frame. Must be empty for ``learned``, which always compares with the first frame.
     fps
-        Frames a second, for a folder; a video's own time stamps are used.
+        Frame rate of a folder in frames per second; for a video, its own time stamps are used.
 
     Raises
     ------
     ValueError
-        If the source cannot be read to its first frame, is the output, or has no times and ``fps`` is not given;
-        for a band that does not fit the frame rate or the method; as :func:`mer_features.frames.write.write` does.
+        If the first frame of the source cannot be read, if source and output are the same file, if the frames have no
+        time stamps and ``fps`` is not set, if the band does not fit the frame rate or the method, and for the reasons
+        of :func:`mer_features.frames.write.write`.
     """
     if output.resolve() == source.resolve():
-        raise ValueError(f"{output}: the output would replace the source")
+        raise ValueError(f"{output}: the output would overwrite the source")
     try:
         frames = open_frames(source)
         rate = fps or frames.fps
-        timed = _timed(track(frames, frames.count_hint, "magnify"), rate)
-        count = write.write(output, _magnified(timed, options, band or Band()), rate)
+        timed = _with_times(track(frames, frames.count_hint, "magnify"), rate)
+        count = write.write(output, _magnify(timed, options, band or Band()), rate)
     except ClipRejectedError as error:
         raise ValueError(f"{source}: {error}") from error
     return Written(count, frames.issues)
 
 
-def _timed(frames: Iterator[Frame], fps: float | None) -> Iterator[tuple[np.ndarray, float]]:
+def _with_times(frames: Iterator[Frame], fps: float | None) -> Iterator[tuple[np.ndarray, float]]:
     for frame in frames:
         time_s = frame.time_s
         if not math.isfinite(time_s):
             if not fps:
-                raise ValueError("the frames have no times: say how many there are a second (--fps)")
+                raise ValueError("Image folders carry no frame rate: add e.g. `--fps 200`")
             time_s = frame.number / fps
         yield frame.image, time_s
 
 
-def _magnified(
+def _magnify(
     frames: Iterator[tuple[np.ndarray, float]], options: Magnify, band: Band
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Magnified images with the times of the frames they come from."""
+    """Magnified images, each with the time in seconds of its source frame."""
     if options.method == "learned":
         if band.low_hz or band.high_hz:
-            raise ValueError("learned: it compares each frame with the first; leave out the band, or take phase")
+            raise ValueError("method learned compares each frame with the first; omit the band or use method phase")
         return _against_first(frames, options)
     return sequence.magnify(frames, options.factor, magnify.classical(options.method, options), band)
 

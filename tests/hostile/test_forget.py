@@ -297,15 +297,15 @@ def _killed(*_: object) -> None:
 
 def test_who_is_not_clear_is_asked(results: Path, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["forget", "dee"]) == 2
-    assert "there are d: ada, bo" in capsys.readouterr().err.replace("\n", " ")
+    assert "d: ada, bo" in capsys.readouterr().err.replace("\n", " ")
     other = (results / "sources/d.tsv").read_text(encoding="utf-8")
     (results / "sources/e.tsv").write_text(other, encoding="utf-8")
-    with pytest.raises(ValueError, match="different people; say which by --database"):
+    with pytest.raises(ValueError, match=r"\(d, e\).*--database"):
         forget.forget(GONE, results)
     (results / "sources/e.tsv").unlink()
     Path(".snakemake/locks").mkdir(parents=True)
     Path(".snakemake/locks/0.input.lock").touch()
-    with pytest.raises(RuntimeError, match="a workflow runs here"):
+    with pytest.raises(RuntimeError, match="locked"):
         forget.forget(GONE, results)
     with pytest.raises(ValueError, match="no results of the workflow"):
         forget.forget(GONE, results / "elsewhere")
@@ -315,6 +315,6 @@ def test_the_command_says_what_to_write_into_the_configuration(results: Path, ca
     assert cli.main(["forget", GONE]) == 0
     said = capsys.readouterr().out
     assert "exclude_subjects" in said
-    assert "3 clips of" in said
+    assert f"3 clips of {GONE}" in said
     assert cli.main(["forget", "ada"]) == 0
     assert cli.main(["forget", "bo"]) == 2  # nobody would be left

@@ -1,6 +1,6 @@
-"""Looks at the databases and protocols of a configuration before any work: what is found, missing or odd.
+"""Checks the databases and protocols of a configuration before a run: what is found, missing or unusual.
 
-Sheets are read and folders listed; no picture is opened, so that a whole database takes seconds.
+The check reads annotation sheets and lists folders. It opens no images, so a whole database takes seconds.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Check:
 
     @property
     def problems(self) -> list[str]:
-        """What has to be looked at before a run, one line each; empty if all is well.
+        """Problems to resolve before a run, one line each; empty if there are none.
 
-        A warning does not stop a clip: it is used, and the report names it.
+        Warnings are not included: a clip with a warning is used, and the report lists it.
         """
         return [
             *(f"database {item.name}: {problem}" for item in self.databases for problem in item.problems),
@@ -36,7 +36,7 @@ class Check:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for machines."""
+        """The results as plain values, ready for JSON."""
         return {
             "problems": self.problems,
             "databases": [item.as_dict() for item in self.databases],
@@ -47,5 +47,5 @@ class Check:
 def check(config: Config) -> Check:
     """Check every database and protocol of a configuration."""
     clips: dict[str, tuple[Clip, ...]] = {}
-    found = [check_database(config, name, clips) for name in config.databases]
-    return Check(found, [check_protocol(config, name, clips) for name in config.protocols])
+    databases = [check_database(config, name, clips) for name in config.databases]
+    return Check(databases, [check_protocol(config, name, clips) for name in config.protocols])

@@ -1,4 +1,4 @@
-"""One protocol: the clips it would take, beside the published numbers."""
+"""Check of one protocol: counts of the clips that it would use, next to the published counts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mer_features.workflow.config import Config
 
 @dataclass
 class ProtocolCheck:
-    """What a protocol comes out as with every clip that nothing speaks against yet."""
+    """Counts of one protocol, assuming that every clip not rejected so far can be used."""
 
     name: str
     preset: str = ""
-    error: str = ""  # why training would not start
+    error: str = ""  # the reason why training would not start
     note: str = ""
     counts: dict[str, dict[str, int]] = field(default_factory=dict)  # database -> class or "subjects" -> number
     published: dict[str, Mapping[str, int]] = field(default_factory=dict)  # the same; empty without a preset
@@ -32,30 +32,30 @@ class ProtocolCheck:
 
     @property
     def problems(self) -> list[str]:
-        """What has to be looked at before a run, one line each."""
+        """Problems to resolve before a run, one line each."""
         return [self.error.splitlines()[0]] if self.error else []
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for machines."""
+        """The results as plain values, ready for JSON."""
         return asdict(self) | {"usable": self.usable, "problems": self.problems}
 
 
 def check_protocol(config: Config, name: str, clips: Mapping[str, tuple[Clip, ...]]) -> ProtocolCheck:
-    """Look at one protocol.
+    """Check one protocol.
 
     Parameters
     ----------
     config
         The configuration.
     name
-        Of the protocol.
+        Name of the protocol in the configuration.
     clips
         Clips of each database that could be read.
     """
     protocol = config.protocols[name]
     result = ProtocolCheck(name, protocol.preset or "", published=protocols.published(protocol))
     if missing := [database for database in protocol.databases if database not in clips]:
-        result.note = f"cannot be told before {', '.join(missing)} can be read"
+        result.note = f"not checked, because these databases could not be read: {', '.join(missing)}"
         return result
     listed = [clip for database in protocol.databases for clip in clips[database]]
     usable = [clip for clip in listed if quality.status(clip.issues) is not Status.REJECTED]
@@ -64,7 +64,7 @@ def check_protocol(config: Config, name: str, clips: Mapping[str, tuple[Clip, ..
         result.counts, result.folds = table.counts(), len(table.folds)
         if result.published and result.counts != result.published:
             protocols.build(name, usable, protocol, config.seed, listed=listed)
-            result.note = "not the published list; `accept_counts: true` goes on with it"
+            result.note = "differs from the published list; accepted because of `accept_counts: true`"
     except ValueError as error:
         result.error = str(error).removeprefix(f"protocol {name!r}: ")
     return result

@@ -1,4 +1,4 @@
-"""A check as text for a terminal or a log."""
+"""The result of a check as text for a terminal or a log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mer_features.commands.check.database import DatabaseCheck
 from mer_features.commands.check.protocol import ProtocolCheck
+from mer_features.core.jobs import counted
 from mer_features.core.quality import CODES
 
 if TYPE_CHECKING:
@@ -15,20 +16,20 @@ if TYPE_CHECKING:
 _CLIPS_SHOWN = 8
 _NOTES_SHOWN = 25
 _INDENT = 2
-_WIDTH = 12  # of the names on the left
+_WIDTH = 12  # of the names on the left, in characters
 
 
 def text(check: Check) -> str:
-    """Every database, every protocol, and last what has to be looked at."""
+    """Every database, every protocol, and at the end the problems to resolve."""
     lines: list[str] = []
     for database in check.databases:
         lines += [*_database(database), ""]
     for protocol in check.protocols:
         lines += [*_protocol(protocol), ""]
     if check.problems:
-        lines += ["look at these before a run:", *(f"  {problem}" for problem in check.problems)]
+        lines += ["Problems to resolve before a run:", *(f"  {problem}" for problem in check.problems)]
     else:
-        lines.append("nothing speaks against a run")
+        lines.append("No problems found. Ready to run.")
     return "\n".join(lines)
 
 
@@ -36,36 +37,37 @@ def _line(name: str, value: str) -> str:
     return f"{'':{_INDENT}}{name:{_WIDTH}}{value}"
 
 
-def _database(found: DatabaseCheck) -> Iterator[str]:
-    yield f"database {found.name}: {found.root}"
-    if found.error or found.note:
-        yield _line("error" if found.error else "note", found.error or found.note)
+def _database(result: DatabaseCheck) -> Iterator[str]:
+    yield f"database {result.name}: {result.root}"
+    if result.error or result.note:
+        yield _line("error" if result.error else "note", result.error or result.note)
         return
-    published = "" if found.published_subjects is None else f", published {found.published_subjects}"
-    spotted = f" ({found.spotter} finds it)" if found.apexes["not annotated"] else ""
-    odd = ", ".join(f"{number} {code}" for code, number in found.apexes.items() if code[:5] == "apex_" and number)
-    yield _line("clips", f"{found.clips} listed: {found.found} found, {found.missing} missing; "
-                f"{found.unlisted} on disk are not listed, {found.duplicates} are listed twice")  # fmt: skip
-    yield _line("subjects", f"{found.subjects}{published}")
-    yield _line("states", ", ".join(f"{number} {state}" for state, number in found.states.items()))
-    yield _line("frames", f"{found.frames['files']} files; {found.frames['missing']} numbers missing inside clips, "
-                f"{found.frames['foreign']} foreign files")  # fmt: skip
-    yield _line("apexes", f"{found.apexes['annotated']} annotated, {found.apexes['not annotated']} not"
-                f"{spotted}{f'; {odd}' if odd else ''}")  # fmt: skip
-    yield _line("errata", f"{found.errata} values replaced")
-    yield from _labels(found)
-    yield from _issues(found.issues)
-    yield from _notes(found.notes)
+    published = "" if result.published_subjects is None else f", published {result.published_subjects}"
+    spotter = f" (will be spotted by {result.spotter})" if result.apexes["not annotated"] else ""
+    problems = ", ".join(f"{number} {code}" for code, number in result.apexes.items() if code[:5] == "apex_" and number)
+    yield _line("clips", f"{result.clips} listed: {result.found} found, {result.missing} missing; "
+                f"on disk but not listed: {result.unlisted}; listed twice: {result.duplicates}")  # fmt: skip
+    yield _line("subjects", f"{result.subjects}{published}")
+    yield _line("states", ", ".join(f"{number} {state}" for state, number in result.states.items()))
+    yield _line("frames", f"{counted(result.frames['files'], 'file')}; "
+                f"{counted(result.frames['missing'], 'frame number')} missing within clips, "
+                f"{counted(result.frames['foreign'], 'foreign file')}")  # fmt: skip
+    yield _line("apexes", f"{result.apexes['annotated']} annotated, {result.apexes['not annotated']} not annotated"
+                f"{spotter}{f'; {problems}' if problems else ''}")  # fmt: skip
+    yield _line("errata", f"{counted(result.errata, 'value')} replaced")
+    yield from _labels(result)
+    yield from _issues(result.issues)
+    yield from _notes(result.notes)
 
 
-def _labels(found: DatabaseCheck) -> Iterator[str]:
-    known = found.edition and found.labels[0].published is not None
-    rows = [("labels", "found", *([f"published ({found.edition})"] if known else []))]
-    for label in found.labels:
+def _labels(result: DatabaseCheck) -> Iterator[str]:
+    known = result.edition and result.labels[0].published is not None
+    rows = [("labels", "found", *([f"published ({result.edition})"] if known else []))]
+    for label in result.labels:
         mark = "" if not known or label.found == label.published else "   differs"
         rows.append((label.emotion, str(label.found), *([f"{label.published}{mark}"] if known else [])))
-    if found.edition:
-        rows.append(("all", str(found.clips), f"{found.published_clips}{'' if known else f' ({found.edition})'}"))
+    if result.edition:
+        rows.append(("all", str(result.clips), f"{result.published_clips}{'' if known else f' ({result.edition})'}"))
     width = max(len(row[0]) for row in rows) + 2
     for first, number, *rest in rows:
         yield f"{'':{_INDENT}}{first:{max(width, _WIDTH)}}{number:>7}{'   ' if rest else ''}{''.join(rest)}"
@@ -78,7 +80,7 @@ def _issues(issues: Sequence[Mapping[str, str]]) -> Iterator[str]:
     order = list(CODES)
     for code in sorted(groups, key=lambda name: (CODES[name].severity != "rejected", order.index(name))):
         lines = groups[code]
-        yield f"{'':{_INDENT}}{CODES[code].severity}: {code}, {len(lines)} times ({CODES[code].meaning})"
+        yield f"{'':{_INDENT}}{CODES[code].severity}: {code}, {counted(len(lines), 'time')} ({CODES[code].meaning})"
         yield from _shown(lines, _CLIPS_SHOWN)
 
 
@@ -91,27 +93,27 @@ def _notes(notes: Sequence[Mapping[str, str]]) -> Iterator[str]:
 def _shown(lines: Sequence[str], most: int) -> Iterator[str]:
     yield from (f"{'':{2 * _INDENT}}{line}" for line in lines[:most])
     if len(lines) > most:
-        yield f"{'':{2 * _INDENT}}... and {len(lines) - most} more; --json lists all"
+        yield f"{'':{2 * _INDENT}}... and {len(lines) - most} more (--json lists all)"
 
 
-def _protocol(found: ProtocolCheck) -> Iterator[str]:
-    clips = sum(number for part in found.counts.values() for what, number in part.items() if what != "subjects")
-    size = f": {clips} clips, {found.folds} folds" if found.counts else ""
-    yield f"protocol {found.name}{f' ({found.preset})' if found.preset else ''}{size}"
-    yield from _counts(found)
-    if found.note:
-        yield _line("note", found.note)
-    if found.error:
-        yield from (f"{'':{_INDENT}}{line}" for line in found.error.splitlines())
+def _protocol(result: ProtocolCheck) -> Iterator[str]:
+    clips = sum(number for part in result.counts.values() for what, number in part.items() if what != "subjects")
+    size = f": {counted(clips, 'clip')}, {counted(result.folds, 'fold')}" if result.counts else ""
+    yield f"protocol {result.name}{f' ({result.preset})' if result.preset else ''}{size}"
+    yield from _counts(result)
+    if result.note:
+        yield _line("note", result.note)
+    if result.error:
+        yield from (f"{'':{_INDENT}}{line}" for line in result.error.splitlines())
 
 
-def _counts(found: ProtocolCheck) -> Iterator[str]:
-    names = list(dict.fromkeys(what for part in found.counts.values() for what in part))
+def _counts(result: ProtocolCheck) -> Iterator[str]:
+    names = list(dict.fromkeys(what for part in result.counts.values() for what in part))
     rows = [("", names)] if names else []
-    for database, part in found.counts.items():
+    for database, part in result.counts.items():
         rows.append((database, [str(part.get(what, 0)) for what in names]))
-        if database in found.published:
-            expected = found.published[database]
+        if database in result.published:
+            expected = result.published[database]
             rows.append(("  published", [str(expected.get(what, 0)) for what in names]))
     left = max((len(first) for first, _ in rows), default=0) + 2
     for first, cells in rows:
