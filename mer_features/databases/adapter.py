@@ -27,7 +27,9 @@ from mer_features.databases.sheets import Column, Row, Sheet
 from mer_features.databases.table import safe_name
 
 #: For databases of film clips, which do not identify the people in them.
-NO_SUBJECTS = Note("layout", "the owners do not identify people: each clip is its own subject, so folds may share people")
+NO_SUBJECTS = Note(
+    "layout", "the owners do not identify people: each clip is its own subject, so folds may share people"
+)
 FRAME_FIELDS = ("first", "onset", "apex", "offset", "last")
 _LABELS = ("emotion", "action_units")
 #: Cells that name a clip within its subject.
@@ -196,7 +198,6 @@ def read_sheet(
     expected: str,
     subject: re.Pattern[str],
     titles: Sequence[str] = (),
-    never: Sequence[str] = (),
 ) -> tuple[Sheet, tuple[Note, ...]]:
     """Choose the annotation sheet (:func:`sheets.choose`) and read it (:func:`sheets.read`).
 
@@ -213,7 +214,7 @@ def read_sheet(
         If there is no sheet, or the sheet cannot be read.
     """
     path, others = sheets.choose(tree, options.sheet, pattern, expected=expected, subject=subject)
-    return sheets.read(path, columns, titles, never), others
+    return sheets.read(path, columns, titles), others
 
 
 # Clips of a sheet in which each row names the folder of its clip

@@ -113,10 +113,9 @@ def test_odd_folders_of_the_short_release(root: Path, tmp_path: Path):
     }
     assert [clip.emotion for clip in listing.clips if clip.name == "s3_ne_09"] == ["positive"]
     assert notes(listing, "unlisted_folder") == ["SMIC_all_raw/HS/s3/micro/tense"]
-    assert notes(listing, "layout")[:2] == [
-        "no folder 'micro' in SMIC_all_raw/HS/s4",
-        "s3/s3_ne_09 lies in the folder positive; its name says otherwise, the folder counts",
-    ]
+    missing, contradiction = notes(listing, "layout")[:2]
+    assert missing == "no folder 'micro' in SMIC_all_raw/HS/s4"
+    assert contradiction.startswith("s3/s3_ne_09 is in the folder positive")
 
 
 def test_unknown_variant_and_empty_root(root: Path, tmp_path: Path):
@@ -174,10 +173,13 @@ def test_a_recording_s_range_that_misses_the_expression_is_not_used(long: Path):
     workbook(long / SHEET, [HS, *rows], title="HS")
     listing = read(long, variant="hs-e")
     assert [(clip.first, clip.last, clip.onset) for clip in listing.clips] == [(None, None, 110), (None, None, 560)]
-    found = notes(listing, "sheet")
-    assert "s3_ne_02: the recording's range 10..20 misses the expression; not used" in found
-    assert "s18_sur_03: expression 2, 580..570, is a leftover; not read" in found
-    assert "s18_sur_03: expression 3, x.., is a leftover; not read" in found
+    details = notes(listing, "sheet")
+    for start in (
+        "s3_ne_02: the recording's range 10..20 ",
+        "s18_sur_03: expression 2, 580..570, ",
+        "s18_sur_03: expression 3, x.., ",
+    ):
+        assert any(detail.startswith(start) for detail in details)
 
 
 def test_hostile_rows_of_the_long_sheet(long: Path, tmp_path: Path):
@@ -266,11 +268,10 @@ def test_the_long_vis_clips_come_out_of_the_sheet_in_the_hs_workbook(tmp_path: P
         assert [counts[word] for word in ("negative", "positive", "surprise")] == expected
     listing = read(tmp_path, variant="vis-e")
     assert Counter(clip.emotion for clip in listing.clips) == listing.published[0].emotions
-    kept = read(tmp_path, variant="vis-e", errata=False)
-    assert notes(kept, "layout") == [
-        f"s18/{name} is negative by the sheet; its name says otherwise, the sheet counts"
-        for name in ("s18_sur_03", "s18_sur_03_2")
-    ]
+    uncorrected = notes(read(tmp_path, variant="vis-e", errata=False), "layout")
+    assert len(uncorrected) == 2
+    for name, detail in zip(("s18_sur_03", "s18_sur_03_2"), uncorrected, strict=True):
+        assert detail.startswith(f"s18/{name} is negative in the sheet")
 
 
 def test_the_original_sheet_of_hs_is_read_too(tmp_path: Path):

@@ -1,9 +1,9 @@
-"""Adapter for AFEW, macro-expressions in films.
+"""Adapter for AFEW, a database of macro-expressions in films.
 
-``Train_AFEW/Angry/000046280.avi`` are the videos, ``Train_AFEW/AlignedFaces_LBPTOP_Points/Faces/000046280/*.jpg``
-their faces; the validation part is ``Val_AFEW``, whose faces lie in ``AlignedFaces_LBPTOP_Points_Val/Faces``. The
-label is the name of the video's folder; the test part has none and is not read. Nobody says who is in a clip.
-Source: public loaders.
+The videos are ``Train_AFEW/Angry/000046280.avi``; the faces cut from them are in
+``Train_AFEW/AlignedFaces_LBPTOP_Points/Faces/000046280/*.jpg``. The validation part is ``Val_AFEW``, with its faces in
+``AlignedFaces_LBPTOP_Points_Val/Faces``. The label is the name of the folder of the video. The test part has no labels
+and is not read. The owners do not identify the people in the clips. Source: public loaders.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mer_features.databases.listing import DatabaseError, Listing, Note, Publish
 from mer_features.databases.options import OwnerDatabase
 from mer_features.databases.table import safe_name
 
-#: Part -> folder of its aligned faces.
+#: Part -> folder of aligned faces.
 PARTS = {"Train_AFEW": "AlignedFaces_LBPTOP_Points", "Val_AFEW": "AlignedFaces_LBPTOP_Points_Val"}
 VARIANTS = ("video", "aligned")
 EMOTIONS = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
@@ -34,20 +34,20 @@ PUBLISHED = (
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
-    """Training clips, then validation clips, by emotion; every clip is its own subject.
+    """Training clips, then validation clips, ordered by emotion; each clip is its own subject.
 
     Parameters
     ----------
     root
-        The folder that holds ``Train_AFEW`` and ``Val_AFEW``; one of them is enough.
+        The folder that holds ``Train_AFEW``, ``Val_AFEW`` or both.
     options
-        ``variant``: ``video`` reads the videos, ``aligned`` the owners' faces; the labels come from the videos'
-        folders in both cases.
+        ``variant``: ``video`` reads the videos, ``aligned`` the owners' face crops. In both cases the labels come
+        from the folders of the videos.
 
     Raises
     ------
     DatabaseError
-        If no part holds a labelled video, or a sheet is configured.
+        If there is no labelled video in either part, or a sheet is configured.
     """
     adapter.refuse(name, options, "sheet")
     chosen = adapter.variant(name, options, VARIANTS)
@@ -57,24 +57,26 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     for part, aligned in PARTS.items():
         folder, missing = adapter.source(tree, root, part)
         if missing:
-            notes.append(Note("layout", f"the part {part} is not read: {missing[0].detail}"))
+            notes.append(Note("layout", f"the part {part} was not read: {missing[0].detail}"))
             continue
         faces, no_faces = adapter.source(tree, folder, aligned, "Faces")
         videos = _videos(tree, folder)
         for video, emotion in videos:
             source, issues = _video(tree, video) if chosen == "video" else adapter.source(tree, faces, video.stem)
             clips.append(_clip(name, folder.name, source, emotion, issues))
-        known = {video.stem.casefold() for video, _ in videos}
+        stems = {video.stem.casefold() for video, _ in videos}
         on_disk = [] if no_faces else tree.entries(faces).folders
-        unlisted = [clip for clip in on_disk if clip.casefold() not in known]
-        notes += adapter.counted("unlisted_folder", f"clips of faces in {folder.name} have no labelled video", unlisted)
+        unlisted = [clip for clip in on_disk if clip.casefold() not in stems]
+        notes += adapter.note_count(
+            "unlisted_folder", f"clips of faces in {folder.name} have no labelled video", unlisted
+        )
     if not clips:
         raise DatabaseError(f"{root}: expected videos like Train_AFEW/Angry/000046280.avi; found {tree.contents()}")
     return Listing(tuple(clips), tuple(notes), PUBLISHED)
 
 
 def _videos(tree: Tree, part: Path) -> list[tuple[Path, str]]:
-    """Videos of one part, links that leave the root among them, with the word of their folder."""
+    """Videos of one part, including links that leave the root, each with its emotion word."""
     videos = []
     for emotion in EMOTIONS:
         folder, missing = adapter.source(tree, part, emotion)

@@ -1,13 +1,13 @@
-"""Adapter for BU-3DFE, a database of posed expressions as single face scans.
+"""Adapter for BU-3DFE, a database of single face scans of posed expressions.
 
-``BU_3DFE/F0001/F0001_AN01WH_F2D.bmp``: subject, two letters of emotion, intensity 01 to 04 (00 for neutral), two
-letters of ethnicity; ``_F2D.bmp`` is the texture image, ``_F3D.wrl`` the surface, which is not read. Source: public
-loaders.
+A file name such as ``BU_3DFE/F0001/F0001_AN01WH_F2D.bmp`` holds the subject, two letters for the emotion, the intensity
+01 to 04 (00 for neutral) and two letters for the ethnicity. ``_F2D.bmp`` is the texture image; ``_F3D.wrl`` is the
+surface, which is not read. Source: public loaders.
 
-A texture image is listed as a clip whose source is the image file itself, so that subjects, emotions and counts can
-be looked at. It is one picture, and what this package measures is movement: every clip is rejected as
-``few_frames``. Neutral image and expression are not paired as onset and apex: whether a subject's scans share a
-head pose is not known.
+Each texture image is listed as a clip whose source is the image file itself, so that subjects, emotions and counts can
+be checked. This package measures movement and a single image has none, so each clip is rejected as ``few_frames``. The
+neutral image and the expression are not paired as onset and apex, because it is not known whether the scans of a
+subject have the same head pose.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     Parameters
     ----------
     root
-        The folder ``BU_3DFE`` or one that contains it.
+        The folder ``BU_3DFE`` or a folder that contains it.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     """
     adapter.refuse(name, options, "sheet", "variant")
     tree = Tree(root)
-    top = next((root / found for found in tree.entries(root).folders if found.casefold() == "bu_3dfe"), root)
+    top = next((root / folder for folder in tree.entries(root).folders if folder.casefold() == "bu_3dfe"), root)
     clips, foreign = [], []
     for subject in tree.entries(top).folders:
         here = tree.entries(top / subject)
@@ -63,14 +63,13 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
                 foreign.append(f"{subject}/{image}")
     if not clips:
         raise DatabaseError(f"{top}: expected images like F0001/F0001_AN01WH_F2D.bmp; found {tree.contents()}")
-    return Listing(
-        tuple(clips), adapter.counted("foreign_file", "images are no textures of their folder", foreign), PUBLISHED
-    )
+    notes = adapter.note_count("foreign_file", "images are not textures of the subject of their folder", foreign)
+    return Listing(tuple(clips), notes, PUBLISHED)
 
 
 def _clip(name: str, image: Path, match: re.Match[str], *, outside: bool) -> Clip:
     subject = safe_name(image.parent.name)
-    single = Issue("few_frames", "a single image; there is no neutral frame of the same recording")
+    single = Issue("few_frames", "a single image, without a neutral frame of the same recording")
     return Clip(
         clip_id=f"{subject}/{safe_name(image.stem)}",
         database=name,

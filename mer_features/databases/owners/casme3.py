@@ -1,9 +1,9 @@
 """Adapter for CAS(ME)^3, parts A and C; see ``docs/databases/casme3.md``.
 
-Part A: ``part_A/spNO.1/a/color/175.jpg`` are whole recordings, the file number is the sheet's, and one recording
-holds several expressions; subject, video and onset together name one. The clip release of the same part is
-``Part_A_ME_clip/frame/spNo.1_a_355/355.jpg``. Part C: ``part_C/01/a/color/373.jpg``. 30 frames per second. Sources:
-the owners' repository, the paper, public loading code. The depth images are not read.
+Part A holds whole recordings, ``part_A/spNO.1/a/color/175.jpg``. The file names hold the frame numbers of the sheet.
+A recording has several expressions; subject, video and onset together identify one. The same part is also released as
+clips, ``Part_A_ME_clip/frame/spNo.1_a_355/355.jpg``. Part C is ``part_C/01/a/color/373.jpg``. The frame rate is 30
+frames per second. The depth images are not read. Sources: the owners' repository, the paper, and public loading code.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mer_features.core.clips import Clip
-from mer_features.databases import adapter, sheets
-from mer_features.databases.adapter import FrameNumbers, Maker, Place
+from mer_features.databases import adapter
+from mer_features.databases.adapter import ClipBuilder, Place
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree, unpadded
-from mer_features.databases.listing import DatabaseError, Listing, Note, Published
+from mer_features.databases.listing import Listing, Published
 from mer_features.databases.options import OwnerDatabase
 from mer_features.databases.sheets import Column, Row
 from mer_features.databases.table import safe_name
@@ -31,84 +30,78 @@ FPS = 30.0
 class Part:
     """What one variant reads."""
 
-    folders: tuple[str, ...]  # names of the folder that holds it
-    inner: re.Pattern[str]  # what lies right below
+    folders: tuple[str, ...]  # names of the folder that holds the part
+    inner: re.Pattern[str]  # whole name of the folders directly inside it
     example: str
     sheet: re.Pattern[str]
     sheet_name: str
     title: str
     columns: dict[str, Column]
-    place: Callable[[Tree, Path, FrameNumbers, Row], Place]
+    place: Callable[[Tree, Path, Row], Place]
     published: tuple[Published, ...]
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
-    """Micro-expressions of the part's sheet, in its order.
+    """Micro-expressions of the part's sheet, in the order of the rows.
 
     Parameters
     ----------
     name
         Configured name of the database.
     root
-        Folder with the part's folder in it or one level below, and the sheet.
+        Folder that holds the sheet and, directly or one level below, the folder of the part.
     options
         ``variant``: ``part_a`` (default), ``part_a_clips`` or ``part_c``; ``sheet``; ``errata``.
 
     Raises
     ------
     DatabaseError
-        If the variant is unknown, its folder or the sheet missing, or the sheet cannot be read.
+        If the variant is unknown, its folder or the sheet is missing, or the sheet cannot be read.
     """
     variant = adapter.variant(name, options, tuple(VARIANTS))
     part, tree = VARIANTS[variant], Tree(root)
-    found = tree.search(part.folders, part.inner, depth=2)
-    if not found:
-        raise DatabaseError(f"{root}: expected frames like {part.example}; found there: {tree.contents()}")
-    path, notes = sheets.choose(tree, options.sheet, part.sheet, expected=part.sheet_name, subject=part.inner)
-    sheet = sheets.read(path, part.columns, titles=(part.title,))
-    maker = Maker(name, Errata("casme3", options.errata), FPS, recordings=variant != "part_a_clips")
-    frame_numbers = FrameNumbers(tree)
-    clips, skipped = maker.clips(sheet.rows, partial(part.place, tree, found[0], frame_numbers))
-    unlisted = _unlisted(tree, found[0], clips) if variant == "part_a_clips" else ()
-    remarks = (*notes, *skipped, *unlisted, *maker.errata.notes(), *tree.notes())
-    return Listing(clips, (Note("sheet", f"read {sheet.label}"), *remarks), part.published)
+    top = adapter.find_part(tree, part.folders, part.inner, f"frames like {part.example}")
+    sheet, other_sheets = adapter.read_sheet(
+        tree, options, part.sheet, part.columns, expected=part.sheet_name, subject=part.inner, titles=(part.title,)
+    )
+    is_clips = variant == "part_a_clips"
+    builder = ClipBuilder(name, Errata("casme3", options.errata), FPS, recordings=not is_clips)
+    clips, skipped = builder.clips(sheet.rows, partial(part.place, tree, top))
+    folders = [top / folder for folder in tree.entries(top).folders] if is_clips else []
+    unlisted = adapter.note_unlisted(clips, folders, top)
+    notes = (sheet.note, *other_sheets, *skipped, *unlisted, *builder.errata.notes(), *tree.notes())
+    return Listing(clips, notes, part.published)
 
 
-def _unlisted(tree: Tree, top: Path, clips: tuple[Clip, ...]) -> tuple[Note, ...]:
-    listed = {clip.source for clip in clips}
-    folders = [folder for folder in tree.entries(top).folders if (top / folder).as_posix() not in listed]
-    return adapter.counted("unlisted_folder", "clips have no row in the sheet", folders)
-
-
-def _in_part_a(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Place:
+def _in_part_a(tree: Tree, top: Path, row: Row) -> Place:
     cells = row.cells
-    way = (cells["subject"], cells["video"], "color")
-    return _place(tree, top, way, (cells["subject"], f"{cells['video']}_{cells['onset']}"), frame_numbers)
+    folders = (cells["subject"], cells["video"], "color")
+    return _place(tree, top, folders, (cells["subject"], f"{cells['video']}_{cells['onset']}"))
 
 
-def _in_clips(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Place:
+def _in_clips(tree: Tree, top: Path, row: Row) -> Place:
     cells = row.cells
-    way = (f"{cells['subject']}_{cells['video']}_{cells['onset']}",)
-    return _place(tree, top, way, (cells["subject"], f"{cells['video']}_{cells['onset']}"), frame_numbers)
+    folders = (f"{cells['subject']}_{cells['video']}_{cells['onset']}",)
+    return _place(tree, top, folders, (cells["subject"], f"{cells['video']}_{cells['onset']}"))
 
 
-def _in_part_c(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Place:
-    """The owners' only video of a subject in this part is ``a``; expressions are numbered within a subject."""
+def _in_part_c(tree: Tree, top: Path, row: Row) -> Place:
+    """In this part a subject has one video, ``a``, and the expressions are numbered within the subject."""
     subject = row.cells["subject"]
     owner = f"{int(subject):02d}" if subject.isdecimal() else subject
-    return _place(tree, top, (owner, "a", "color"), (owner, row.cells["count"]), frame_numbers)
+    return _place(tree, top, (owner, "a", "color"), (owner, row.cells["count"]))
 
 
-def _place(tree: Tree, top: Path, way: tuple[str, ...], names: tuple[str, str], frame_numbers: FrameNumbers) -> Place:
-    """Place of a clip: the folders on the way to its frames, and the names of its subject and of itself."""
+def _place(tree: Tree, top: Path, folders: tuple[str, ...], names: tuple[str, str]) -> Place:
+    """Place of a clip from the folders that lead to its frames and from the names of its subject and of the clip."""
     subject, clip = (safe_name(name) or "unnamed" for name in names)
-    folder, issues = adapter.source(tree, top, *way, key=unpadded)
-    if issues:
-        return Place(subject, clip, folder, issues)
-    if len(way) > 1:
+    folder, missing = adapter.source(tree, top, *folders, key=unpadded)
+    if missing:
+        return Place(subject, clip, folder, missing)
+    if len(folders) > 1:
         subject = safe_name(folder.relative_to(top).parts[0])
-    numbers, found = frame_numbers(folder)
-    return Place(subject, clip, folder, found, numbers)
+    numbers, issues = adapter.frames_on_disk(tree, folder)
+    return Place(subject, clip, folder, issues, numbers)
 
 
 _SUBJECT_A = re.compile(r"spno\.?[0-9]+", re.IGNORECASE)

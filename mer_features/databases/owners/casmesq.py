@@ -1,9 +1,10 @@
 """Adapter for CAS(ME)^2; see ``docs/databases/casmesq.md``.
 
-``rawpic/s15/15_0401girlcrashing/img1.jpg`` are whole recordings: subject's folder, then subject's number, code and
-name of the film that was watched. The workbook's first sheet has no header; its rows name a participant and an
-expression (``anger1_1``: film and running number), two further sheets say which folders that means. Micro- and
-macro-expressions are in the same sheet. 30 frames per second. Sources: the workbook, the paper, public loading code.
+Whole recordings are in ``rawpic/s15/15_0401girlcrashing/img1.jpg``: the folder of the subject, then the number of the
+subject with the code and name of the film that was watched. The first sheet of the workbook has no header. Its rows
+name a participant and an expression (``anger1_1``: film and running number); two more sheets say which folders these
+are. Micro- and macro-expressions are in the same sheet. The frame rate is 30 frames per second. Sources: the
+workbook, the paper, and public loading code.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from mer_features.core.quality import Issue
 from mer_features.databases import adapter, sheets
-from mer_features.databases.adapter import FrameNumbers, Maker, Place
+from mer_features.databases.adapter import ClipBuilder, Place
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
@@ -24,25 +25,25 @@ from mer_features.databases.sheets import Row
 from mer_features.databases.table import safe_name
 
 FPS = 30.0
-#: Variant -> expressions it lists, as the sheet's column of types calls them.
+#: Variant -> types of expressions that it lists, as in the last column of the sheet.
 VARIANTS = {
     "micro": ("micro-expression",),
     "macro": ("macro-expression",),
     "all": ("micro-expression", "macro-expression"),
 }
-#: Sheet "naming rule1": participant -> subject's folder.
+#: Sheet "naming rule1": participant -> folder of the subject.
 SUBJECTS = {
     str(participant): f"s{folder}"
     for participant, folder in enumerate(
         (15, 16, 19, 20, 21, 22, 23, 24, 25, 26, 27, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 40), start=1
     )
 }
-#: Sheet "naming rule2": film -> code in the folder's name. The names of the films are misspelt in places.
+#: Sheet "naming rule2": film -> code in the name of the folder. Some film names are misspelt in the release.
 FILMS = {
     "disgust1": "0101", "disgust2": "0102", "anger1": "0401", "anger2": "0402", "happy1": "0502", "happy2": "0503",
     "happy3": "0505", "happy4": "0507", "happy5": "0508",
 }  # fmt: skip
-#: The sheet's columns by position; the next one, not read, is the emotion that the participant reported.
+#: Columns of the sheet by position. The next column, which is not read, is the emotion the participant reported.
 COLUMNS = ("subject", "clip", "onset", "apex", "offset", "action_units", "emotion", "type")
 _EDITION = "code_final(Updated)"
 PUBLISHED = {
@@ -56,49 +57,47 @@ _TYPES = VARIANTS["all"]
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
-    """Expressions of the sheet, in its order.
+    """Expressions of the sheet, in the order of the rows.
 
     Parameters
     ----------
     name
         Configured name of the database.
     root
-        Folder with ``rawpic`` in it or one level below, and the sheet.
+        Folder that holds the sheet and, directly or one level below, ``rawpic``.
     options
         ``variant``: ``micro`` (default), ``macro`` or ``all``; ``sheet``; ``errata``.
 
     Raises
     ------
     DatabaseError
-        If the variant is unknown, ``rawpic`` or the sheet missing, or the sheet has another form.
+        If the variant is unknown, ``rawpic`` or the sheet is missing, or the sheet has another format.
     """
     variant = adapter.variant(name, options, tuple(VARIANTS))
     tree = Tree(root)
-    found = tree.search(("rawpic",), _SUBJECT, depth=2)
-    if not found:
-        expected = "a folder rawpic with the subjects' folders (s15, s16, ...)"
-        raise DatabaseError(f"{root}: expected {expected}; found there: {tree.contents()}")
+    top = adapter.find_part(tree, ("rawpic",), _SUBJECT, "a folder rawpic with the subjects' folders (s15, s16, ...)")
     expected = "CAS(ME)^2code_final(Updated).xlsx"
-    path, notes = sheets.choose(tree, options.sheet, _SHEET, expected=expected, subject=_SUBJECT)
-    maker = Maker(name, Errata("casmesq", options.errata), FPS, recordings=True)
-    frame_numbers = FrameNumbers(tree)
+    path, other_sheets = sheets.choose(tree, options.sheet, _SHEET, expected=expected, subject=_SUBJECT)
+    builder = ClipBuilder(name, Errata("casmesq", options.errata), FPS, recordings=True)
     rows = list(_rows(path))
-    # A row of unreadable type is listed under every variant, so that it is seen.
+    # A row of unknown type is listed under every variant, so that it is not overlooked.
     chosen = [row for row in rows if row.cells["type"] in VARIANTS[variant] or row.cells["type"] not in _TYPES]
-    clips, skipped = maker.clips(chosen, partial(_place, tree, found[0], frame_numbers))
-    read_note = Note("sheet", f"read {path.name}, {len(rows)} rows, of which {len(chosen)} are listed ({variant})")
-    remarks = (read_note, *notes, *skipped, *maker.errata.notes(), *tree.notes())
-    return Listing(clips, remarks, PUBLISHED[variant])
+    clips, skipped = builder.clips(chosen, partial(_place, tree, top))
+    sheet_note = Note("sheet", f"read {path.name}, {len(rows)} rows, of which {len(chosen)} are listed ({variant})")
+    notes = (sheet_note, *other_sheets, *skipped, *builder.errata.notes(), *tree.notes())
+    return Listing(clips, notes, PUBLISHED[variant])
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    """Rows of the first sheet that has expressions in it; other sheets hold the naming rules."""
+    """Rows of the first sheet that contains expressions; the other sheets hold the naming rules."""
     for grid in sheets.read_grids(path).values():
         if any(_is_expression(cells) for cells in grid):
             break
     else:
         example = "1, anger1_1, 557, 572, 608, 4+10+14+15, negative, macro-expression"
-        raise DatabaseError(f"{path}: no row like {example}; the sheet has no header, its columns go by position")
+        raise DatabaseError(
+            f"{path}: no row like {example}; the sheet has no header, so its columns are read by position"
+        )
     for line, cells in enumerate(grid, start=1):
         padded = [*cells, *[""] * len(COLUMNS)]
         if any(cells[: len(COLUMNS)]):
@@ -110,7 +109,7 @@ def _is_expression(cells: list[str]) -> bool:
 
 
 def _cleaned(cells: dict[str, str]) -> dict[str, str]:
-    """An offset of 0 and action units ``NULL`` mean "not annotated"."""
+    """The cells, empty where an offset of 0 or the action units ``NULL`` mean "not annotated"."""
     if cells["offset"] == "0":
         cells["offset"] = ""
     if cells["action_units"].upper() == "NULL":
@@ -118,7 +117,7 @@ def _cleaned(cells: dict[str, str]) -> dict[str, str]:
     return cells | {"type": cells["type"].lower()}
 
 
-def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Place:
+def _place(tree: Tree, top: Path, row: Row) -> Place:
     participant, clip, kind = row.cells["subject"], row.cells["clip"], row.cells["type"]
     issues = []
     if kind not in _TYPES:
@@ -136,11 +135,11 @@ def _place(tree: Tree, top: Path, frame_numbers: FrameNumbers, row: Row) -> Plac
         issues.append(Issue("source_missing", f"no folder in {tree.shown(home)} for {film}"))
         return Place(subject, name, home / name, tuple(issues))
     folder, missing = adapter.source(tree, home, folders[0])
-    numbers, found = ((), missing) if missing else frame_numbers(folder)
-    return Place(safe_name(home.name), name, folder, (*issues, *found), numbers)
+    numbers, problems = ((), missing) if missing else adapter.frames_on_disk(tree, folder)
+    return Place(safe_name(home.name), name, folder, (*issues, *problems), numbers)
 
 
 def _film(folder: str) -> str:
-    """Code of the film in a recording's folder name: ``15_0401girlcrashing`` -> ``0401``."""
-    found = re.fullmatch(r"[0-9]+_([0-9]{4})\D*", folder)
-    return found[1] if found else ""
+    """Code of the film in the name of a recording's folder: ``15_0401girlcrashing`` -> ``0401``."""
+    match = re.fullmatch(r"[0-9]+_([0-9]{4})\D*", folder)
+    return match[1] if match else ""

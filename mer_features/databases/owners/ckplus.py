@@ -1,9 +1,9 @@
 """Adapter for CK+, the extended Cohn-Kanade database of posed and spontaneous macro-expressions.
 
-``cohn-kanade-images/S005/001/S005_001_00000011.png``; in the same subject and sequence folders of ``Emotion`` and
-``FACS`` a text file named after the last frame. A sequence starts neutral and ends at its peak: the first frame is
-the onset, the last one the apex, and the offset was not recorded. Many sequences have no label, and ``Emotion`` may
-be empty or absent. Sources: the owners' ReadMe and public loaders of the release.
+Frames are in ``cohn-kanade-images/S005/001/S005_001_00000011.png``. ``Emotion`` and ``FACS`` have the same folders of
+subjects and sequences, each with a text file named after the last frame. A sequence starts neutral and ends at its
+peak: the first frame is the onset, the last frame is the apex, and the offset was not recorded. Many sequences have
+no label, and ``Emotion`` may be empty or missing. Sources: the owners' ReadMe and public loaders of the release.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
 from mer_features.databases import adapter
-from mer_features.databases.adapter import FrameNumbers
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.options import OwnerDatabase
@@ -21,7 +20,7 @@ from mer_features.databases.table import safe_name
 
 IMAGES = "cohn-kanade-images"
 
-#: Word of the number in an ``_emotion.txt``.
+#: Emotion words; an ``_emotion.txt`` holds the index of one.
 EMOTIONS = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 PUBLISHED = (Published("owners' ReadMe", 593, 123),)
 
@@ -32,14 +31,14 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     Raises
     ------
     DatabaseError
-        If ``root`` holds no sequences under ``cohn-kanade-images``, or a sheet or variant is configured.
+        If there are no sequences in ``cohn-kanade-images`` below ``root``, or a sheet or variant is configured.
     """
     adapter.refuse(name, options, "sheet", "variant")
     tree = Tree(root)
     images = adapter.descend(tree, IMAGES)
-    side = Tree(root)  # its text files are no foreign ones
+    labels = Tree(root)  # a second tree, so that the text files are not reported as foreign files
     clips = tuple(
-        _clip(name, (tree, side), images, subject, sequence)
+        _clip(name, (tree, labels), images, subject, sequence)
         for subject in _names(tree, images)
         for sequence in _names(tree, images / subject)
     )
@@ -52,16 +51,16 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
 
 
 def _names(tree: Tree, folder: Path) -> list[str]:
-    """Sub-folders by name; a link that leaves the root counts, so that its clip says so."""
+    """Names of the sub-folders, including links that leave the root, so that their clips are listed and rejected."""
     here = tree.entries(folder)
     return sorted([*here.folders, *here.leaving])
 
 
 def _clip(name: str, trees: tuple[Tree, Tree], images: Path, subject: str, sequence: str) -> Clip:
-    tree, side = trees
-    source, found = adapter.source(tree, images, subject, sequence)
-    numbers, unusable = ((), ()) if found else FrameNumbers(tree)(source)
-    issues = [*found, *unusable]
+    tree, labels = trees
+    source, missing = adapter.source(tree, images, subject, sequence)
+    numbers, problems = ((), missing) if missing else adapter.frames_on_disk(tree, source)
+    issues = list(problems)
     return Clip(
         clip_id=f"{safe_name(subject)}/{safe_name(sequence)}",
         database=name,
@@ -69,14 +68,14 @@ def _clip(name: str, trees: tuple[Tree, Tree], images: Path, subject: str, seque
         source=source.as_posix(),
         onset=numbers[0] if numbers else None,
         apex=numbers[-1] if numbers else None,
-        emotion=_emotion(_side_file(side, "Emotion", subject, sequence), issues),
-        action_units=_action_units(_side_file(side, "FACS", subject, sequence), issues),
+        emotion=_emotion(_label_file(labels, "Emotion", subject, sequence), issues),
+        action_units=_action_units(_label_file(labels, "FACS", subject, sequence), issues),
         issues=tuple(issues),
     )
 
 
-def _side_file(tree: Tree, kind: str, subject: str, sequence: str) -> tuple[str, str]:
-    """Name and text of a sequence's file in another branch of the tree; empty if it has none."""
+def _label_file(tree: Tree, kind: str, subject: str, sequence: str) -> tuple[str, str]:
+    """Name and text of a sequence's file in ``Emotion`` or ``FACS``; both are empty if there is no file."""
     folder, missing = adapter.source(tree, tree.root, kind, subject, sequence)
     files = [] if missing else [file for file in tree.entries(folder).files if file.lower().endswith(".txt")]
     if not files:
@@ -85,7 +84,7 @@ def _side_file(tree: Tree, kind: str, subject: str, sequence: str) -> tuple[str,
 
 
 def _emotion(file: tuple[str, str], issues: list[Issue]) -> str:
-    """The word of the one number in an ``_emotion.txt``."""
+    """The emotion word of the number in an ``_emotion.txt``."""
     name, text = file
     if not name:
         return ""
@@ -100,7 +99,7 @@ def _emotion(file: tuple[str, str], issues: list[Issue]) -> str:
 
 
 def _action_units(file: tuple[str, str], issues: list[Issue]) -> str:
-    """The units of a ``_facs.txt``, a line ``unit intensity`` each, as ``4+9``; the intensities are not kept."""
+    """Action units of a ``_facs.txt`` (one line ``unit intensity`` per unit) as ``4+9``, without the intensities."""
     name, text = file
     units = []
     for line in filter(str.strip, text.splitlines()):

@@ -1,10 +1,10 @@
-"""Adapter for DFEW, macro-expressions in films.
+"""Adapter for DFEW, a database of macro-expressions in films.
 
-``Clip/original/00001.mp4`` are the videos, ``Clip/clip_224x224/00001/1.jpg`` their faces (one copy puts folders
-``part_1``, ``part_2``, ... between), ``Clip/clip_224x224_16f/00001/1.jpg`` sixteen frames of each. Labels are in
-``EmoLabel_DataSplit/{train,test}(single-labeled)/set_1.csv`` to ``set_5.csv``, header ``video_name,label``; the five
-sets are the owners' folds and all hold the same clips. Clips without a single label are in no set. Nobody says who is
-in a clip. Sources: the owners' ReadMe and public loaders.
+The videos are ``Clip/original/00001.mp4``; the faces cut from them are ``Clip/clip_224x224/00001/1.jpg`` (one copy has
+folders ``part_1``, ``part_2``, ... in between), and ``Clip/clip_224x224_16f/00001/1.jpg`` are sixteen frames of each.
+The labels are in ``EmoLabel_DataSplit/{train,test}(single-labeled)/set_1.csv`` to ``set_5.csv``, with the header
+``video_name,label``. The five sets are the owners' folds; all of them hold the same clips. Clips without a single label
+are not in any set. The owners do not identify the people in the clips. Sources: the owners' ReadMe and public loaders.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mer_features.databases.table import safe_name
 
 VARIANTS = ("clip_224x224", "clip_224x224_16f", "original")
 
-#: Word of the number in column ``label``.
+#: Number in the column ``label`` -> emotion word.
 EMOTIONS = {"1": "happy", "2": "sad", "3": "neutral", "4": "angry", "5": "surprise", "6": "disgust", "7": "fear"}
 PUBLISHED = (Published("owners' ReadMe, single-labelled clips", 11697),)
 
@@ -31,20 +31,20 @@ _COLUMNS = {"video": Column(("video_name",)), "label": Column(("label",))}
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
-    """The single-labelled clips, by number; every clip is its own subject.
+    """The clips with a single label, ordered by number; each clip is its own subject.
 
     Parameters
     ----------
     root
         The folder that holds ``Clip`` and ``EmoLabel_DataSplit``.
     options
-        ``variant``: one of :data:`VARIANTS`, the folder of ``Clip`` to read. ``sheet``: one table
+        ``variant``: one of :data:`VARIANTS`, the folder in ``Clip`` to read. ``sheet``: a table with the header
         ``video_name,label`` to read instead of all sets.
 
     Raises
     ------
     DatabaseError
-        If the variant's folder or the tables are missing, or a table has other columns.
+        If the folder of the variant or the tables are missing, or a table has other columns.
     """
     tree = Tree(root)
     chosen = adapter.variant(name, options, VARIANTS)
@@ -57,7 +57,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
             labels.setdefault(_key(row.cells["video"]), {}).setdefault(row.cells["label"], table.name)
     clips = tuple(_clip(name, tree, sources.get(key, top / key), key, labels[key]) for key in sorted(labels))
     unlisted = [path.name for key, path in sorted(sources.items()) if key not in labels]
-    notes = adapter.counted("unlisted_folder", f"clips of {chosen} have no single label", unlisted)
+    notes = adapter.note_count("unlisted_folder", f"clips of {chosen} have no single label", unlisted)
     return Listing(clips, (adapter.NO_SUBJECTS, *notes), () if options.sheet else PUBLISHED)
 
 
@@ -80,14 +80,14 @@ def _key(video: str) -> str:
 
 
 def _sources(tree: Tree, top: Path) -> dict[str, Path]:
-    """Clip folders or files by number, links that leave the root among them."""
-    found = {}
+    """Clip folders or video files by number, including links that leave the root."""
+    sources = {}
     parts = [name for name in tree.entries(top).folders if name.lower().startswith("part_")]
     for folder in (top, *(top / name for name in parts)):
         here = tree.entries(folder)
         names = [*here.folders, *here.leaving, *(file for file in here.files if file.lower().endswith(".mp4"))]
-        found.update({_key(name): folder / name for name in names if name not in parts})
-    return found
+        sources.update({_key(name): folder / name for name in names if name not in parts})
+    return sources
 
 
 def _clip(name: str, tree: Tree, source: Path, key: str, labels: dict[str, str]) -> Clip:
@@ -98,7 +98,7 @@ def _clip(name: str, tree: Tree, source: Path, key: str, labels: dict[str, str])
         issues.append(Issue("source_missing", tree.shown(source)))
     (label, table), *others = labels.items()
     for other, where in others:
-        issues.append(Issue("bad_cell", f"label {other!r} in {where}, {label!r} in {table}; the latter was taken"))
+        issues.append(Issue("bad_cell", f"label {other!r} in {where}, {label!r} in {table}; the latter was used"))
     if label not in EMOTIONS:
         issues.append(Issue("bad_cell" if label else "empty_cell", f"{table}: label {label!r}"))
     return Clip(

@@ -1,11 +1,13 @@
 """Adapter for MMEW; see ``docs/databases/mmew.md``.
 
-Three layouts are in use: ``Micro_Expression/<emotion>/S03-01-002/1.jpg``, ``Micro_Expression/S03/<emotion>/S03-01-002/
-1.jpg`` and ``Micro_Expression/S03-01-002/1.jpg``. Files count from the onset, whose number is always 1. 90 frames per
-second. Sources: the owners' page and public loading code.
+Three layouts are in use: ``Micro_Expression/<emotion>/S03-01-002/1.jpg``,
+``Micro_Expression/S03/<emotion>/S03-01-002/1.jpg`` and ``Micro_Expression/S03-01-002/1.jpg``. The files are numbered
+from the onset, which is always frame 1. The frame rate is 90 frames per second. Sources: the owners' page and public
+loading code.
 
-``Macro_Expression/S03/happiness/S03-01-001.jpg`` are single images. They are listed, with the image file as source,
-so that they can be looked at and counted; one image holds no movement, so every one is rejected as ``few_frames``.
+The macro-expressions, ``Macro_Expression/S03/happiness/S03-01-001.jpg``, are single images. They are listed, with the
+image file as source, so that they can be viewed and counted. A single image contains no movement, so each one is
+rejected as ``few_frames``.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ from pathlib import Path
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
-from mer_features.databases import adapter, sheets
-from mer_features.databases.adapter import FrameNumbers, Maker, Place
+from mer_features.databases import adapter
+from mer_features.databases.adapter import ClipBuilder, Place
 from mer_features.databases.errata import Errata
 from mer_features.databases.folders import IMAGE_SUFFIXES, Tree, unpadded
-from mer_features.databases.listing import DatabaseError, Listing, Note, Published
+from mer_features.databases.listing import DatabaseError, Listing, Published
 from mer_features.databases.options import OwnerDatabase
 from mer_features.databases.sheets import Column, Row
 from mer_features.databases.table import safe_name
@@ -30,7 +32,7 @@ FPS = 90.0
 VARIANTS = {"micro": "Micro_Expression", "macro": "Macro_Expression"}
 _SUBJECT = re.compile(r"S[0-9]{1,3}", re.IGNORECASE)
 _CLIP = re.compile(r"S[0-9]{1,3}-[0-9]+-[0-9]+", re.IGNORECASE)
-#: What lies right below the part's folder.
+#: Whole name of the folders directly inside the folder of the part.
 _BELOW = re.compile(
     rf"{_SUBJECT.pattern}|{_CLIP.pattern}|happiness|surprise|disgust|fear|sadness|anger|repression|others",
     re.IGNORECASE,
@@ -53,52 +55,45 @@ PUBLISHED = {
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
-    """Micro-expressions of the sheet, in its order, or the single images of macro-expressions.
+    """Micro-expressions of the sheet, in the order of the rows, or the single images of macro-expressions.
 
     Parameters
     ----------
     name
         Configured name of the database.
     root
-        Folder with ``Micro_Expression`` or ``Macro_Expression`` in it or one level below, and the sheet.
+        Folder that holds the sheet and, directly or one level below, ``Micro_Expression`` or ``Macro_Expression``.
     options
-        ``variant``: ``micro`` (default) or ``macro``; ``sheet`` and ``errata`` count for ``micro`` only.
+        ``variant``: ``micro`` (default) or ``macro``; ``sheet`` and ``errata`` apply to ``micro`` only.
 
     Raises
     ------
     DatabaseError
-        If the variant is unknown, its folder or the sheet missing, or the sheet cannot be read.
+        If the variant is unknown, its folder or the sheet is missing, or the sheet cannot be read.
     """
     variant = adapter.variant(name, options, tuple(VARIANTS))
     tree = Tree(root)
-    found = tree.search((VARIANTS[variant],), _BELOW, depth=2)
-    if not found:
-        expected = f"a folder {VARIANTS[variant]} with folders by emotion, subject (S01) or clip (S01-01-001)"
-        raise DatabaseError(f"{root}: expected {expected}; found there: {tree.contents()}")
+    expected = f"a folder {VARIANTS[variant]} with folders by emotion, subject (S01) or clip (S01-01-001)"
+    top = adapter.find_part(tree, (VARIANTS[variant],), _BELOW, expected)
     if variant == "macro":
         adapter.refuse(name, options, "sheet")
-        return _macro(name, tree, found[0])
-    return _micro(name, tree, found[0], options)
+        return _macro(name, tree, top)
+    return _micro(name, tree, top, options)
 
 
 def _micro(name: str, tree: Tree, top: Path, options: OwnerDatabase) -> Listing:
-    path, notes = sheets.choose(tree, options.sheet, _SHEET, expected="MMEW_Micro_Exp.xlsx", subject=_BELOW)
-    sheet = sheets.read(path, COLUMNS)
+    expected = "MMEW_Micro_Exp.xlsx"
+    sheet, other_sheets = adapter.read_sheet(tree, options, _SHEET, COLUMNS, expected=expected, subject=_BELOW)
     folders = dict(_clip_folders(tree, top))
-    maker, numbers = Maker(name, Errata("mmew", options.errata), FPS), FrameNumbers(tree)
-    clips, skipped = maker.clips(sheet.rows, partial(_place, tree, top, folders, numbers))
-    listed = {clip.source for clip in clips}
-    unlisted = [tree.shown(folder) for folder in folders.values() if folder.as_posix() not in listed]
-    more = adapter.counted("unlisted_folder", "clips have no row in the sheet", unlisted)
-    return Listing(
-        clips,
-        (Note("sheet", f"read {sheet.label}"), *notes, *skipped, *more, *maker.errata.notes(), *tree.notes()),
-        PUBLISHED["micro"],
-    )
+    builder = ClipBuilder(name, Errata("mmew", options.errata), FPS)
+    clips, skipped = builder.clips(sheet.rows, partial(_place, tree, top, folders))
+    unlisted = adapter.note_unlisted(clips, folders.values(), tree.root)
+    notes = (sheet.note, *other_sheets, *skipped, *unlisted, *builder.errata.notes(), *tree.notes())
+    return Listing(clips, notes, PUBLISHED["micro"])
 
 
 def _clip_folders(tree: Tree, top: Path) -> Iterator[tuple[str, Path]]:
-    """Clip folders by unpadded name, in whichever layout; links that leave the root among them."""
+    """Clip folders by unpadded name, in any of the layouts, including links that leave the root."""
     level = [top]
     for _ in range(3):
         below = []
@@ -111,10 +106,10 @@ def _clip_folders(tree: Tree, top: Path) -> Iterator[tuple[str, Path]]:
         level = below
 
 
-def _place(tree: Tree, top: Path, folders: dict[str, Path], frame_numbers: FrameNumbers, row: Row) -> Place:
+def _place(tree: Tree, top: Path, folders: dict[str, Path], row: Row) -> Place:
     clip, subject = row.cells["clip"], row.cells["subject"]
     named = _CLIP.fullmatch(clip)
-    # Most layouts have no subject's folder, so the owner's spelling is that of the clip's name.
+    # Most layouts have no folder per subject, so the spelling of the subject comes from the name of the clip.
     owner = clip.split("-")[0] if named else f"S{int(subject):02d}" if subject.isdecimal() else subject
     folder = folders.get(unpadded(clip))
     if folder is None:
@@ -128,8 +123,8 @@ def _place(tree: Tree, top: Path, folders: dict[str, Path], frame_numbers: Frame
     if not tree.inside(folder):
         outside = Issue("unsafe_path", f"{tree.shown(folder)} leads out of the root")
         return Place(safe_name(owner), safe_name(clip), folder, (outside,))
-    numbers, found = frame_numbers(folder)
-    return Place(safe_name(owner), safe_name(folder.name), folder, found, numbers)
+    numbers, issues = adapter.frames_on_disk(tree, folder)
+    return Place(safe_name(owner), safe_name(folder.name), folder, issues, numbers)
 
 
 def _macro(name: str, tree: Tree, top: Path) -> Listing:
@@ -153,5 +148,5 @@ def _single(name: str, image: Path) -> Clip:
         subject=subject,
         source=image.as_posix(),
         emotion=image.parts[-2].lower(),
-        issues=(Issue("few_frames", "a single image; no frame without expression belongs to it"),),
+        issues=(Issue("few_frames", "a single image, without a neutral frame of the same recording"),),
     )

@@ -1,7 +1,9 @@
-"""SMIC and SMIC-E as the University of Oulu distributes them; see ``docs/databases/smic.md``.
+"""Adapter for SMIC and SMIC-E; see ``docs/databases/smic.md``.
 
-Facts about the release come from public loading code and annotation tables: HS 100 frames per second, VIS and NIR 25;
-``s3/micro/negative/s3_ne_01/image257900.bmp`` in the short release, whose folders hold exactly onset..offset.
+There are three cameras: HS with 100 frames per second, VIS and NIR with 25. In the short release, frames are in
+``s3/micro/negative/s3_ne_01/image257900.bmp``, and a clip's folder holds exactly the frames from onset to offset. The
+long release (SMIC-E) has longer recordings and an annotation sheet. Sources: public loading code and annotation
+tables.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from mer_features.databases.table import safe_name
 
 FPS = {"hs": 100.0, "vis": 25.0, "nir": 25.0}
 EMOTIONS = {"negative": "ne", "positive": "po", "surprise": "sur"}
-#: Camera, with ``-e`` for the long clips and ``-cropped`` for the owners' face crops.
+#: Camera, then ``-e`` for the long clips, then ``-cropped`` for the owners' face crops.
 VARIANTS = tuple(f"{camera}{long}{crop}" for camera in FPS for long in ("", "-e") for crop in ("", "-cropped"))
 _SUBJECT = re.compile(r"s[0-9]{1,2}", re.IGNORECASE)
-_CLIP = re.compile(r"s([0-9]+)_(ne|po|sur)_[0-9]+", re.IGNORECASE)  # a later expression ends in a further number
+_CLIP = re.compile(r"s([0-9]+)_(ne|po|sur)_[0-9]+", re.IGNORECASE)  # later expressions have one more number
 _SHEET = r"smic[-_ ]({})[-_ ]e[-_ ]annotation.*\.(?:xlsx|xls|csv)"
 COLUMNS = {
     "subject": Column(("Subject",)),
@@ -42,7 +44,7 @@ COLUMNS = {
     "last": Column(("LastF", "LastF NIR"), needed=False),
     "emotion": Column(("Emotion",)),
 }
-#: Camera, long or short -> what the release holds; the long NIR clips are not known.
+#: (camera, whether long) -> published counts; those of the long NIR clips are not known.
 _71 = Published("short clips", 71, 8, {"negative": 23, "positive": 28, "surprise": 20})
 PUBLISHED = {
     ("hs", False): (Published("short clips", 164, 16, {"negative": 70, "positive": 51, "surprise": 43}),),
@@ -57,8 +59,8 @@ PUBLISHED = {
         Published("sheet of 71 rows, every expression a clip", 76, 8, {"negative": 26, "positive": 28, "surprise": 22}),
     ),
 }
-#: Later expressions in one recording that the short release counts as clips of their own (found by frame numbers).
-_OWN_NAMES = {
+#: (recording, number of the expression) -> name of the clip in the short release that has the same frame numbers.
+_SHORT_NAMES = {
     ("s3_ne_02", 2): "s3_ne_03",
     ("s4_ne_04", 2): "s4_ne_05",
     ("s4_ne_04", 3): "s4_ne_06",
@@ -67,32 +69,32 @@ _OWN_NAMES = {
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
-    """Clips of one camera: the short ones from their folders, the long ones from the sheet.
+    """Clips of one camera: the short clips from their folders, the long clips from the sheet.
 
     Parameters
     ----------
     name
         Configured name of the database.
     root
-        Folder the archives were unpacked into.
+        Folder that the archives were unpacked into.
     options
-        ``variant``: one of :data:`VARIANTS`, default ``hs``; ``sheet`` and ``errata`` count for the long clips only.
+        ``variant``: one of :data:`VARIANTS`, default ``hs``; ``sheet`` and ``errata`` apply to the long clips only.
 
     Raises
     ------
     DatabaseError
-        If the variant is unknown, its folder missing or, for the long clips, the sheet missing or unreadable.
+        If the variant is unknown, its folder is missing or, for the long clips, the sheet is missing or unreadable.
     """
     tree = Tree(root)
     variant = adapter.variant(name, options, VARIANTS)
     camera = variant.split("-")[0]
     searches = {key: partial(_parts, tree, key) for key in VARIANTS}
-    part, notes = adapter.part_of(tree, searches, variant, _expected(variant))
+    part, notes = adapter.choose_part(tree, searches, variant, _expected(variant))
     long = variant.removesuffix("-cropped").endswith("-e")
     if not long and options.sheet:
         raise DatabaseError(
             f"databases.{name}.sheet: the short clips ({variant}) need no sheet; leave the key out, or read the long "
-            f"ones with `variant: {camera}-e`"
+            f"clips with `variant: {camera}-e`"
         )
     listing = _long(name, tree, part, camera, options) if long else _short(name, tree, part, camera)
     return Listing(listing.clips, (*notes, *listing.notes), PUBLISHED.get((camera, long), ()))
@@ -109,7 +111,7 @@ def _parts(tree: Tree, variant: str) -> list[Path]:
 
 
 def _is_cropped(tree: Tree, folder: Path) -> bool:
-    """Whether a folder lies in the owners' crops: ``SMIC_all_cropped`` above it, perhaps above the root itself."""
+    """Whether a folder belongs to the owners' crops: ``SMIC_all_cropped`` is above it, perhaps above the root."""
     above = (*tree.root.resolve().parts[-2:], *folder.relative_to(tree.root).parts)
     return any("crop" in part.lower() for part in above)
 
@@ -138,7 +140,7 @@ def _short(name: str, tree: Tree, part: Path, camera: str) -> Listing:
                 continue
             here = tree.entries(micro / emotion)
             clips += [_short_clip(name, tree, micro / emotion / clip, camera) for clip in here.folders + here.leaving]
-    notes += _disagreements(clips, "lies in the folder {}; its name says otherwise, the folder counts")
+    notes += _disagreements(clips, "is in the folder {}, but its name says otherwise; the folder is used")
     return Listing(tuple(clips), (*notes, *tree.notes()))
 
 
@@ -164,37 +166,33 @@ def _short_clip(name: str, tree: Tree, folder: Path, camera: str) -> Clip:
 
 
 def _disagreements(clips: Sequence[Clip], what: str) -> list[Note]:
-    """A note for each clip whose subject or emotion is not that of its name, ``s3_ne_01``."""
+    """A note for each clip whose name, e.g. ``s3_ne_01``, contradicts its subject or its emotion."""
     notes = []
     for clip in clips:
-        found = _CLIP.match(clip.name)
-        same = found and unpadded(f"s{found[1]}") == unpadded(clip.subject)
-        if not (same and found and found[2].lower() == EMOTIONS.get(clip.emotion)):
+        match = _CLIP.match(clip.name)
+        same = match and unpadded(f"s{match[1]}") == unpadded(clip.subject)
+        if not (same and match and match[2].lower() == EMOTIONS.get(clip.emotion)):
             notes.append(Note("layout", f"{clip.clip_id} {what.format(clip.emotion)}"))
     return notes
 
 
 def _long(name: str, tree: Tree, part: Path, camera: str, options: OwnerDatabase) -> Listing:
     own = re.compile(_SHEET.format(camera), re.IGNORECASE)
-    # The HS workbook holds a sheet of the VIS clips too.
+    # The HS workbook also holds a sheet of the VIS clips.
     pattern = own if tree.files(own, _SUBJECT) else re.compile(_SHEET.format("|".join(FPS)), re.IGNORECASE)
-    path, notes = sheets.choose(
-        tree, options.sheet, pattern, expected=f"SMIC-{camera.upper()}-E_annotation.xlsx", subject=_SUBJECT
-    )
+    expected = f"SMIC-{camera.upper()}-E_annotation.xlsx"
+    path, other_sheets = sheets.choose(tree, options.sheet, pattern, expected=expected, subject=_SUBJECT)
     sheet = sheets.read(path, COLUMNS, titles=(camera,), never=tuple(other for other in FPS if other != camera))
-    rows, remarks = _expressions(sheet.rows)
-    release = Release(name, tree, part, _SUBJECT, _folder_of, FPS[camera], clip_key=unpadded)
-    listing = adapter.read(release, rows, Errata("smic", options.errata))
-    odd = _disagreements(listing.clips, "is {} by the sheet; its name says otherwise, the sheet counts")
-    return Listing(listing.clips, (Note("sheet", f"read {sheet.label}"), *notes, *remarks, *odd, *listing.notes))
-
-
-def _folder_of(subject: str) -> str:
-    return f"s{int(subject):02d}" if re.fullmatch("[0-9]{1,2}", subject) else subject
+    rows, range_notes = _expressions(sheet.rows)
+    folder_of = partial(adapter.numbered_folder, "s{:02d}", digits=2)
+    release = Release(name, tree, part, _SUBJECT, folder_of, FPS[camera], clip_key=unpadded)
+    listing = adapter.read_release(release, rows, Errata("smic", options.errata))
+    contradictions = _disagreements(listing.clips, "is {} in the sheet, but its name says otherwise; the sheet is used")
+    return Listing(listing.clips, (sheet.note, *other_sheets, *range_notes, *contradictions, *listing.notes))
 
 
 def _expressions(rows: tuple[Row, ...]) -> tuple[list[Row], list[Note]]:
-    """One row for each expression of a recording, with what was odd about the sheet's ranges."""
+    """One row for each expression of a recording, and notes on frame ranges that are not used as they are."""
     listed = {row.cells["clip"] for row in rows}
     out: list[Row] = []
     notes: list[Note] = []
@@ -202,7 +200,7 @@ def _expressions(rows: tuple[Row, ...]) -> tuple[list[Row], list[Note]]:
         base = {key: row.cells[key] for key in ("subject", "emotion")} | _recording(row, notes)
         out.append(Row(row.line, base | {key: row.cells[key] for key in ("clip", "onset", "offset")}))
         for number, onset, offset in _later(row, base, notes):
-            clip = _OWN_NAMES.get((row.cells["clip"], number), f"{row.cells['clip']}_{number}")
+            clip = _SHORT_NAMES.get((row.cells["clip"], number), f"{row.cells['clip']}_{number}")
             if clip not in listed:
                 folder = row.cells["clip"]
                 out.append(Row(row.line, base | {"clip": clip, "folder": folder, "onset": onset, "offset": offset}))
@@ -211,7 +209,7 @@ def _expressions(rows: tuple[Row, ...]) -> tuple[list[Row], list[Note]]:
 
 
 def _recording(row: Row, notes: list[Note]) -> dict[str, str]:
-    """First and last frame of the recording, unless they miss the expression."""
+    """First and last frame of the recording, unless they exclude the expression."""
     texts = {key: row.cells[key] for key in ("first", "last") if row.cells.get(key)}
     onset, offset = (sheets.frame_number(row.cells[key]) for key in ("onset", "offset"))
     first, last = (sheets.frame_number(texts[key]) if key in texts else None for key in ("first", "last"))
@@ -221,24 +219,24 @@ def _recording(row: Row, notes: list[Note]) -> dict[str, str]:
     if readable and not early and not late:
         return texts
     shown = "..".join(texts.values())
-    notes.append(Note("sheet", f"{row.cells['clip']}: the recording's range {shown} misses the expression; not used"))
+    notes.append(Note("sheet", f"{row.cells['clip']}: the recording's range {shown} excludes the expression; not used"))
     return {}
 
 
 def _later(row: Row, base: dict[str, str], notes: list[Note]) -> Iterator[tuple[int, str, str]]:
-    """Second and third expression; what lies outside the recording or repeats another is left over, not marked."""
-    seen = {(row.cells["onset"], row.cells["offset"])}
+    """Second and third expression, without ranges that are outside the recording or repeat another expression."""
+    ranges = {(row.cells["onset"], row.cells["offset"])}
     low, high = (sheets.frame_number(base.get(key, "")) for key in ("first", "last"))
     for number in (2, 3):
         texts = row.cells.get(f"onset{number}", ""), row.cells.get(f"offset{number}", "")
         onset, offset = map(sheets.frame_number, texts)
         if texts == ("", ""):
             continue
-        if onset is None or offset is None or onset > offset or texts in seen or _outside(onset, offset, low, high):
+        if onset is None or offset is None or onset > offset or texts in ranges or _outside(onset, offset, low, high):
             shown = "..".join(texts)
             notes.append(Note("sheet", f"{row.cells['clip']}: expression {number}, {shown}, is a leftover; not read"))
             continue
-        seen.add(texts)
+        ranges.add(texts)
         yield number, *texts
 
 
