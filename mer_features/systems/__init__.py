@@ -1,1 +1,1 @@
-"""Recognition systems: one file per paper. Importing this package does not import torch."""
+"""Recognition systems, one folder per paper. Importing this package does not import torch."""

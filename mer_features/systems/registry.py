@@ -1,7 +1,8 @@
-"""Typed recipes of all systems, the papers' values as defaults; free of torch, so that a config is checked fast.
+"""Typed recipes of all systems and pre-training tasks; the defaults are the values of the papers.
 
-A system is a folder ``systems/<name>``, its recipe in ``recipe.py``, its training in ``train.py``, and one entry here;
-so is a pre-training task.
+A system is a folder ``systems/<name>`` with its recipe in ``recipe.py``, its training in ``train.py`` and one entry
+here. The same holds for a pre-training task. This module does not import torch, so a configuration is checked
+quickly.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ PRETRAINING: dict[str, type[Recipe]] = {
     "ma2mi_recognition": MacroRecognitionRecipe,
 }
 
-#: Where a system or task is, if not in ``systems/<name>/train.py``.
+#: Module of each system or task that is not in ``systems/<name>/train.py``.
 _MODULES = {
     "dual_inception": "baselines.dual_inception",
     "off_apexnet": "baselines.off_apexnet",
@@ -61,12 +62,14 @@ _MODULES = {
 
 
 def module_name(system: str) -> str:
-    """Dotted name of the module of a system (functions of :class:`SystemModule`) or of a pre-training task.
+    """Dotted name of the module of a system or of a pre-training task.
+
+    The module of a system has the functions of :class:`mer_features.systems.common.contract.SystemModule`.
 
     Raises
     ------
     ValueError
-        For a name that is neither.
+        If the name is neither a system nor a task.
     """
     if system not in RECIPES | PRETRAINING:
         raise ValueError(f"unknown system or pre-training task {system!r}; known: {', '.join(RECIPES | PRETRAINING)}")
@@ -74,23 +77,23 @@ def module_name(system: str) -> str:
 
 
 def recipe(system: str, overrides: Mapping[str, Any] | None = None, ablation: str | None = None) -> Recipe:
-    """The recipe of a system with a row of its ablation tables taken and some keys changed, in this order.
+    """Build the recipe of a system: its defaults, then the keys of an ablation row, then the overrides.
 
     Raises
     ------
     ValueError
-        For an unknown system or ablation; pydantic's ``ValidationError`` (a ``ValueError``) for a wrong key.
+        If the system or the ablation is unknown. A wrong key raises pydantic's ``ValidationError``, a ``ValueError``.
     """
-    kind = _find(RECIPES, "system", system)
-    if ablation is not None and ablation not in kind.ablations:
-        known = ", ".join(map(repr, kind.ablations)) or "none"
+    recipe_class = _find(RECIPES, "system", system)
+    if ablation is not None and ablation not in recipe_class.ablations:
+        known = ", ".join(map(repr, recipe_class.ablations)) or "none"
         raise ValueError(f"system {system!r} has no ablation {ablation!r}; known: {known}")
-    row = kind.ablations[ablation] if ablation is not None else {}
-    return kind.model_validate({**row, **(overrides or {})})
+    row = recipe_class.ablations[ablation] if ablation is not None else {}
+    return recipe_class.model_validate({**row, **(overrides or {})})
 
 
 def pretraining_recipe(task: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe of a pre-training task with some keys changed; raises as :func:`recipe` does."""
+    """Build the recipe of a pre-training task with some keys changed; the errors are those of :func:`recipe`."""
     return _find(PRETRAINING, "pre-training task", task).model_validate(dict(overrides or {}))
 
 

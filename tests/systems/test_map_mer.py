@@ -722,8 +722,8 @@ def test_one_branch_sees_the_whole_face():
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"branches": 1}, "awm: 'code' weighs two branches"),
-        ({"width": 32, "imagenet": "w.pth"}, "imagenet: the weights fit"),
+        ({"branches": 1}, "awm: 'code' needs two branches"),
+        ({"width": 32, "imagenet": "w.pth"}, "imagenet: the weights need"),
         ({"image_size": 225}, "multiple of 2"),
         ({"select": "oracle"}, "'last' or 'val'"),
     ],

@@ -449,7 +449,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path):
 
 def test_one_subject_cannot_be_parted():
     alone = faces(4)
-    with pytest.raises(ValueError, match="one subject cannot be parted"):
+    with pytest.raises(ValueError, match="only one subject"):
         macro.part(alone, 0.1, 0)
 
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Baselines from the literature: small flow networks, a linear SVM on descriptors and a linear classifier."""

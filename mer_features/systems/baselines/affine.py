@@ -1,4 +1,4 @@
-"""Base of the classifiers that are one matrix and one vector once they are fitted."""
+"""Base of the classifiers whose fitted parameters are one matrix and one vector."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from mer_features.systems.common.contract import Arrays, Plain
 
-#: Score of a class that no training clip had: never chosen, and finite.
+#: Score of a class without training clips. It is finite, and such a class is never chosen.
 _ABSENT = -1e9
 
 
@@ -19,9 +19,9 @@ class Affine(Plain):
     Parameters
     ----------
     name
-        The input, (N, P).
+        Name of the input, (N, P).
     classes
-        K.
+        Number of classes, K.
     """
 
     def __init__(self, name: str, classes: int) -> None:
@@ -30,28 +30,30 @@ class Affine(Plain):
         self._bias = np.zeros(classes)
 
     def set(self, weight: np.ndarray, bias: np.ndarray, present: np.ndarray) -> None:
-        """Take a fitted matrix (P, k) and vector (k,) for the k classes that the training clips had."""
+        """Set the fitted matrix (P, k) and vector (k,) for the k classes ``present`` in the training clips."""
         self._weight = np.zeros((len(weight), self._classes))
         self._bias = np.full(self._classes, _ABSENT)
         self._weight[:, present], self._bias[present] = weight, bias
 
     def predict(self, features: Arrays) -> np.ndarray:
-        """Softmax of the scores, (N, K) float64, rows sum to 1; its largest entry is the classifier's decision."""
+        """Softmax of the scores, (N, K) float64; rows sum to 1, and the largest entry is the predicted class."""
         scores = features[self._name] @ self._weight + self._bias
         exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
     def save(self, path: Path) -> None:
-        """Write matrix and vector as npz."""
+        """Write the matrix and the vector as npz."""
         with path.open("wb") as handle:
             np.savez(handle, weight=self._weight, bias=self._bias)
 
     def load(self, path: Path) -> None:
-        """Take matrix and vector from a file of :meth:`save`; raises ``ValueError`` for another file."""
+        """Load the matrix and the vector from a file written by :meth:`save`; any other file raises ``ValueError``."""
         try:
             with np.load(path, allow_pickle=False) as stored:
                 self._weight, self._bias = stored["weight"], stored["bias"]
         except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-            # numpy's own message advises to unpickle: that is what must not be done.
+            # numpy's own message advises to unpickle the file, which would be unsafe.
             reason = "a pickle" if "pickle" in str(error) else error
-            raise ValueError(f"{path}: no matrix and vector can be read from it ({reason})") from error
+            raise ValueError(
+                f"{path}: expected an npz file with a matrix and a vector, found something else ({reason})"
+            ) from error

@@ -1,8 +1,8 @@
-"""Dual-Inception: two Inception streams over flow to the middle frame (Zhou et al. 2019), the trunk that FR refines.
+"""Dual-Inception: two Inception streams over flow to the middle frame (Zhou et al. 2019); FR refines its trunk.
 
-Its "apex" is the middle frame of the clip, which is a matter of the cache: ``apex: {policy: midpoint}``. Its public
-code keeps the epoch that is best on the other subjects of the test subject's database; here a training knows
-nothing of whom it will be tested on, so all epochs are trained and the last one counts.
+The paper uses the middle frame of the clip as the apex. This is an option of the feature file:
+``apex: {policy: midpoint}``. The public code chooses the epoch that is best on the other subjects of the test subject's
+database. Here the training does not know the test subject, so all epochs are trained and the last one is used.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from mer_features.systems.fr import train as fr
 
 
 def variables(recipe: DualInceptionRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
-    """Cache variables of a clip that :func:`prepare` reads."""
+    """Names of the feature-file variables of a clip that :func:`prepare` reads."""
     return fr.VARIABLES
 
 
 def prepare(recipe: DualInceptionRecipe, clip: Arrays) -> dict[str, np.ndarray]:
-    """``flow``: u and v, (2, 28, 28)."""
+    """``flow``: u and v, (2, 28, 28) float32."""
     return {"flow": inputs.flow_planes(clip, fr.VARIABLES, resize=recipe.resize, scale=recipe.scale)}
 
 
 class DualInception(flow_cnn.FlowCnn):
-    """6,449,867 parameters for three classes."""
+    """The network; 6,449,867 parameters for three classes."""
 
     def __init__(self, recipe: DualInceptionRecipe, classes: int) -> None:
         super().__init__(recipe, fr.Trunk("text"), nn.Linear(fr.D, classes))

@@ -1,4 +1,4 @@
-"""What the small networks on flow planes share: cross-entropy, Adam, streams."""
+"""Base of the small networks on flow planes: cross-entropy, Adam, one stream per plane."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mer_features.systems.common.contract import Examples, Setup
 
 
 class FlowCnn(engine.Network):
-    """A network from planes (N, P, 28, 28) to logits (N, K); ``features`` gives what its last layer sees."""
+    """A network from planes (N, P, 28, 28) to logits (N, K): ``head`` classifies the output of ``features``."""
 
     def __init__(self, recipe: FlowCnnRecipe, features: nn.Module, head: nn.Module, *, fewest: int = 1) -> None:
         super().__init__(recipe.epochs)
@@ -23,7 +23,7 @@ class FlowCnn(engine.Network):
         return self.head(self.features(flow))
 
     def batches(self, examples: Examples) -> engine.Batches:
-        """Shuffled batches; no augmentation is published."""
+        """Shuffled batches without augmentation; the papers describe none."""
         return engine.Batches(examples, self.recipe.batch_size, fewest=self.fewest)
 
     def training_step(self, batch: engine.Batch) -> Tensor:
@@ -31,7 +31,7 @@ class FlowCnn(engine.Network):
         return F.cross_entropy(self(batch["flow"]), batch["label"])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam, fused: an unfused one is the slowest part of a network with millions of parameters."""
+        """Fused Adam; with millions of parameters, unfused Adam would be the slowest part of a step."""
         return torch.optim.Adam(self.parameters(), self.recipe.learning_rate, fused=True)
 
     def scores(self, batch: engine.Batch) -> Tensor:
@@ -39,23 +39,23 @@ class FlowCnn(engine.Network):
         return F.softmax(self(batch["flow"]), dim=1)
 
     def layers(self, batch: engine.Batch) -> engine.Batch:
-        """What the last layer sees."""
+        """``features``: input of the head."""
         return {"features": self.features(batch["flow"])}
 
 
 class Streams(nn.Module):
-    """One network for each plane; their flat outputs joined."""
+    """One network per plane; their flattened outputs are concatenated."""
 
     def __init__(self, *streams: nn.Module) -> None:
         super().__init__()
         self.streams = nn.ModuleList(streams)
 
     def forward(self, flow: Tensor) -> Tensor:  # (N, P, 28, 28)
-        """Run every plane through its own stream."""
+        """Run each plane through its own stream."""
         parts = zip(self.streams, flow.split(1, dim=1), strict=True)
         return torch.cat([stream(plane).flatten(1) for stream, plane in parts], dim=1)
 
 
 def system(network: type[FlowCnn], recipe: FlowCnnRecipe, classes: int, setup: Setup) -> engine.TorchSystem:
-    """An untrained system."""
+    """Build an untrained system around ``network``."""
     return engine.TorchSystem(lambda: network(recipe, classes), setup)  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""The yardstick: a linear classifier on principal components. What it reaches, no network needs to be praised for."""
+"""Linear classifier on principal components, the simplest reference for the scores of the networks."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _VARIABLES = {
 
 
 def variables(recipe: LinearRecipe) -> tuple[str, ...]:
-    """Cache variables of a clip that :func:`prepare` reads."""
+    """Names of the feature-file variables of a clip that :func:`prepare` reads."""
     return _VARIABLES[recipe.feature]
 
 
 def prepare(recipe: LinearRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     """``planes``: one clip as a vector (planes x size²,) float32.
 
-    `flow`: u and v in pixels; `pixel_difference`: grey apex minus onset; `onset_face`: grey onset, which holds no
-    movement, so that whatever it reaches is identity or recording. Planes are reduced by means over areas.
+    `flow`: u and v in pixels; `pixel_difference`: grey apex minus onset; `onset_face`: grey onset, which shows no
+    movement, so that its score measures identity and recording conditions. Planes are reduced to area means.
     """
     planes = [clip[name] for name in variables(recipe)]
     if recipe.feature != "flow":
@@ -40,20 +40,20 @@ def prepare(recipe: LinearRecipe, clip: Arrays) -> dict[str, np.ndarray]:
 
 
 class LinearSystem(Affine):
-    """Standardise, project, classify; all three are linear, so the fitted system is one matrix and one vector."""
+    """Standardise, project, classify. All three steps are affine, so the fitted system is one matrix and one vector."""
 
     def __init__(self, recipe: LinearRecipe, classes: int, *, seed: int) -> None:
         super().__init__("planes", classes)
         self._recipe, self._seed = recipe, seed
 
     def fit(self, examples: Examples) -> None:
-        """Fit scaler, components and logistic regression on these clips alone."""
+        """Fit the scaler, the components and the logistic regression on these clips."""
         planes = examples.features["planes"].astype(np.float64)  # (N, P)
-        fitted = self.pipeline(len(planes)).fit(planes, examples.labels)
-        self.set(*_affine(fitted), present=fitted.classes_)
+        pipeline = self.pipeline(len(planes)).fit(planes, examples.labels)
+        self.set(*_affine(pipeline), present=pipeline.classes_)
 
     def pipeline(self, clips: int) -> Pipeline:
-        """The unfitted scikit-learn pipeline for so many training clips."""
+        """The unfitted scikit-learn pipeline for this number of training clips."""
         recipe = self._recipe
         return make_pipeline(
             StandardScaler(),
@@ -62,11 +62,11 @@ class LinearSystem(Affine):
         )
 
 
-def _affine(fitted: Pipeline) -> tuple[np.ndarray, np.ndarray]:
-    """Matrix (P, K) and vector (K,) whose scores have the fitted pipeline's probabilities as their softmax."""
-    scaler, pca, classifier = (step for _, step in fitted.steps)
+def _affine(pipeline: Pipeline) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix (P, K) and vector (K,); the softmax of their scores is the fitted pipeline's probabilities."""
+    scaler, pca, classifier = (step for _, step in pipeline.steps)
     coefficients, intercept = classifier.coef_, classifier.intercept_
-    if len(coefficients) == 1:  # two classes: scikit-learn keeps only the second one's score
+    if len(coefficients) == 1:  # for two classes scikit-learn stores only the score of the second one
         coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
         intercept = np.concatenate([[0.0], intercept])
     weight = (coefficients @ pca.components_ / scaler.scale_).T
@@ -74,5 +74,5 @@ def _affine(fitted: Pipeline) -> tuple[np.ndarray, np.ndarray]:
 
 
 def build(recipe: LinearRecipe, classes: int, setup: Setup) -> LinearSystem:
-    """An unfitted system for ``classes`` classes; it runs on the CPU whatever the device."""
+    """An unfitted system for ``classes`` classes; it always runs on the CPU."""
     return LinearSystem(recipe, classes, seed=setup.seed)

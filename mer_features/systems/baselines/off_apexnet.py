@@ -14,17 +14,17 @@ VARIABLES = ("flow/u[onset_apex]", "flow/v[onset_apex]")
 
 
 def variables(recipe: OffApexNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
-    """Cache variables of a clip that :func:`prepare` reads."""
+    """Names of the feature-file variables of a clip that :func:`prepare` reads."""
     return VARIABLES
 
 
 def prepare(recipe: OffApexNetRecipe, clip: Arrays) -> dict[str, np.ndarray]:
-    """``flow``: u and v, (2, 28, 28)."""
+    """``flow``: u and v, (2, 28, 28) float32."""
     return {"flow": inputs.flow_planes(clip, VARIABLES, resize=recipe.resize, scale=recipe.scale)}
 
 
 def stream() -> nn.Sequential:
-    """(N, 1, 28, 28) -> (N, 16, 7, 7)."""
+    """Stream of one plane: (N, 1, 28, 28) -> (N, 16, 7, 7)."""
     return nn.Sequential(
         nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(6, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
@@ -32,7 +32,7 @@ def stream() -> nn.Sequential:
 
 
 class OffApexNet(flow_cnn.FlowCnn):
-    """2,664,475 parameters for three classes."""
+    """The network; 2,664,475 parameters for three classes."""
 
     def __init__(self, recipe: OffApexNetRecipe, classes: int) -> None:
         features = nn.Sequential(

@@ -16,17 +16,17 @@ WIDTHS = (3, 5, 8)  # filters of the streams
 
 
 def variables(recipe: StstNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
-    """Cache variables of a clip that :func:`prepare` reads."""
+    """Names of the feature-file variables of a clip that :func:`prepare` reads."""
     return VARIABLES
 
 
 def prepare(recipe: StstNetRecipe, clip: Arrays) -> dict[str, np.ndarray]:
-    """``flow``: u, v and strain, (3, 28, 28)."""
+    """``flow``: u, v and strain, (3, 28, 28) float32."""
     return {"flow": inputs.flow_planes(clip, VARIABLES, resize=recipe.resize, scale=recipe.scale)}
 
 
 def stream(width: int, norm: bool) -> nn.Sequential:
-    """(N, 3, 28, 28) -> (N, width, 10, 10)."""
+    """One stream over all planes: (N, 3, 28, 28) -> (N, width, 10, 10)."""
     return nn.Sequential(
         nn.Conv2d(3, width, 3, padding=2),  # 30 x 30
         nn.ReLU(),
@@ -37,7 +37,7 @@ def stream(width: int, norm: bool) -> nn.Sequential:
 
 
 class Parallel(nn.Module):
-    """Streams over the same planes, joined along the channels."""
+    """Streams over the same planes, concatenated along the channels."""
 
     def __init__(self, *streams: nn.Module) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Parallel(nn.Module):
 
 
 class StstNet(flow_cnn.FlowCnn):
-    """1,683 parameters for three classes, 1,651 without batch normalisation."""
+    """The network; 1,683 parameters for three classes, 1,651 without batch normalisation."""
 
     def __init__(self, recipe: StstNetRecipe, classes: int) -> None:
         streams = Parallel(*(stream(width, recipe.batch_norm) for width in WIDTHS))

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Code that several systems share: the system interface, the training engine, input preparation and backbones."""

@@ -1,4 +1,4 @@
-"""Image backbones that several systems start from."""
+"""Image backbones that several systems use: torchvision classifiers, and residual networks of 6n + 2 layers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def resnet(depth: Depth, weights: Path | None = None) -> models.ResNet:
     Parameters
     ----------
     depth
-        Which one.
+        Name of the network.
     weights
         File of a torchvision ``state_dict`` (for example ``resnet18-f37072fd.pth``). Nothing is downloaded.
 
     Raises
     ------
     ValueError
-        If the file is not such a state_dict; names the file and the first tensor that does not fit.
+        If the file is not such a state_dict. The message names the file and the first tensor that does not fit.
     """
     network = classifier(depth, weights)
     assert isinstance(network, models.ResNet)
@@ -39,50 +39,51 @@ def resnet(depth: Depth, weights: Path | None = None) -> models.ResNet:
 
 
 def _load(network: nn.Module, path: Path, depth: str) -> None:
-    found = engine.read_weights(path)
-    wanted = network.state_dict()
-    for name, value in wanted.items():
-        if name not in found or found[name].shape != value.shape:
-            shape = tuple(found[name].shape) if name in found else "nothing"
-            raise ValueError(f"{path}: found {shape} for {name}, expected {tuple(value.shape)} as {depth} has it")
-    network.load_state_dict({name: found[name] for name in wanted})
+    weights = engine.read_weights(path)
+    expected = network.state_dict()
+    for name, value in expected.items():
+        if name not in weights or weights[name].shape != value.shape:
+            shape = tuple(weights[name].shape) if name in weights else "nothing"
+            raise ValueError(f"{path}: found {shape} for {name}, expected the shape of {depth}, {tuple(value.shape)}")
+    network.load_state_dict({name: weights[name] for name in expected})
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Images (N, 3, H, W) in [0, 1] as networks trained on ImageNet expect them."""
+    """Normalise images (N, 3, H, W) in [0, 1] as networks trained on ImageNet expect them."""
     mean = torch.tensor(IMAGENET_MEAN, device=images.device, dtype=images.dtype)
     std = torch.tensor(IMAGENET_STD, device=images.device, dtype=images.dtype)
     return (images - mean[:, None, None]) / std[:, None, None]
 
 
 def classifier(name: str, weights: Path | None = None) -> nn.Module:
-    """A torchvision classifier by name, 1000-way layer included: :func:`resnet` for other families too."""
+    """A torchvision classifier by name, 1000-way layer included. Unlike :func:`resnet` it takes any family."""
     network = getattr(models, name)(weights=None)
     if weights is not None:
         _load(network, Path(weights), name)
     return network
 
 
-# Residual networks of 6n + 2 layers (He et al. 2016, section 4.2), as they are used on CIFAR; free of any task.
+# ---------------------------------------------------------------- residual networks of 6n + 2 layers
 
+#: Channels of the three stages (He et al. 2016, section 4.2, the networks for CIFAR).
 WIDTHS = (16, 32, 64)
 
 
 class Output(NamedTuple):
-    """What a network says about N images."""
+    """Output of a network for N images."""
 
     logits: Tensor  # (N, K)
-    features: Tensor  # (N, width), what the last linear layer sees
+    features: Tensor  # (N, width), input of the last linear layer
     maps: tuple[Tensor, ...] = ()  # outputs of the stages, (N, C, H, W) each
 
 
 def conv(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
-    """3 x 3 convolution without bias: a batch norm follows."""
+    """3 x 3 convolution without bias, because a batch norm follows."""
     return nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
 
 
 class Block(nn.Module):
-    """Two convolutions and a shortcut without parameters (option A): subsampled, new channels zero."""
+    """Two convolutions and a shortcut without parameters (option A: subsample, fill new channels with zeros)."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -91,7 +92,7 @@ class Block(nn.Module):
         self.stride, self.grown = stride, width - channels
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
-        """ReLU of residual and shortcut."""
+        """ReLU of the sum of residual and shortcut."""
         residual = self.norm2(self.second(F.relu(self.norm1(self.first(x)))))
         shortcut = x[:, :, :: self.stride, :: self.stride] if self.stride > 1 else x
         if self.grown:
@@ -106,23 +107,28 @@ def stem(kind: str) -> nn.Sequential:
 
 
 def stage(number: int, blocks: int) -> nn.Sequential:
-    """One of the three stages, 0 .. 2; all but the first halve the resolution."""
+    """Stage ``number``, 0 to 2; all stages but the first halve the resolution."""
     channels, width = WIDTHS[max(number - 1, 0)], WIDTHS[number]
     first = Block(channels, width, 1 if number == 0 else 2)
     return nn.Sequential(first, *(Block(width, width, 1) for _ in range(blocks - 1)))
 
 
 class ResNet(nn.Module):
-    """The whole network.
+    """A residual network of 6n + 2 layers (He et al. 2016, section 4.2).
 
     Parameters
     ----------
     depth
-        6n + 2.
+        Number of layers, 6n + 2.
     classes
-        K.
+        Number of classes, K.
     stem_kind
-        `cifar`: full resolution; `strided`: a quarter of it.
+        `cifar` keeps the full resolution; `strided` reduces it to a quarter.
+
+    Raises
+    ------
+    ValueError
+        If ``depth`` is not 6n + 2.
     """
 
     def __init__(self, depth: int, classes: int, stem_kind: str = "cifar") -> None:
@@ -135,7 +141,7 @@ class ResNet(nn.Module):
         self.classifier = nn.Linear(WIDTHS[2], classes)
 
     def forward(self, images: Tensor) -> Output:  # (N, 3, H, W)
-        """Classify; the maps are the stages' outputs."""
+        """Classify the images; the maps are the outputs of the stages."""
         x = self.stem(images)  # (N, 16, S, S)
         maps = []
         for part in self.stages:
@@ -146,7 +152,7 @@ class ResNet(nn.Module):
 
 
 def initialise(network: nn.Module, std: float) -> None:
-    """Weights of all convolutions and linear layers from N(0, std²), biases 0; batch norms start as identity."""
+    """Draw the weights of all convolutions and linear layers from N(0, std²); set biases to 0; keep batch norms."""
     for part in network.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             nn.init.normal_(part.weight, 0.0, std)
@@ -155,6 +161,6 @@ def initialise(network: nn.Module, std: float) -> None:
 
 
 def training_mean(images: Tensor) -> Tensor:
-    """Mean of every channel of images (N, 3, H, W) uint8, in [0, 1], (3,) float32."""
-    sums = torch.stack([image.double().mean(dim=(1, 2)) for image in images])
-    return (sums.mean(dim=0) / 255).float()
+    """Mean of each channel of images (N, 3, H, W) uint8; (3,) float32 in [0, 1]."""
+    means = torch.stack([image.double().mean(dim=(1, 2)) for image in images])
+    return (means.mean(dim=0) / 255).float()

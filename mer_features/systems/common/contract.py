@@ -1,6 +1,6 @@
-"""What a recognition system and a pre-training task offer, and what they are given. Free of torch.
+"""Interfaces of recognition systems and pre-training tasks, and the data they receive.
 
-N clips, K classes. Every named array has one row per clip.
+N clips, K classes. Every named array has one row per clip. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from mer_features.systems.common.recipe import Recipe
 if TYPE_CHECKING:
     from mer_features.features.sequences import Sequences
 
-#: Inputs of clips by name, each (N, ...).
+#: Named arrays of clips, each (N, ...).
 Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What cannot change a result, but for the rounding of another device's arithmetic."""
+    """Settings that do not change a result, except for the rounding on another device."""
 
     device: str = "cpu"  # cpu, gpu or auto
-    devices: int = 1  # of a pre-training; folds run on one
-    precision: str = "32-true"  # as Lightning names it, e.g. bf16-mixed
+    devices: int = 1  # for a pre-training; folds run on one
+    precision: str = "32-true"  # in Lightning's names, e.g. bf16-mixed
     threads: int = 1
-    workers: int = 0  # processes that make samples, of the magnifier; 0: none beside the training itself
+    workers: int = 0  # processes that draw the magnifier's samples; 0: the training process draws them
     checkpoint_s: float = 300  # seconds of training between two checkpoints
-    keep_weights: bool = False  # every fold's; 41 MB per fold for FR
+    keep_weights: bool = False  # of every fold; 41 MB per fold for FR
 
 
 @dataclass(frozen=True)
 class Setup:
-    """How a system is made.
+    """Settings with which a system is built.
 
     Attributes
     ----------
     seed
-        Of every random choice, 0 .. 2³² - 1.
+        Seed of every random choice, 0 to 2³² - 1.
     execution
         Device, threads, precision.
     pretrained
-        The file of the pre-training that the recipe asks for.
+        File of the pre-training that the recipe needs.
     state
-        Folder for the checkpoint of a training under way, from which a killed one goes on; None keeps none.
+        Folder for the checkpoint from which a killed training resumes; None: no checkpoint is written.
     class_names
-        Names of the classes in the order of the labels, for systems that match them with those of a pre-training.
+        Names of the classes in the order of the labels. Some systems match them with the classes of a pre-training.
     """
 
     seed: int = 0
@@ -61,16 +61,16 @@ class Setup:
 
 @dataclass(frozen=True)
 class Examples:
-    """Clips to learn from.
+    """Labelled training clips.
 
     Attributes
     ----------
     features
-        What ``prepare`` made of every clip, stacked: name -> (N, ...).
+        Output of ``prepare`` for every clip, stacked: name -> (N, ...).
     labels : ndarray, shape (N,), int64
-        Positions of the clips' classes.
+        Class of each clip, as its position in the list of classes.
     subjects : ndarray, shape (N,), int64
-        A number for every person, for splits that keep persons together.
+        One number per person, for splits that keep all clips of a person together.
     """
 
     features: Arrays
@@ -81,7 +81,7 @@ class Examples:
         return len(self.labels)
 
     def take(self, chosen: Sequence[int] | np.ndarray) -> Examples:
-        """These rows alone, in memory of their own."""
+        """Copy these rows."""
         index = np.asarray(chosen, dtype=np.int64)
         features = {name: values[index] for name, values in self.features.items()}
         return Examples(features, self.labels[index], self.subjects[index])
@@ -89,14 +89,14 @@ class Examples:
 
 @dataclass(frozen=True)
 class Companions:
-    """Features of clips of a pre-training, to be pictured beside those of a system's clips.
+    """Features of clips of a pre-training, drawn in the same plot as the features of the system's clips.
 
     Attributes
     ----------
     features
-        The layers that ``System.embed`` names, each (M, width).
+        Features of the layers named by ``System.embed``, each (M, width).
     labels
-        Class of every clip, M names.
+        Class name of each of the M clips.
     """
 
     features: Arrays
@@ -107,58 +107,58 @@ class System(Protocol):
     """A recognition system."""
 
     def fit(self, examples: Examples) -> None:
-        """Learn from training clips."""
+        """Train on these clips."""
 
     def predict(self, features: Arrays) -> np.ndarray:
-        """Class probabilities (N, K), float32, whatever clips come together."""
+        """Class probabilities (N, K), float32; the result for a clip does not depend on the other clips."""
 
     def embed(self, features: Arrays) -> dict[str, np.ndarray]:
-        """Named features (N, width) of clips, for pictures; may be empty."""
+        """Named features (N, width) of the clips, for plots; may be empty."""
 
     def companions(self) -> Companions | None:
-        """What a picture of the features shows beside the clips; None for nothing."""
+        """Further clips for a plot of the features; None if there are none."""
 
     def explain(self, features: Arrays) -> dict[str, np.ndarray]:
-        """Named pictures (N, H, W, 3) uint8 of what the system looked at or made; may be empty."""
+        """Named images (N, H, W, 3) uint8 of what the system attended to or generated; may be empty."""
 
     def losses(self) -> list[dict[str, float]]:
-        """Mean of every loss in every epoch of the last ``fit``; may be empty."""
+        """Mean of each loss in each epoch of the last ``fit``; may be empty."""
 
     def save(self, path: Path) -> None:
-        """Write what was learned."""
+        """Write the learned parameters."""
 
     def load(self, path: Path) -> None:
-        """Take what :meth:`save` wrote; executes nothing from the file."""
+        """Load a file written by :meth:`save`; nothing in the file is executed."""
 
 
 class Plain:
-    """Base of systems that learn no features to show and have no epochs: a classifier on descriptors."""
+    """Base of systems without learned features and without epochs, such as a classifier on descriptors."""
 
     def embed(self, features: Arrays) -> dict[str, np.ndarray]:  # noqa: ARG002
-        """Nothing."""
+        """No features."""
         return {}
 
     def companions(self) -> Companions | None:
-        """Nothing."""
+        """No further clips."""
         return None
 
     def explain(self, features: Arrays) -> dict[str, np.ndarray]:  # noqa: ARG002
-        """Nothing."""
+        """No images."""
         return {}
 
     def losses(self) -> list[dict[str, float]]:
-        """Nothing."""
+        """No losses."""
         return []
 
 
 class SystemModule(Protocol):
-    """What every file ``systems/<name>.py`` of a recognition system defines."""
+    """Functions that the module of every recognition system defines."""
 
     def variables(self, recipe: Recipe) -> tuple[str, ...]:
-        """Cache variables that ``prepare`` reads, as :class:`mer_features.features.Features` names them."""
+        """Variables of the feature file that ``prepare`` reads, named as in :class:`mer_features.features.Features`."""
 
     def prepare(self, recipe: Recipe, clip: Arrays) -> dict[str, np.ndarray]:
-        """Named inputs of one clip from its cache variables, of the same shapes for all clips; sees no other clip."""
+        """Named inputs of one clip, from its feature-file variables alone; the shapes are the same for all clips."""
 
     def build(self, recipe: Recipe, classes: int, setup: Setup) -> System:
         """An untrained system, or one that starts from ``setup.pretrained``."""
@@ -166,14 +166,14 @@ class SystemModule(Protocol):
 
 @dataclass(frozen=True)
 class Material:
-    """What a pre-training task learns from: labelled clips or the frames of unlabelled ones, never both.
+    """Training data of a pre-training task: either labelled clips or the frames of unlabelled clips.
 
     Attributes
     ----------
     examples
-        Labelled clips, prepared by the task's own ``prepare``.
+        Labelled clips, prepared by the task's ``pretraining_prepare``.
     classes
-        Names of their classes, sorted; empty without labels.
+        Names of the classes, sorted; empty without labels.
     sequences
         Face crops of every frame of every clip.
     """
@@ -184,11 +184,11 @@ class Material:
 
 
 class PretrainingModule(Protocol):
-    """What every file ``systems/<name>.py`` of a pre-training task defines.
+    """Functions that the module of every pre-training task defines.
 
-    ``variables`` and ``prepare`` are as a system's, for labelled clips, under the names ``pretraining_variables`` and
-    ``pretraining_prepare``; a task on unlabelled frames has neither.
+    A task on labelled clips also defines ``pretraining_variables`` and ``pretraining_prepare``, which work like
+    ``variables`` and ``prepare`` of a system. A task on unlabelled frames defines neither.
     """
 
     def pretrain(self, recipe: Recipe, material: Material, setup: Setup, output: Path) -> dict[str, object]:
-        """Learn, write the weights to ``output``, and say what a report should: JSON values, losses among them."""
+        """Train, write the weights to ``output`` and return a summary for the report: JSON values, including losses."""

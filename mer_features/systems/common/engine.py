@@ -1,8 +1,9 @@
-"""What the torch systems share: batches, the run of a training, a killed one's resumption, predictions.
+"""Training engine of the torch systems: batches, training, resuming after a kill, predictions.
 
-A system is a :class:`Network` (a LightningModule that also says how it is fed and what it answers) wrapped by a
-:class:`TorchSystem`. Lightning runs the loop; this module adds what it lacks for many small trainings: the generator's
-state in checkpoints, so that a resumed training continues bit for bit, and losses by epoch without a logger.
+A system is a :class:`Network` wrapped by a :class:`TorchSystem`. A :class:`Network` is a LightningModule that also
+defines its batches and its outputs. Lightning runs the training loop. This module adds two things that many small
+trainings need: the state of the random generators in the checkpoints, so that a resumed training continues bit for
+bit, and the losses by epoch without a logger.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ log = logging.getLogger(__name__)
 
 Batch = dict[str, Tensor]
 
-#: Clips a network sees at once when it predicts.
+#: Number of clips in one batch during prediction.
 EVALUATED_TOGETHER = 32
 
 
 class Network(lightning.LightningModule):
-    """What Lightning's loop and a :class:`TorchSystem` ask of a system.
+    """Base of all trained networks: the methods that Lightning's loop and a :class:`TorchSystem` call.
 
-    Subclasses define ``training_step`` (returning the total loss, or a dict with ``loss`` and further terms, which are
-    recorded), ``configure_optimizers`` and the methods below. N clips, K classes.
+    Subclasses define ``training_step``, ``configure_optimizers`` and the methods below. ``training_step`` returns the
+    total loss, or a dict with ``loss`` and further terms, which are recorded. N clips, K classes.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -48,46 +49,47 @@ class Network(lightning.LightningModule):
         self._generators: dict[str, Any] | None = None
 
     def batches(self, examples: Examples) -> Iterable[Batch]:  # noqa: ARG002
-        """Batches of one epoch, drawn again from torch's generator at each pass.
+        """Batches of one epoch; each pass draws them again from torch's generator.
 
         Raises
         ------
         TypeError
-            Unless a subclass says otherwise: a network that is fed video or never trained learns from no examples.
+            If the subclass does not define it. A network that learns from video, or that is never trained, has no
+            batches of labelled clips.
         """
-        raise TypeError(f"{type(self).__name__} learns from no labelled clips; a system that does defines `batches`")
+        raise TypeError(f"{type(self).__name__} takes no labelled clips; a system must define `batches`")
 
     def scores(self, batch: Batch) -> Tensor:  # noqa: ARG002
-        """Class probabilities (N, K) of clips; called in evaluation mode without gradients.
+        """Class probabilities (N, K) of the clips; called in evaluation mode without gradients.
 
         Raises
         ------
         TypeError
-            Unless a subclass says otherwise: a network that only pre-trains has no classes to tell apart.
+            If the subclass does not define it. A network that is only pre-trained has no classes.
         """
-        raise TypeError(f"{type(self).__name__} has no classes to tell apart; a system defines `scores`")
+        raise TypeError(f"{type(self).__name__} has no classes; a system must define `scores`")
 
     def layers(self, batch: Batch) -> Batch:  # noqa: ARG002
-        """Named features (N, width) for pictures; none by default."""
+        """Named features (N, width) for plots; none by default."""
         return {}
 
     def pictures(self, batch: Batch) -> dict[str, np.ndarray]:  # noqa: ARG002
-        """Named pictures (N, H, W, 3) uint8; none by default. Called in evaluation mode, gradients allowed."""
+        """Named images (N, H, W, 3) uint8; none by default. Called in evaluation mode; gradients are allowed."""
         return {}
 
-    # Lightning keeps weights, optimisers and its counters; with the generators a resumed training draws what the
-    # uninterrupted one would have drawn.
+    # Lightning stores weights, optimisers and its counters. With the states of the generators, a resumed training draws
+    # the same random numbers as an uninterrupted one.
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the random generators' states."""
+        """Add the states of the random generators."""
         devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         checkpoint["generators"] = {"cpu": torch.get_rng_state(), "cuda": devices}
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Keep the generators' states until the first epoch starts."""
+        """Keep the states of the generators until the first epoch starts."""
         self._generators = checkpoint["generators"]
 
     def on_train_epoch_start(self) -> None:
-        """Continue with the generators of the checkpoint, if there was one."""
+        """Restore the generators from the checkpoint, if there was one."""
         if self._generators is not None:
             torch.set_rng_state(self._generators["cpu"].cpu())
             if self._generators["cuda"] and torch.cuda.is_available():
@@ -98,16 +100,16 @@ class Network(lightning.LightningModule):
 class Batches:
     """Shuffled batches of tensors held in memory; every pass draws a new order.
 
-    Yields dicts with the named features, ``label`` (N,) int64 and ``index`` (N,), the clips' places in ``examples``.
+    Yields dicts with the named features, ``label`` (N,) int64 and ``index`` (N,), the positions in ``examples``.
 
     Parameters
     ----------
     examples
         The clips.
     size
-        Clips a batch; the last one may hold fewer.
+        Clips per batch; the last batch may hold fewer.
     fewest
-        A last batch of fewer clips is left out, unless it is the only one: batch normalisation needs 2.
+        A last batch of fewer clips is left out, unless it is the only one. Batch normalisation needs 2.
     """
 
     def __init__(self, examples: Examples, size: int, *, fewest: int = 1) -> None:
@@ -124,20 +126,20 @@ class Batches:
             yield self.take(chosen)
 
     def take(self, chosen: Tensor) -> Batch:
-        """The clips at these places as one batch."""
+        """The clips at these positions as one batch."""
         features = {name: values[chosen] for name, values in self.features.items()}
         return {**features, "label": self.labels[chosen], "index": chosen}
 
 
 class TorchSystem:
-    """A :class:`Network` behind the interface of all systems, :class:`mer_features.systems.common.contract.System`.
+    """A :class:`Network` with the interface of all systems, :class:`mer_features.systems.common.contract.System`.
 
     Parameters
     ----------
     make
-        Makes the untrained network; called with torch's generator seeded.
+        Builds the untrained network; torch's generator is seeded when it is called.
     setup
-        Seed, device, where checkpoints go. ``setup.execution.threads`` holds for all torch work of this process.
+        Seed, device, folder of the checkpoints. ``setup.execution.threads`` applies to all torch work of this process.
     """
 
     def __init__(self, make: Callable[[], Network], setup: Setup) -> None:
@@ -148,17 +150,17 @@ class TorchSystem:
             self.network = make()
 
     def fit(self, examples: Examples) -> None:
-        """Train for the network's number of epochs, or go on where a killed training of the same setup was."""
+        """Train for the network's number of epochs, or resume a killed training with the same setup."""
         with seeded(self._setup.seed):
             batches = self.network.batches(examples)
             self._losses = run(self.network, batches, self.network.epochs, self._setup)
 
     def losses(self) -> list[dict[str, float]]:
-        """Mean of every loss in every epoch."""
+        """Mean of each loss in each epoch."""
         return self._losses
 
     def predict(self, features: Arrays) -> np.ndarray:
-        """Class probabilities, (N, K) float32, rows sum to 1."""
+        """Class probabilities, (N, K) float32; each row sums to 1."""
         return self._each(features, lambda batch: {"": self.network.scores(batch)})[""]
 
     def embed(self, features: Arrays) -> dict[str, np.ndarray]:
@@ -166,11 +168,11 @@ class TorchSystem:
         return self._each(features, self.network.layers)
 
     def companions(self) -> Companions | None:
-        """Nothing beside the clips."""
+        """No further clips."""
         return None
 
     def explain(self, features: Arrays) -> dict[str, np.ndarray]:
-        """Named pictures, (N, H, W, 3) uint8."""
+        """Named images, (N, H, W, 3) uint8."""
         network = self.network.to(tensor_files.device(self._setup.execution.device)).eval()
         parts = [network.pictures(batch) for batch in _chunks(features, network.device)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -180,7 +182,7 @@ class TorchSystem:
         torch.save(self.network.state_dict(), path)
 
     def load(self, path: Path) -> None:
-        """Take the weights of a file of :meth:`save`; nothing in it is executed."""
+        """Load the weights from a file written by :meth:`save`; nothing in the file is executed."""
         self.network.load_state_dict(read_weights(path))
 
     def _each(self, features: Arrays, answer: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
@@ -188,16 +190,16 @@ class TorchSystem:
 
 
 def answers(network: Network, features: Arrays, answer: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
-    """Answers of a network to all clips, a few at a time, so that memory does not grow with their number.
+    """Outputs of a network for all clips, computed in small batches so that memory does not grow with their number.
 
     Parameters
     ----------
     network
-        Asked in evaluation mode without gradients; left in the mode it was in.
+        Runs in evaluation mode without gradients; its mode is restored afterwards.
     features
         Named inputs, one row per clip.
     answer
-        From one batch to named tensors with one row per clip.
+        Function from one batch to named tensors with one row per clip.
 
     Returns
     -------
@@ -221,43 +223,43 @@ def run(
     devices: int = 1,
     callbacks: Iterable[Callback] = (),
 ) -> list[dict[str, float]]:
-    """Train a network, or go on from the checkpoint of a killed training.
+    """Train a network, or resume a killed training from its checkpoint.
 
     Parameters
     ----------
     network
-        What is trained, in place.
+        The network, trained in place.
     batches
-        An iterable of batches or a ``DataLoader``; a new pass over it is an epoch.
+        An iterable of batches or a ``DataLoader``; one pass over it is an epoch.
     epochs
-        Passes.
+        Number of passes.
     setup
-        Device, precision, folder of the checkpoint.
+        Device, precision and folder of the checkpoint.
     devices
-        GPUs or processes; more than 1 wants a ``DataLoader``, whose samples Lightning spreads over them.
+        Number of GPUs or processes. More than 1 requires a ``DataLoader``; Lightning distributes its samples.
     callbacks
         Further Lightning callbacks.
 
     Returns
     -------
     list of dict
-        For every epoch the mean over its batches of the loss and of every other number that ``training_step``
+        For each epoch, the mean over its batches of the loss and of every other value that ``training_step``
         returned. Empty without epochs.
 
     Raises
     ------
     ValueError
-        If a loss is not finite: no training goes on from there.
+        If a loss is not finite; the training cannot continue.
     """
-    recorded = _Losses()
-    kept = [] if setup.state is None else [_Checkpoints(setup.state, setup.execution.checkpoint_s)]
-    trainer = _trainer(epochs, setup.execution, devices, [recorded, *callbacks, *kept])
-    last = None if setup.state is None else _last(setup.state)
+    history = _Losses()
+    checkpoints = [] if setup.state is None else [_Checkpoints(setup.state, setup.execution.checkpoint_s)]
+    trainer = _trainer(epochs, setup.execution, devices, [history, *callbacks, *checkpoints])
+    last = None if setup.state is None else _last_checkpoint(setup.state)
     with warnings.catch_warnings():
-        # Lightning's advice on loggers, workers and devices is not for a loop over in-memory folds.
+        # Lightning's advice on loggers, workers and devices does not apply to a loop over folds in memory.
         warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(network, batches, ckpt_path=last, weights_only=True)
-    return recorded.epochs
+    return history.epochs
 
 
 def _trainer(epochs: int, execution: Execution, devices: int, callbacks: list[Callback]) -> lightning.Trainer:
@@ -268,7 +270,7 @@ def _trainer(epochs: int, execution: Execution, devices: int, callbacks: list[Ca
         devices=devices,
         precision=execution.precision,
         max_epochs=epochs,
-        # "warn": a GPU has no deterministic max-pool gradient; on the CPU every operation is deterministic.
+        # "warn", because a GPU has no deterministic max-pool gradient; on the CPU every operation is deterministic.
         deterministic="warn",
         callbacks=callbacks,
         logger=False,
@@ -276,14 +278,14 @@ def _trainer(epochs: int, execution: Execution, devices: int, callbacks: list[Ca
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=True,
-        # The workflow gives a training one task on one machine; Lightning starts a process for each of its GPUs. Left
-        # to itself it asks for srun wherever Slurm is installed.
+        # The workflow gives a training one task on one machine, and Lightning starts a process for each of its GPUs.
+        # By default Lightning would require srun wherever Slurm is installed.
         plugins=[LightningEnvironment()],
     )
 
 
 class _Losses(Callback):
-    """Means of what ``training_step`` returned, epoch by epoch; a line in the log every tenth of the way."""
+    """Records the means of the values of ``training_step`` by epoch; logs about ten lines per training."""
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
@@ -315,7 +317,7 @@ class _Losses(Callback):
 
 
 class _Checkpoints(Callback):
-    """Writes the state of a training at ends of epochs, no more often than every few minutes."""
+    """Writes a checkpoint at the end of an epoch, but not more often than every ``every_s`` seconds."""
 
     def __init__(self, folder: Path, every_s: float) -> None:
         self._folder, self._every_s = folder, every_s
@@ -332,39 +334,39 @@ class _Checkpoints(Callback):
         self._written = time.monotonic()
 
 
-def _last(folder: Path) -> Path | None:
+def _last_checkpoint(folder: Path) -> Path | None:
     path = folder / "last.ckpt"
     if not path.exists():
         return None
-    log.info("going on from %s", path)
+    log.info("resuming from %s", path)
     return path
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from a generator of this seed inside the block, and leave the global one as it was."""
+    """Seed torch's generator inside the block; restore the previous state afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
 
 
 def tensors(features: Arrays) -> Batch:
-    """Arrays as tensors that share their memory."""
+    """Convert arrays to tensors that share their memory."""
     return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in features.items()}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Weights of a file that :meth:`TorchSystem.save` or :func:`write_weights` wrote; nothing in it is executed.
+    """Weights of a file written by :meth:`TorchSystem.save` or :func:`write_weights`; nothing in it is executed.
 
     Raises
     ------
     ValueError
-        If the file is missing, damaged, or holds anything but tensors.
+        If the file is missing or damaged, or holds anything other than named tensors.
     """
-    found = tensor_files.read(path)
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ValueError(f"{path}: found {type(found).__name__}, expected named tensors")
-    return found
+    weights = tensor_files.read(path)
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ValueError(f"{path}: found {type(weights).__name__}, expected named tensors")
+    return weights
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
@@ -374,7 +376,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 def first_process() -> bool:
-    """Whether this is the one of a training's processes that writes its results."""
+    """Whether this process writes the results; a training on several devices has one process per device."""
     return rank_zero_only.rank == 0
 
 

@@ -1,4 +1,4 @@
-"""From one clip's cache variables to the small arrays that systems take; no clip is seen with another."""
+"""Arrays that systems take as input, made from the feature-file variables of one clip at a time; and heat maps."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from mer_features.core.grey import LUMA
 from mer_features.systems.common.contract import Arrays
 
-#: Side of the flow planes that the small networks take, pixels.
+#: Side of the flow planes for the small networks, pixels.
 FLOW_SIDE = 28
 
 
 def resized(plane: np.ndarray, side: int, *, average: bool = False) -> np.ndarray:
-    """A plane (H, W) at ``side`` x ``side``, float32: bilinear samples, or with ``average`` means over areas."""
+    """Resize a plane (H, W) to ``side`` x ``side``, float32: bilinear samples or, with ``average``, area means."""
     interpolation = cv2.INTER_AREA if average else cv2.INTER_LINEAR
     return cv2.resize(plane.astype(np.float32), (side, side), interpolation=interpolation)
 
@@ -26,16 +26,16 @@ def resized(plane: np.ndarray, side: int, *, average: bool = False) -> np.ndarra
 def flow_planes(
     clip: Arrays, names: Sequence[str], *, resize: Literal["bilinear", "area"], scale: Literal["minmax", "symmetric"]
 ) -> np.ndarray:
-    """Planes of one clip as the small networks take them, (P, 28, 28) float32: resized, each scaled by itself.
+    """Flow planes of one clip for the small networks, (P, 28, 28) float32; each plane is resized and scaled on its own.
 
-    ``scale`` is :func:`unit_range` or :func:`unit_magnitude`.
+    ``scale`` selects :func:`unit_range` (`minmax`) or :func:`unit_magnitude` (`symmetric`).
     """
     scaled = {"minmax": unit_range, "symmetric": unit_magnitude}[scale]
     return np.stack([scaled(resized(clip[name], FLOW_SIDE, average=resize == "area")) for name in names])
 
 
 def unit_range(plane: np.ndarray) -> np.ndarray:
-    """A plane scaled to [0, 1] by its own minimum and maximum; a constant plane becomes zeros."""
+    """Scale a plane to [0, 1] by its own minimum and maximum; a constant plane becomes zero."""
     low, high = plane.min(), plane.max()
     return (plane - low) / (high - low) if high > low else np.zeros_like(plane)
 
@@ -48,24 +48,20 @@ def grey(image: np.ndarray) -> np.ndarray:
 
 
 def unit_magnitude(plane: np.ndarray) -> np.ndarray:
-    """A plane divided by its largest magnitude, in [-1, 1]: zero stays zero; a plane of zeros stays so."""
+    """Divide a plane by its largest magnitude, so that it is in [-1, 1] and zero stays zero."""
     largest = np.abs(plane).max()
     return plane / largest if largest > 0 else np.zeros_like(plane)
 
 
-# Face images as systems take them: whole RGB faces in bytes, so that a cache of clips stays small in memory.
-
-
 def rgb(image: np.ndarray, side: int) -> np.ndarray:
-    """One image, channels first and resized.
+    """Resize an image and put the channels first; the result stays in bytes, so that many clips fit in memory.
 
     Parameters
     ----------
     image : ndarray, shape (H, W, C), uint8
         C = 3 (RGB), or 1 (grey), which is repeated.
     side
-        Side of the result, pixels: means over areas where that is smaller than the image, bilinear samples where
-        it is larger.
+        Side of the result, pixels. A smaller result is made of area means, a larger one of bilinear samples.
 
     Returns
     -------
@@ -78,36 +74,33 @@ def rgb(image: np.ndarray, side: int) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(image, (side, side, 3)).transpose(2, 0, 1))
 
 
-# Heat maps laid over faces: where a system looked.
-
-
 def overlays(images: np.ndarray, heats: np.ndarray) -> np.ndarray:
     """:func:`overlay` of each of N images (N, H, W, C) and its heat map (N, h, w); (N, H, W, 3) uint8."""
     return np.stack([overlay(image, heat) for image, heat in zip(images, heats, strict=True)])
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, strength: float = 0.5) -> np.ndarray:
-    """A heat map laid over an image.
+    """Overlay a heat map on an image.
 
     Parameters
     ----------
     image : ndarray, shape (H, W, C), uint8
         C = 1 (grey) or 3 (RGB).
     heat : ndarray, shape (h, w), float
-        In [0, 1]; brought to the image's size bilinearly.
+        In [0, 1]; resized bilinearly to the size of the image.
     strength
-        Share of the colour where the heat is 1.
+        Weight of the colour where the heat is 1.
 
     Returns
     -------
     ndarray, shape (H, W, 3), uint8
     """
-    from matplotlib import colormaps  # noqa: PLC0415  # only where a picture is made
+    from matplotlib import colormaps  # noqa: PLC0415  # only needed for heat maps
 
     size = image.shape[:2]
-    spread = F.interpolate(torch.from_numpy(heat.astype(np.float32))[None, None], size, mode="bilinear")[0, 0]
-    grown = spread.clamp(0, 1).numpy()
-    colours = colormaps["inferno"](grown)[..., :3] * 255
-    share = (strength * grown)[..., None]
+    resized_heat = F.interpolate(torch.from_numpy(heat.astype(np.float32))[None, None], size, mode="bilinear")[0, 0]
+    level = resized_heat.clamp(0, 1).numpy()
+    colours = colormaps["inferno"](level)[..., :3] * 255
+    share = (strength * level)[..., None]
     base = np.broadcast_to(image, (*size, 3)).astype(np.float32)
     return np.rint(base * (1 - share) + colours * share).astype(np.uint8)

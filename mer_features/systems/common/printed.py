@@ -1,4 +1,4 @@
-"""A figure that a paper prints."""
+"""Results printed in a paper."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Printed:
-    """What a paper prints for one model under one protocol; quoted, never computed.
+    """Results that a paper prints for one model under one protocol. They are quoted, not computed.
 
     Attributes
     ----------
     protocol
-        Preset (docs/protocols.md) that holds the databases, clips, classes and folds of the paper.
+        Preset (docs/protocols.md) with the databases, clips, classes and folds of the paper.
     where
         Paper, table and row.
     uf1, uar, accuracy
-        0 to 1; None for what the paper does not print.
+        Values from 0 to 1; None if the paper does not print the value.
     remark
-        What else the figure rests on: data of a pre-training, how an epoch was chosen.
+        What else the results depend on, such as the data of a pre-training or the choice of an epoch.
     digits
-        Decimals that the paper prints.
+        Number of decimals in the paper.
     """
 
     protocol: str
@@ -33,6 +33,6 @@ class Printed:
 
     @property
     def text(self) -> str:
-        """The figures with their names, as ``UF1 0.7838, UAR 0.7832``."""
+        """The values with their names, for example ``UF1 0.7838, UAR 0.7832``."""
         named = (("UF1", self.uf1), ("UAR", self.uar), ("accuracy", self.accuracy))
         return ", ".join(f"{name} {value:.{self.digits}f}" for name, value in named if value is not None)

@@ -1,4 +1,4 @@
-"""What all recipes have in common."""
+"""Base class of all recipes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Recipe(BaseModel):
-    """Base of every recipe: frozen, unknown keys are errors, the paper's values are the defaults.
+    """Base of every recipe. Recipes are frozen, unknown keys are errors, and the defaults are the paper's values.
 
     Attributes
     ----------
     ablations
-        Rows of the paper's ablation tables by name, each as the keys that make it out of the default recipe. A
-        configuration names one (``ablation: FR-fc``) instead of spelling the keys.
+        Rows of the paper's ablation tables by name. Each row lists the keys that differ from the default recipe. A
+        configuration can name a row (``ablation: FR-fc``) instead of setting its keys.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

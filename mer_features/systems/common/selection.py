@@ -1,4 +1,4 @@
-"""Which epoch's weights are kept, decided on training subjects set aside; the held-out subject is out of reach."""
+"""Choice of the best epoch on training subjects that are set aside; the held-out subject is never used."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ from mer_features.systems.common.contract import Examples
 
 
 def set_aside(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
-    """Training clips parted into those to learn from and those to choose an epoch by, whole subjects each.
+    """Split the training clips by subject into clips to learn from and clips to choose an epoch with.
 
     Parameters
     ----------
     examples
         All training clips.
     share
-        About this part of the clips, 0 .. 0.5, is set aside, classes balanced.
+        About this share of the clips, 0 to 0.5, is set aside, with balanced classes.
     seed
-        Decides between subjects alike.
+        Decides between subjects that are equally suitable.
 
     Raises
     ------
     ValueError
-        If there is but one subject.
+        If there is only one subject.
     """
     owners = [("", str(number)) for number in examples.subjects]
     parts = min(max(round(1 / share), 2), len(set(owners)))
     if parts < 2:
-        raise ValueError("one training subject cannot be parted into one to learn from and one to choose an epoch by")
+        raise ValueError("cannot set subjects aside to choose an epoch: there is only one training subject")
     fold = balanced_folds(owners, [str(label) for label in examples.labels], parts, seed)
     aside = [index for index, owner in enumerate(owners) if fold[owner] == 0]
-    kept = [index for index, owner in enumerate(owners) if fold[owner] != 0]
-    return examples.take(kept), examples.take(aside)
+    rest = [index for index, owner in enumerate(owners) if fold[owner] != 0]
+    return examples.take(rest), examples.take(aside)
 
 
 class Selecting(engine.Network):
-    """A network that, with :attr:`validation` clips, ends with the weights of the epoch that did best on them.
+    """A network that ends with the weights of the epoch with the best accuracy on the :attr:`validation` clips.
 
-    Accuracy decides; of equals the later epoch, which learned more. Without clips the last epoch stays. An epoch is
-    judged when the next one starts, so that a checkpoint, written at its end, resumes before the judgement.
+    Of epochs with equal accuracy the later one is used, because it was trained longer. Without validation clips the
+    last epoch is used. An epoch is evaluated when the next one starts. A checkpoint is written at the end of an epoch,
+    so a resumed training starts before this evaluation.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -53,15 +54,15 @@ class Selecting(engine.Network):
         self._best: dict[str, Any] = {"accuracy": -1.0, "weights": {}}
 
     def on_train_epoch_start(self) -> None:
-        """Judge the epoch before."""
+        """Evaluate the previous epoch."""
         super().on_train_epoch_start()
         if self.current_epoch > 0:
-            self._judge()
+            self._evaluate()
 
     def on_fit_end(self) -> None:
-        """Judge the last epoch and take the best one's weights."""
+        """Evaluate the last epoch and load the weights of the best one."""
         if self.validation is not None:
-            self._judge()
+            self._evaluate()
             self.load_state_dict(self._best["weights"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -70,11 +71,11 @@ class Selecting(engine.Network):
         checkpoint["best"] = self._best
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Go on from the best epoch so far."""
+        """Restore the best epoch so far."""
         super().on_load_checkpoint(checkpoint)
         self._best = checkpoint["best"]
 
-    def _judge(self) -> None:
+    def _evaluate(self) -> None:
         if self.validation is None:
             return
         accuracy = self._accuracy(self.validation)
@@ -86,12 +87,12 @@ class Selecting(engine.Network):
         training = self.training
         self.eval()
         features = engine.tensors(examples.features)
-        places = torch.arange(len(examples)).split(engine.EVALUATED_TOGETHER)
+        batches = torch.arange(len(examples)).split(engine.EVALUATED_TOGETHER)
         with torch.no_grad():
-            found = [self._classes({name: values[i] for name, values in features.items()}) for i in places]
+            classes = [self._classes({name: values[i] for name, values in features.items()}) for i in batches]
         self.train(training)
-        return float((torch.cat(found) == torch.from_numpy(examples.labels)).float().mean())
+        return float((torch.cat(classes) == torch.from_numpy(examples.labels)).float().mean())
 
     def _classes(self, batch: engine.Batch) -> Tensor:
-        there = {name: values.to(self.device) for name, values in batch.items()}
-        return self.scores(there).argmax(dim=1).cpu()
+        inputs = {name: values.to(self.device) for name, values in batch.items()}
+        return self.scores(inputs).argmax(dim=1).cpu()

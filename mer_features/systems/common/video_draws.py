@@ -1,6 +1,7 @@
-"""Random draws from unlabelled video: one a clip and epoch, the same on one device or many, killed or not.
+"""Random draws from unlabelled video, one per clip and epoch.
 
-Every draw is a function of seed, epoch and clip alone; no generator's state has to be kept for a resumed training.
+A draw depends only on seed, epoch and clip. So the draws are the same on one device and on several, and a resumed
+training needs no state of a generator.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from mer_features.features.sequences import Sequences
 from mer_features.systems.common import engine
 from mer_features.systems.common.contract import Execution
 
-#: Epoch and position among the clips.
+#: Epoch, and position in the list of clips.
 Draw = tuple[int, int]
 
 
 class Order(Sampler[Draw]):
-    """A random order of all clips, another one in each epoch."""
+    """A random order of all clips, different in each epoch."""
 
     def __init__(self, count: int, seed: int) -> None:
         self.count, self.seed, self.epoch = count, seed, 0
@@ -36,38 +37,38 @@ class Order(Sampler[Draw]):
 
 
 def generator(seed: int, draw: Draw) -> np.random.Generator:
-    """What one clip draws from in one epoch."""
+    """Random generator for one clip in one epoch."""
     epoch, place = draw
     return np.random.default_rng([seed, epoch, place, 1])
 
 
 def usable(sequences: Sequences, frames: int) -> list[int]:
-    """Indices of the clips of at least that many frames.
+    """Indices of the clips with at least this many frames.
 
     Raises
     ------
     ValueError
-        If there are fewer than two.
+        If fewer than two clips are long enough.
     """
-    found = [index for index, clip in enumerate(sequences.clips) if clip.length >= frames]
-    if len(found) < 2:
-        raise ValueError(f"{len(found)} of {len(sequences)} clips have {frames} frames or more; 2 are needed")
-    return found
+    indices = [index for index, clip in enumerate(sequences.clips) if clip.length >= frames]
+    if len(indices) < 2:
+        raise ValueError(f"{len(indices)} of {len(sequences)} clips have {frames} frames or more; 2 are needed")
+    return indices
 
 
 def loader(dataset: Dataset[Any], order: Order, batch_size: int, execution: Execution) -> DataLoader[Any]:
-    """Batches of an epoch; clips that fill none are left out of it, others in the next.
+    """Batches of an epoch. Clips that do not fill the last batch are left out; the next epoch leaves out other clips.
 
     Parameters
     ----------
     dataset
-        Takes draws.
+        Indexed by draws.
     order
-        Of its clips.
+        Order of its clips.
     batch_size
-        Of all devices together.
+        Batch size of all devices together.
     execution
-        On a GPU all threads but one read ahead.
+        On a GPU all threads but one load batches in advance.
     """
     each = max(min(batch_size, len(order)) // execution.devices, 1)
     return DataLoader(
@@ -76,17 +77,17 @@ def loader(dataset: Dataset[Any], order: Order, batch_size: int, execution: Exec
     )  # fmt: skip
 
 
-class Following(engine.Network):
-    """A network that tells an :class:`Order` which epoch it is."""
+class VideoNetwork(engine.Network):
+    """A network trained on draws from video; it sets the epoch of its :class:`Order`."""
 
     order: Order
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """The next epoch is due; workers may ask for its order before it starts."""
+        """Set the next epoch already here, because workers may ask for its order before it starts."""
         super().on_load_checkpoint(checkpoint)
         self.order.epoch = checkpoint["epoch"] + 1
 
     def on_train_epoch_start(self) -> None:
-        """A new epoch."""
+        """Set the current epoch."""
         super().on_train_epoch_start()
         self.order.epoch = self.current_epoch

@@ -153,7 +153,7 @@ NUMBERS, APEX = "faces/keyframe_number", "apex"
 
 
 def pretraining_variables(recipe: MacroNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
-    """Cache variables of a macro clip that :func:`pretraining_prepare` reads."""
+    """Names of the feature-file variables of a macro clip that :func:`pretraining_prepare` reads."""
     return (eidnet_images.NEUTRAL, eidnet_images.EXPRESSIONS, NUMBERS, APEX)
 
 

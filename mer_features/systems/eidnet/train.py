@@ -42,7 +42,7 @@ _PICTURED = 200
 
 
 def variables(recipe: EIDNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
-    """Cache variables of a clip that :func:`prepare` reads."""
+    """Names of the feature-file variables of a clip that :func:`prepare` reads."""
     return (eidnet_images.NEUTRAL, eidnet_images.EXPRESSIONS)
 
 

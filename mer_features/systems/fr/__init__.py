@@ -1,1 +1,1 @@
-"""TODO."""
+"""FR (paper 001): feature refinement by expression-specific learning and fusion."""

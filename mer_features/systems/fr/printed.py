@@ -1,4 +1,4 @@
-"""What FR's paper prints, of itself and of the methods it compares with, as data: quoted, never computed."""
+"""Results printed in the FR paper, for FR and for the methods it compares with. They are quoted, not computed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mer_features.systems.common.printed import Printed
 
 _PAPER = "Zhou et al. 2022 (FR), Table {}"
 _ROUNDS = "mean of at least ten rounds"
-#: Starred in Table 5.
+#: For the rows with a star in Table 5.
 _SECOND_HAND = "taken by that table from a third paper"
 
 
@@ -50,8 +50,8 @@ CDMER_TABLE = (
 )  # fmt: skip
 
 
-def _cde(table: str, row: str, figures: tuple[float, float], remark: str = _ROUNDS) -> Printed:
-    return Printed("megc2019", _PAPER.format(f"{table}, {row}"), *figures, remark=remark)
+def _cde(table: str, row: str, scores: tuple[float, float], remark: str = _ROUNDS) -> Printed:
+    return Printed("megc2019", _PAPER.format(f"{table}, {row}"), *scores, remark=remark)
 
 
 def _single(protocol: str, table: str, row: str, accuracy: float, remark: str = _ROUNDS) -> Printed:
@@ -59,14 +59,14 @@ def _single(protocol: str, table: str, row: str, accuracy: float, remark: str = 
 
 
 def _cdmer() -> tuple[Printed, ...]:
-    """FR on the twelve tasks across databases."""
+    """FR on the twelve cross-database tasks."""
     return tuple(
         Printed(f"cdmer-{task}", _PAPER.format(f"{3 + (task > 6)}, FR"), uf1, accuracy=accuracy, remark=_ROUNDS)
         for task, (uf1, accuracy) in enumerate(CDMER_TABLE, start=1)
     )
 
 
-#: By (refine, fusion); the headline first.
+#: Rows by (refine, fusion); the main result comes first.
 _FR = {
     ("attention", "sum"): (
         _cde("2", "FR", (0.7838, 0.7832)),
@@ -86,19 +86,19 @@ _FR = {
     ),
 }
 
-#: Table 5's rows of methods that are built here: SMIC-HS, CASME II and SAMM of four classes.
+#: Rows of Table 5 for methods that are implemented here: accuracy on SMIC-HS, CASME II and SAMM (four classes).
 _TABLE_5 = {"LBP-TOP": (0.4878, 0.4090, 0.4150), "Bi-WOOF": (0.5930, 0.5890, 0.5980)}
 
 
 def printed_fr(recipe: Mapping[str, Any]) -> tuple[Printed, ...]:
-    """Rows for a variant of FR."""
+    """Rows for a recipe of FR."""
     refine = recipe.get("refine", "attention")
-    fusion = "sum" if refine == "none" else recipe.get("fusion", "sum")  # the backbone has nothing to join
+    fusion = "sum" if refine == "none" else recipe.get("fusion", "sum")  # the backbone alone has no fusion
     return _FR.get((refine, fusion), ())
 
 
 def printed_method(name: str) -> tuple[Printed, ...]:
-    """Rows for a method that FR is compared with, as Table 2 names it."""
+    """Rows for a method that FR is compared with; ``name`` is its name in Table 2."""
     composite = next(row.composite for row in CDE_TABLE if row.name == name)
     single = zip(("smic-hs-3", "casme2-4", "samm-4"), _TABLE_5.get(name, ()), strict=False)
     rows = [_single(protocol, "5", name, accuracy, _second_hand(name, protocol)) for protocol, accuracy in single]
@@ -106,5 +106,5 @@ def printed_method(name: str) -> tuple[Printed, ...]:
 
 
 def _second_hand(name: str, protocol: str) -> str:
-    own = name == "LBP-TOP" and protocol == "smic-hs-3"  # the one without a star
-    return "" if own else _SECOND_HAND
+    has_no_star = name == "LBP-TOP" and protocol == "smic-hs-3"
+    return "" if has_no_star else _SECOND_HAND

@@ -11,7 +11,7 @@ from mer_features.systems.common.recipe import Recipe
 
 
 class FRRecipe(Recipe):
-    """FR, Feature Refinement (paper 001); defaults are its printed CDE recipe, section 4 of the paper."""
+    """FR, Feature Refinement (paper 001); the defaults are the CDE settings in section 4 of the paper."""
 
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "Basic Inception": {"refine": "none"},
@@ -24,27 +24,27 @@ class FRRecipe(Recipe):
         "attention",
         description="Class-specific attention (FR), ReLU layers (FR-fc) or none (Basic Inception).",
     )
-    fusion: Literal["sum", "concat"] = Field("sum", description="How the class-specific features are joined.")
+    fusion: Literal["sum", "concat"] = Field("sum", description="How the class-specific features are fused.")
     variant: Literal["text", "table7"] = Field(
         "text",
-        description="`text`: two streams as described; `table7`: the trunk its parameter table implies.",
+        description="`text`: two streams, as described; `table7`: the trunk that its parameter table implies.",
     )
     resize: Literal["bilinear", "area"] = Field(
         "bilinear",
-        description="How flow comes to 28 x 28: bilinear samples as the paper says, or means over areas, less noisy.",
+        description="How flow is resized to 28 x 28: bilinear samples (paper), or area means, which are less noisy.",
     )
     scale: Literal["minmax", "symmetric"] = Field(
         "minmax",
-        description="Input planes, which the paper leaves open: `minmax` maps each to [0, 1] by itself, as 8-bit flow "
-        "images are; `symmetric` divides by the largest magnitude, so that no motion stays 0.",
+        description="Scaling of the input planes, which the paper does not specify: `minmax` scales each plane to "
+        "[0, 1], like an 8-bit flow image; `symmetric` divides it by its largest magnitude, so that no motion stays 0.",
     )
     attention_scale: Literal["1", "d"] = Field(
         "1",
         description="`d` multiplies the softmax attention by its width, 1024, so that z* has the size of z.",
     )
-    loss_weight: float = Field(0.85, ge=0, description="λ of Eq. 8, weight of the proposal loss.")
+    loss_weight: float = Field(0.85, ge=0, description="λ of Eq. 8, the weight of the proposal loss.")
     optimiser: Literal["sgd", "adam"] = Field("sgd", description="Optimiser.")
     learning_rate: float = Field(0.001, gt=0, description="Learning rate.")
     momentum: float = Field(0.0, ge=0, lt=1, description="SGD momentum.")
     batch_size: int = Field(32, ge=1, description="Clips per step.")
-    epochs: int = Field(100, ge=1, description="Epochs; the paper prints none.")
+    epochs: int = Field(100, ge=1, description="Number of epochs (ours: the paper does not give it).")

@@ -2,8 +2,8 @@
 
 "Feature refinement: an expression-specific feature learning and fusion method for micro-expression recognition".
 A two-stream Inception trunk turns onset-to-apex flow into a shared feature z. One attention unit per class re-weights
-z; a binary detector per class supervises it; the sum of the re-weighted features, z', is classified. What the paper
-leaves open is a key of the recipe, or is said where it happens.
+z, and a binary detector per class supervises it. The sum of the re-weighted features, z', is classified. Details that
+the paper does not specify are keys of the recipe or are commented in the code.
 
 Shapes: N clips, K classes, D = 1024 features.
 """
@@ -22,17 +22,17 @@ from mer_features.systems.common import engine, inputs
 from mer_features.systems.common.contract import Arrays, Examples, Setup
 from mer_features.systems.fr.recipe import FRRecipe
 
-D = 1024  # width of z; the paper's parameter table leaves no other choice
+D = 1024  # width of z; it follows from the paper's parameter table
 VARIABLES = ("flow/u[onset_apex]", "flow/v[onset_apex]")
 
 
 def variables(recipe: FRRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
-    """Cache variables of a clip that :func:`prepare` reads."""
+    """Names of the feature-file variables of a clip that :func:`prepare` reads."""
     return VARIABLES
 
 
 def prepare(recipe: FRRecipe, clip: Arrays) -> dict[str, np.ndarray]:
-    """``flow``: u and v of one clip, (2, 28, 28) float32: resized, each scaled by itself (ours)."""
+    """``flow``: u and v of one clip, (2, 28, 28) float32; each plane is resized and scaled on its own (ours)."""
     return {"flow": inputs.flow_planes(clip, VARIABLES, resize=recipe.resize, scale=recipe.scale)}
 
 
@@ -40,13 +40,13 @@ def prepare(recipe: FRRecipe, clip: Arrays) -> dict[str, np.ndarray]:
 
 
 def conv(channels: int, width: int, kernel: int, norm: bool) -> nn.Sequential:
-    """Convolution with bias, same size, and ReLU; with batch norm between them in the `table7` variant."""
+    """Convolution of the same size with bias, then ReLU; with ``norm`` (variant `table7`) a batch norm in between."""
     layers = [nn.Conv2d(channels, width, kernel, padding=kernel // 2)]
     return nn.Sequential(*layers, *([nn.BatchNorm2d(width)] if norm else []), nn.ReLU())
 
 
 class Inception(nn.Module):
-    """GoogLeNet's first block with one width everywhere; its three 1x1 convolutions run as one."""
+    """GoogLeNet's first block with the same width in all branches; its three 1x1 convolutions run as one."""
 
     def __init__(self, channels: int, width: int, norm: bool) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Inception(nn.Module):
         """Concatenate the four branches."""
         one, three, five = self.entry(x).chunk(3, dim=1)  # (N, n, H, W) each
         joined = torch.cat([one, self.three(three), self.five(five), self.pool(x)], dim=1)  # (N, 4n, H, W)
-        return joined.contiguous(memory_format=torch.channels_last)  # the CPU pools ten times faster in it
+        return joined.contiguous(memory_format=torch.channels_last)  # pooling on the CPU is ten times faster
 
 
 def stream(norm: bool) -> nn.Sequential:
@@ -70,30 +70,30 @@ def stream(norm: bool) -> nn.Sequential:
 class Trunk(nn.Module):
     """The shared feature z of both flow components.
 
-    `text`: a stream for each component. `table7`: one stream with batch norm for both, the only trunk that gives
-    the paper's printed parameter counts of FR.
+    `text`: one stream per component. `table7`: one stream with batch norm for both components; only this trunk has
+    the parameter counts of FR printed in the paper.
     """
 
     def __init__(self, variant: str) -> None:
         super().__init__()
-        own = 2 if variant == "text" else 1
-        self.streams = nn.ModuleList(stream(norm=variant == "table7") for _ in range(own))
+        count = 2 if variant == "text" else 1
+        self.streams = nn.ModuleList(stream(norm=variant == "table7") for _ in range(count))
         self.join = nn.Linear(6272, D)
 
     def forward(self, flow: Tensor) -> Tensor:  # (N, 2, 28, 28)
-        """Run each component through its stream, join, reduce."""
+        """Run each component through its stream, concatenate, reduce to D features."""
         parts = zip(itertools.cycle(self.streams), flow.split(1, dim=1), strict=False)  # u, then v
-        flat = torch.cat([of(component.contiguous()) for of, component in parts], dim=1)  # (N, 6272)
+        flat = torch.cat([branch(component.contiguous()) for branch, component in parts], dim=1)  # (N, 6272)
         return F.relu(self.join(flat))  # (N, D)
 
 
 class Output(NamedTuple):
-    """What the network says about N clips."""
+    """Output of the network for N clips."""
 
-    logits: Tensor  # (N, K), of the classifier
+    logits: Tensor  # (N, K), logits of the classifier
     shared: Tensor  # (N, D), z
     proposals: Tensor | None = None  # (N, K), logits of the K detectors
-    refined: Tensor | None = None  # (N, D), z', or (N, K D) with `fusion: concat`
+    refined: Tensor | None = None  # z', (N, D), or (N, K D) with `fusion: concat`
 
 
 class Basic(nn.Module):
@@ -118,7 +118,7 @@ class FR(nn.Module):
         self.recipe = recipe
         self.trunk = Trunk(recipe.variant)
         self.attention = nn.ModuleList(nn.Linear(D, D) for _ in range(classes))
-        # One unit by Eq. 4; the printed parameter counts ask for two, whose difference is then the logit.
+        # Eq. 4 has one output unit. The printed parameter counts imply two; their difference is then the logit.
         units = 1 if recipe.variant == "text" else 2
         self.detectors = nn.ModuleList(
             nn.Sequential(nn.Linear(D, 128), nn.ReLU(), nn.Linear(128, units)) for _ in range(classes)
@@ -127,34 +127,34 @@ class FR(nn.Module):
         self.classifier = nn.Sequential(nn.Linear(width, 256), nn.ReLU(), nn.Dropout(0.5), nn.Linear(256, classes))
 
     def specific(self, unit: nn.Module, z: Tensor) -> Tensor:
-        """Shared z as one class sees it, z*_k (N, D): Eq. 2 and 3, softmax over features (over classes z' were z)."""
+        """Class-specific feature z*_k (N, D), Eq. 2 and 3; softmax over features, since over classes z' would be z."""
         if self.recipe.refine == "fc":
             return F.relu(unit(z))
-        scale = D if self.recipe.attention_scale == "d" else 1  # softmax alone makes z* about z / 1024
+        scale = D if self.recipe.attention_scale == "d" else 1  # with softmax alone z* is about z / 1024
         return scale * F.softmax(unit(z), dim=1) * z
 
     def forward(self, flow: Tensor) -> Output:  # (N, 2, 28, 28)
         """Refine z for each class, propose, fuse, classify."""
         z = self.trunk(flow)  # (N, D)
         specific = [self.specific(unit, z) for unit in self.attention]  # K x (N, D)
-        found = [detector(part) for detector, part in zip(self.detectors, specific, strict=True)]  # K x (N, 1 or 2)
-        proposals = [item[:, -1] - item[:, 0] if item.shape[1] == 2 else item[:, 0] for item in found]  # K x (N,)
+        outputs = [detector(part) for detector, part in zip(self.detectors, specific, strict=True)]  # K x (N, 1 or 2)
+        proposals = [item[:, -1] - item[:, 0] if item.shape[1] == 2 else item[:, 0] for item in outputs]  # K x (N,)
         stacked = torch.stack(specific, dim=1)  # (N, K, D)
         refined = stacked.sum(dim=1) if self.recipe.fusion == "sum" else stacked.flatten(1)  # (N, D) or (N, K D)
         return Output(self.classifier(refined), z, torch.stack(proposals, dim=1), refined)
 
 
 def network(recipe: FRRecipe, classes: int) -> nn.Module:
-    """The network of a recipe, with torch's default initialisation (the paper prints none)."""
+    """The network of a recipe, with torch's default initialisation (the paper does not specify one)."""
     net = Basic(recipe, classes) if recipe.refine == "none" else FR(recipe, classes)
-    return net.to(memory_format=torch.channels_last)  # pools ten times faster on the CPU than channels first
+    return net.to(memory_format=torch.channels_last)  # pooling on the CPU is ten times faster than with channels first
 
 
 # ---------------------------------------------------------------- losses
 
 
 class Losses(NamedTuple):
-    """The terms of Eq. 8, means over the batch (the equations print sums)."""
+    """The terms of Eq. 8 as means over the batch (the printed equations have sums)."""
 
     total: Tensor
     classification: Tensor
@@ -162,14 +162,14 @@ class Losses(NamedTuple):
 
 
 def losses(output: Output, labels: Tensor, weight: float) -> Losses:
-    """L = λ L_prop + L_cls (Eq. 8); not a convex mix, λ multiplies the proposal loss only.
+    """L = λ L_prop + L_cls (Eq. 8). λ multiplies only the proposal loss; the sum is not convex.
 
     Parameters
     ----------
     output
-        Of the network for N clips.
+        Output of the network for N clips.
     labels
-        Classes (N,), int64.
+        True classes (N,), int64.
     weight
         λ.
     """
@@ -177,7 +177,7 @@ def losses(output: Output, labels: Tensor, weight: float) -> Losses:
     if output.proposals is None:
         return Losses(classification, classification, torch.zeros_like(classification))
     targets = F.one_hot(labels, output.logits.shape[1]).to(output.proposals.dtype)  # (N, K)
-    proposal = F.binary_cross_entropy_with_logits(output.proposals, targets)  # Eq. 4 and 5: the mean over N and K
+    proposal = F.binary_cross_entropy_with_logits(output.proposals, targets)  # Eq. 4 and 5, mean over N and K
     return Losses(weight * proposal + classification, classification, proposal)
 
 
@@ -193,16 +193,16 @@ class Network(engine.Network):
         self.net = network(recipe, classes)
 
     def batches(self, examples: Examples) -> engine.Batches:
-        """Shuffled batches; no augmentation, as printed."""
+        """Shuffled batches without augmentation, as in the paper."""
         return engine.Batches(examples, self.recipe.batch_size)
 
     def training_step(self, batch: engine.Batch) -> dict[str, Tensor]:
         """Losses of a batch: flow (N, 2, 28, 28), labels (N,)."""
-        found = losses(self.net(batch["flow"]), batch["label"], self.recipe.loss_weight)
-        return {"loss": found.total, "classification": found.classification, "proposal": found.proposal}
+        terms = losses(self.net(batch["flow"]), batch["label"], self.recipe.loss_weight)
+        return {"loss": terms.total, "classification": terms.classification, "proposal": terms.proposal}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The recipe's optimiser; fused, as ten million parameters make an unfused Adam the slowest part."""
+        """The recipe's optimiser; Adam is fused, because unfused Adam on ten million parameters is the slowest part."""
         if self.recipe.optimiser == "adam":
             return torch.optim.Adam(self.parameters(), self.recipe.learning_rate, fused=True)
         return torch.optim.SGD(self.parameters(), self.recipe.learning_rate, self.recipe.momentum)
@@ -212,7 +212,7 @@ class Network(engine.Network):
         return F.softmax(self.net(batch["flow"]).logits, dim=1)
 
     def layers(self, batch: engine.Batch) -> engine.Batch:
-        """Feature ``z`` and, where there is one, the refined ``z_refined``."""
+        """``z`` and, if the network refines it, ``z_refined``."""
         output = self.net(batch["flow"])
         named = {"z": output.shared, "z_refined": output.refined}
         return {name: value for name, value in named.items() if value is not None}

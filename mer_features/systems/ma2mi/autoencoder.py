@@ -238,7 +238,7 @@ class Frames(Dataset[Tensor]):
         return torch.stack([self.frame(clip, self.sequences.clips[clip].length // 2) for clip in taken])
 
 
-class Training(video_draws.Following):
+class Training(video_draws.VideoNetwork):
     """The small autoencoder under training: mean modulus of the difference between a frame and what comes back."""
 
     def __init__(self, recipe: AutoencoderRecipe, order: video_draws.Order) -> None:

@@ -93,7 +93,7 @@ class Model(nn.Module):
         return self.future(start, self.net.condition(self.net(first, second)))
 
 
-class Network(video_draws.Following):
+class Network(video_draws.VideoNetwork):
     """The model under training."""
 
     def __init__(self, recipe: FutureFrameRecipe, order: video_draws.Order) -> None:

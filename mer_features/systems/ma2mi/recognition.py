@@ -20,7 +20,7 @@ from mer_features.systems.ma2mi.recipe import MacroRecognitionRecipe
 
 
 def pretraining_variables(recipe: MacroRecognitionRecipe) -> tuple[str, ...]:  # noqa: ARG001  # always the same
-    """Cache variables of a macro clip that :func:`pretraining_prepare` reads."""
+    """Names of the feature-file variables of a macro clip that :func:`pretraining_prepare` reads."""
     return ma2mi_images.VARIABLES
 
 

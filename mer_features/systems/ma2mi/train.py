@@ -27,7 +27,7 @@ __all__ = ["build", "prepare", "pretrain", "variables"]
 
 
 def variables(recipe: MA2MIRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
-    """Cache variables of a clip that :func:`prepare` reads."""
+    """Names of the feature-file variables of a clip that :func:`prepare` reads."""
     return network.VARIABLES
 
 

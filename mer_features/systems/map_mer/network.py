@@ -1,7 +1,9 @@
-"""Network of MAP-MER: ResNet-18 with shuffle attention, a shared base, a branch for each half of the face.
+"""Network, losses and class activation maps of MAP-MER.
 
-Shapes: N clips, C classes, R regions of the face (eyes and mouth, or the whole), D = 512 features a region. Sizes in
-comments are those of the paper's recipe, 224 x 224, before the face is split.
+The network is a ResNet-18 with shuffle attention: a shared base, then one branch per half of the face.
+
+Shapes: N clips, C classes, R regions of the face (eyes and mouth, or the whole face), D = 512 features per region,
+A action units. Sizes in comments are for the paper's input of 224 x 224 pixels before the face is split.
 """
 
 from __future__ import annotations
@@ -18,19 +20,19 @@ from torchvision.models.resnet import BasicBlock, conv1x1
 from mer_features.systems.common import backbones
 from mer_features.systems.map_mer.recipe import MapMerRecipe
 
-GROUPS = 4  # of shuffle attention
+GROUPS = 4  # channel groups of shuffle attention
 
 
 # ---------------------------------------------------------------- backbone
 
 
 class ShuffleAttention(nn.Module):
-    """Channel and spatial gates, for each group of channels its own (section 3.3; the original shares them).
+    """Channel and spatial gates, separate for each group of channels (section 3.3; the original shares them).
 
     Parameters
     ----------
     channels
-        A multiple of 8.
+        Number of channels, a multiple of 8.
     gate
         `sigmoid`, or `softmax` across the groups.
     """
@@ -45,23 +47,25 @@ class ShuffleAttention(nn.Module):
         self.gate = gate
 
     def forward(self, x: Tensor) -> Tensor:  # (N, c, H, W)
-        """Gate one half of every group by its global mean, the other position by position; shuffle the channels."""
+        """Gate one half of each group by its global mean and the other half per position; shuffle the channels."""
         by_mean, by_place = x.unflatten(1, (GROUPS, -1)).chunk(2, dim=2)  # (N, 4, c/8, H, W) each
         mean = by_mean.mean(dim=(3, 4), keepdim=True)  # (N, 4, c/8, 1, 1)
         place = self.norm(by_place.flatten(0, 1)).view_as(by_place)  # (N, 4, c/8, H, W)
-        gated = [
+        halves = [
             by_mean * self._gate(self.channel_weight * mean + self.channel_bias),
             by_place * self._gate(self.spatial_weight * place + self.spatial_bias),
         ]
-        joined = torch.cat(gated, dim=2).flatten(1, 2)  # (N, c, H, W)
-        return joined.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)  # of 0 .. c-1: 0, c/2, 1, c/2 + 1, ...
+        joined = torch.cat(halves, dim=2).flatten(1, 2)  # (N, c, H, W)
+        return (
+            joined.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+        )  # new order of channels: 0, c/2, 1, c/2 + 1, ...
 
     def _gate(self, x: Tensor) -> Tensor:
         return F.softmax(x, dim=1) if self.gate == "softmax" else torch.sigmoid(x)
 
 
 class AttentiveBlock(BasicBlock):
-    """torchvision's basic block with shuffle attention before the residual sum."""
+    """Basic block of torchvision with shuffle attention before the residual sum."""
 
     def __init__(self, channels: int, planes: int, stride: int, gate: str) -> None:
         resized = stride != 1 or channels != planes
@@ -70,14 +74,14 @@ class AttentiveBlock(BasicBlock):
         self.attention = ShuffleAttention(planes, gate)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, channels, H, W)
-        """(N, planes, H / stride, W / stride)."""
+        """Output (N, planes, H / stride, W / stride)."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.attention(self.bn2(self.conv2(out)))
         return self.relu(out + (x if self.downsample is None else self.downsample(x)))
 
 
 def stage(channels: int, planes: int, stride: int, recipe: MapMerRecipe) -> nn.Sequential:
-    """One of ResNet's four stages."""
+    """One of the four stages of a ResNet."""
     widths = [channels, *[planes] * (recipe.blocks - 1)]
     strides = [stride, *[1] * (recipe.blocks - 1)]
     return nn.Sequential(
@@ -85,9 +89,9 @@ def stage(channels: int, planes: int, stride: int, recipe: MapMerRecipe) -> nn.S
     )
 
 
-# Modules are named as torchvision names them, so that its weights fit.
+# The modules have torchvision's names, so that its weights can be loaded.
 class Base(nn.Module):
-    """What both halves go through: stem and stages 1 and 2."""
+    """Shared layers of both halves: stem, stage 1 and stage 2."""
 
     def __init__(self, recipe: MapMerRecipe) -> None:
         super().__init__()
@@ -100,14 +104,14 @@ class Base(nn.Module):
         self.dropout = nn.Dropout(0.2)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, 112, 224)
-        """(N, 128, 14, 28)."""
+        """Features (N, 128, 14, 28)."""
         x = self.pool(F.relu(self.bn1(self.conv1(x))))  # (N, 64, 28, 56)
         x = self.dropout(self.layer1(x))  # (N, 64, 28, 56)
         return self.dropout(self.layer2(x))  # (N, 128, 14, 28)
 
 
 class Branch(nn.Module):
-    """What one region goes through alone: stages 3 and 4, mean, unit length."""
+    """Layers of one region: stages 3 and 4, spatial mean, unit length."""
 
     def __init__(self, recipe: MapMerRecipe) -> None:
         super().__init__()
@@ -124,7 +128,7 @@ class Branch(nn.Module):
 
     @property
     def attended(self) -> nn.Module:
-        """The last shuffle attention, on whose output class activation maps are made."""
+        """The last shuffle attention; class activation maps use its output."""
         return self.layer4[-1].attention
 
 
@@ -134,8 +138,8 @@ class Branch(nn.Module):
 class AreaWeights(nn.Module):
     """Area weighted module: a weight in (0, 1) for every feature of both regions, X_weight (Eq. 1).
 
-    `code`: with layer norms and dropout, and features detached, so that only the loss on the weighted features trains
-    the branches; `paper`: two linear layers, as printed.
+    `code`: with layer norms, dropout and detached features, so that only the loss on the weighted features trains the
+    branches. `paper`: two linear layers, as printed.
     """
 
     def __init__(self, features: int, hidden: int, variant: str) -> None:
@@ -158,11 +162,11 @@ def head(features: int, classes: int) -> nn.Sequential:
 
 
 class Output(NamedTuple):
-    """What the network says about N clips."""
+    """Output of the network for N clips."""
 
-    logits: Tensor  # (N, R, C), of every region's head
+    logits: Tensor  # (N, R, C), logits of the head of each region
     regions: Tensor  # (N, R, D), X_eyes_w and X_mouth_w of Eq. 3
-    aligned: Tensor  # (N, R D), X_F at unit length, with dropout while training: what WSCL compares
+    aligned: Tensor  # (N, R D), X_F at unit length, with dropout during training; input of WSCL
 
 
 class MapMer(nn.Module):
@@ -180,9 +184,9 @@ class MapMer(nn.Module):
     def forward(self, planes: Tensor) -> Output:  # (N, 3, 224, 224)
         """Split the face, extract each region's features, weigh them, classify each region."""
         halves = planes.chunk(len(self.branches), dim=2)  # rows: eyes, mouth; R x (N, 3, 112, 224)
-        # One pass a half: batch normalisation sees each by itself, as in the authors' code.
-        found = [branch(self.base(half)) for branch, half in zip(self.branches, halves, strict=True)]
-        fused = torch.cat(found, dim=1)  # (N, R D)
+        # One pass per half: batch normalisation treats each half separately, as in the authors' code.
+        features = [branch(self.base(half)) for branch, half in zip(self.branches, halves, strict=True)]
+        fused = torch.cat(features, dim=1)  # (N, R D)
         if self.awm is not None:
             fused = fused * self.awm(fused)  # Eq. 2
         regions = fused.unflatten(1, (len(self.branches), -1))  # (N, R, D), Eq. 3
@@ -192,7 +196,7 @@ class MapMer(nn.Module):
 
 
 def network(recipe: MapMerRecipe, classes: int) -> MapMer:
-    """The network of a recipe, convolutions started as ResNet's or from its ImageNet weights."""
+    """The network of a recipe; convolutions start from ResNet's initialisation or from its ImageNet weights."""
     net = MapMer(recipe, classes)
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
@@ -203,86 +207,89 @@ def network(recipe: MapMerRecipe, classes: int) -> MapMer:
 
 
 def _start_from(net: MapMer, path: Path) -> None:
-    """ResNet-18's weights in base and branches; shuffle attention, which it lacks, stays as it is."""
-    known = backbones.resnet("resnet18", path).state_dict()
+    """Load ResNet-18's weights into base and branches; shuffle attention, which ResNet-18 lacks, does not change."""
+    pretrained = backbones.resnet("resnet18", path).state_dict()
     for part in (net.base, *net.branches):
         own = part.state_dict()
-        part.load_state_dict(own | {name: known[name] for name in own.keys() & known.keys()})
+        part.load_state_dict(own | {name: pretrained[name] for name in own.keys() & pretrained.keys()})
 
 
-# Losses of MAP-MER. N clips, C classes, R regions, A action units; batch means where the equations print sums.
+# ---------------------------------------------------------------- losses: batch means, where the paper has sums
 
 
 def overlap(units: Tensor) -> Tensor:
-    """Shared among all action units of every two clips, w (N, N) float32 in [0, 1] (Eq. 4); two empty sets: 0 (ours).
+    """Overlap w (N, N) of the action units of each pair of clips, float32 in [0, 1] (Eq. 4).
+
+    It is the number of shared action units divided by the number of all action units of both clips; 0 if neither clip
+    has any (ours).
 
     Parameters
     ----------
     units
-        Action units seen, (N, A), zero or not.
+        Action units of the clips, (N, A); nonzero where a unit is present.
     """
-    seen = (units != 0).float()
-    common = seen @ seen.T
-    count = seen.sum(dim=1)
+    present = (units != 0).float()
+    common = present @ present.T
+    count = present.sum(dim=1)
     return common / (count[:, None] + count - common).clamp(min=1)
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """Clips of the largest class per clip of each class, (C,) float32 (Eq. 6); a class without clips counts as one."""
+    """Size of the largest class over the size of each class, (C,) float32 (Eq. 6); an empty class has size 1."""
     counts = torch.bincount(labels, minlength=classes)
     return counts.max() / counts.clamp(min=1)
 
 
 def classification(logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-    """Weighted cross-entropy of every region's head, summed over the regions (Eq. 7).
+    """Weighted cross-entropy of the head of each region, summed over the regions (Eq. 7).
 
-    Each is torch's weighted mean: divided by the sum of the weights of the clips' classes.
+    Each term is torch's weighted mean: it is divided by the sum of the weights of the clips' classes.
 
     Parameters
     ----------
     logits
-        (N, R, C).
+        Logits, (N, R, C).
     labels
-        (N,) int64.
+        True classes, (N,) int64.
     weights
-        Of the classes, (C,).
+        Class weights, (C,).
     smoothing
-        Of the labels, 0 .. 1.
+        Label smoothing, 0 to 1.
     """
     parts = [F.cross_entropy(part, labels, weights, label_smoothing=smoothing) for part in logits.unbind(1)]
     return torch.stack(parts).sum()
 
 
 def alignment(features: Tensor, overlaps: Tensor, temperature: float, variant: str) -> Tensor:
-    """Weighted supervised contrastive loss (Eq. 5), mean over the clips that share an action unit with another.
+    """Weighted supervised contrastive loss (Eq. 5), mean over the clips that share an action unit with another clip.
 
     Parameters
     ----------
     features
-        Of the clips, (N, F).
+        Features of the clips, (N, F).
     overlaps
-        w, (N, N).
+        w of :func:`overlap`, (N, N).
     temperature
         τ.
     variant
-        `excluded_self`: a clip itself is in no sum. `literal`: it is in both denominators, as printed. `code`: it is
-        its own positive and in no softmax denominator.
+        `excluded_self`: the clip itself is in none of its sums. `literal`: it is in both denominators, as printed.
+        `code`: it is its own positive, but it is not in the softmax denominator.
 
     Returns
     -------
     Tensor
-        A number; 0 without such clips.
+        Scalar; 0 if there are no such clips.
     """
     itself = torch.eye(len(features), dtype=torch.bool, device=features.device)
     positives = overlaps if variant == "code" else overlaps.masked_fill(itself, 0)
     scale = (overlaps if variant == "literal" else positives).sum(dim=1)
-    kept = positives.sum(dim=1) > 0
-    if len(features) < 2 or not kept.any():
+    has_positive = positives.sum(dim=1) > 0
+    if len(features) < 2 or not has_positive.any():
         return features.sum() * 0
     similarity = features @ features.T / temperature
     compared = similarity if variant == "literal" else similarity.masked_fill(itself, -torch.inf)
     log_share = similarity - compared.logsumexp(dim=1, keepdim=True)
-    return (-(positives * log_share).sum(dim=1)[kept] / scale[kept]).mean()
+    return (-(positives * log_share).sum(dim=1)[has_positive] / scale[has_positive]).mean()
 
 
 class Losses(NamedTuple):
@@ -294,25 +301,25 @@ class Losses(NamedTuple):
 
 
 def losses(output: Output, labels: Tensor, units: Tensor, weights: Tensor, recipe: MapMerRecipe) -> Losses:
-    """L = (1 - λ) L_cls + λ L_wscl (Eq. 8); L_cls alone without AU alignment."""
-    classified = classification(output.logits, labels, weights, recipe.label_smoothing)
+    """L = (1 - λ) L_cls + λ L_wscl (Eq. 8); without AU alignment only L_cls."""
+    class_loss = classification(output.logits, labels, weights, recipe.label_smoothing)
     if not recipe.au_alignment:
-        return Losses(classified, classified, torch.zeros_like(classified))
-    aligned = alignment(output.aligned, overlap(units), recipe.temperature, recipe.wscl)
-    total = (1 - recipe.alignment_weight) * classified + recipe.alignment_weight * aligned
-    return Losses(total, classified, aligned)
+        return Losses(class_loss, class_loss, torch.zeros_like(class_loss))
+    alignment_loss = alignment(output.aligned, overlap(units), recipe.temperature, recipe.wscl)
+    total = (1 - recipe.alignment_weight) * class_loss + recipe.alignment_weight * alignment_loss
+    return Losses(total, class_loss, alignment_loss)
 
 
-# Where MAP-MER looks: AU-CAM (paper 004, Eq. 12 and 13) and Grad-CAM beside it.
+# ---------------------------------------------------------------- class activation maps: AU-CAM and Grad-CAM
 
 
 def au_cam(net: MapMer, planes: Tensor) -> Tensor:
-    """Where each region's strongest feature comes from; see :func:`_maps`."""
+    """AU-CAM (Eq. 12 and 13): heat map of the strongest feature of each region, as :func:`_maps` returns it."""
     return _maps(net, planes, lambda output: list(output.regions.amax(dim=2).unbind(1)))
 
 
 def grad_cam(net: MapMer, planes: Tensor, predict: Callable[[Tensor], Tensor]) -> Tensor:
-    """Where the predicted class comes from; see :func:`_maps`. ``predict``: logits (N, R, C) -> scores (N, C)."""
+    """Grad-CAM of the predicted class, as :func:`_maps` returns it; ``predict``: logits (N, R, C) -> scores (N, C)."""
 
     def target(output: Output) -> list[Tensor]:
         predicted = predict(output.logits).argmax(dim=1, keepdim=True)  # (N, 1)
@@ -323,46 +330,47 @@ def grad_cam(net: MapMer, planes: Tensor, predict: Callable[[Tensor], Tensor]) -
 
 
 def _maps(net: MapMer, planes: Tensor, targets: Callable[[Output], Sequence[Tensor]]) -> Tensor:
-    """Class activation maps in evaluation mode.
+    """Class activation maps of all regions.
 
     Parameters
     ----------
     net
-        In evaluation mode: clips do not depend on each other.
+        The network in evaluation mode, so that clips do not depend on each other.
     planes
-        As the network takes them, (N, 3, S, S).
+        Input of the network, (N, 3, S, S).
     targets
-        Numbers (N,) for each of the R regions.
+        Function from the output to R tensors (N,), the target of each region.
 
     Returns
     -------
     Tensor, (N, S, S) float32
-        Regions stacked, each in [0, 1] by its own minimum and maximum; zero where nothing speaks for the target.
+        Maps of the regions, stacked; each is scaled to [0, 1] by its own minimum and maximum. Places that do not
+        support the target are 0.
     """
-    attended: list[Tensor] = []
+    features: list[Tensor] = []
     hooks = [
-        branch.attended.register_forward_hook(lambda _module, _input, found: attended.append(found))
+        branch.attended.register_forward_hook(lambda _module, _input, output: features.append(output))
         for branch in net.branches
     ]
     try:
         with torch.enable_grad():
-            wanted = targets(net(planes))
-            # One target may ask for the gradient of the graph that the next one needs again.
+            region_targets = targets(net(planes))
+            # The graph is retained, because the targets may share it.
             slopes = [
-                torch.autograd.grad(target.sum(), found, retain_graph=True)[0]
-                for target, found in zip(wanted, attended, strict=True)
+                torch.autograd.grad(target.sum(), maps, retain_graph=True)[0]
+                for target, maps in zip(region_targets, features, strict=True)
             ]
     finally:
         for hook in hooks:
             hook.remove()
-    size = (planes.shape[2] // len(attended), planes.shape[3])
-    heats = [_heat(found.detach(), slope, size) for found, slope in zip(attended, slopes, strict=True)]
+    size = (planes.shape[2] // len(features), planes.shape[3])
+    heats = [_heat(maps.detach(), slope, size) for maps, slope in zip(features, slopes, strict=True)]
     return torch.cat(heats, dim=1)
 
 
 def _heat(maps: Tensor, slopes: Tensor, size: tuple[int, int]) -> Tensor:
-    """ReLU(Σ_k α_k A_k) with α_k the mean slope (Eq. 13), scaled to [0, 1], at the size of the region."""
-    found = F.relu((slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True))  # (N, 1, h, w)
-    low, high = found.amin(dim=(2, 3), keepdim=True), found.amax(dim=(2, 3), keepdim=True)
-    scaled = (found - low) / torch.where(high > low, high - low, 1)
+    """ReLU(Σ_k α_k A_k) with α_k the mean slope (Eq. 13), scaled to [0, 1] and resized to the region."""
+    heat = F.relu((slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True))  # (N, 1, h, w)
+    low, high = heat.amin(dim=(2, 3), keepdim=True), heat.amax(dim=(2, 3), keepdim=True)
+    scaled = (heat - low) / torch.where(high > low, high - low, 1)
     return F.interpolate(scaled, size, mode="bilinear", align_corners=False)[:, 0]

@@ -1,4 +1,4 @@
-"""What the MAP-MER paper prints, as data: quoted, never computed."""
+"""Results printed in the MAP-MER paper. They are quoted, not computed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from mer_features.systems.common.printed import Printed
 
 _PAPER = "Ruan et al. 2022 (MAP-MER)"
-#: Its code keeps, of every fold, the epoch with the best accuracy on the held-out subject.
+#: In each fold, the authors' code keeps the epoch with the best accuracy on the held-out subject.
 _SELECTED = "epoch selected on the test subject"
 
 
@@ -18,13 +18,13 @@ class Row:
     """One row of a table: a model under one protocol, leave one subject out."""
 
     protocol: str  # preset, docs/protocols.md
-    model: str  # as Table 4 names it
+    model: str  # name in Table 4
     accuracy: float
     uf1: float
     uar: float | None = None
 
 
-#: Table 3; its model is the whole one.
+#: Table 3, all for the complete model.
 TABLE_3 = (
     Row("casme2-5-dual-branch", "db + all", 0.833, 0.827, 0.850),
     Row("samm-5", "db + all", 0.794, 0.758, 0.751),
@@ -50,7 +50,7 @@ TABLE_4 = (
     Row("samm-5", "db + all", 0.7941, 0.7582),
 )
 
-#: Flow target of a recipe -> the protocols for which the paper chose it: five classes, three classes.
+#: Flow target of a recipe -> protocols for which the paper uses it, with five and with three classes.
 _PROTOCOLS = {"apex": ("casme2-5-dual-branch", "casme2-3"), "amplified": ("samm-5", "samm-3")}
 
 #: Rows of Table 4 by (branches, area weights, AU alignment, Region Replacing).
@@ -66,7 +66,7 @@ _MODELS = {
 
 
 def printed_map_mer(recipe: Mapping[str, Any]) -> tuple[Printed, ...]:
-    """Rows for a variant on the database whose flow target the recipe has; of the whole model also three classes."""
+    """Rows for a recipe, on the database that has its flow target; three classes for the complete model only."""
     parts = (
         recipe.get("awm", "code") != "none",
         recipe.get("au_alignment", True),
@@ -75,12 +75,12 @@ def printed_map_mer(recipe: Mapping[str, Any]) -> tuple[Printed, ...]:
     model = _MODELS.get((recipe.get("branches", 2), *parts))
     if model is None:
         return ()
-    known = _PROTOCOLS[recipe.get("target", "apex")]
-    found = [(3, row) for row in TABLE_3] + [(4, row) for row in TABLE_4 if row.model != "db + all"]
-    return tuple(_printed(table, row) for table, row in found if row.model == model and row.protocol in known)
+    protocols = _PROTOCOLS[recipe.get("target", "apex")]
+    rows = [(3, row) for row in TABLE_3] + [(4, row) for row in TABLE_4 if row.model != "db + all"]
+    return tuple(_printed(table, row) for table, row in rows if row.model == model and row.protocol in protocols)
 
 
 def _printed(table: int, row: Row) -> Printed:
-    """A row; Table 3 has three decimals, Table 4 four and no UAR."""
+    """One row; Table 3 has three decimals, Table 4 has four decimals and no UAR."""
     where = f"{_PAPER}, Table {table}, {row.model}"
     return Printed(row.protocol, where, row.uf1, row.uar, row.accuracy, _SELECTED, digits=table)

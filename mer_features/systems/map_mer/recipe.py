@@ -10,12 +10,12 @@ from pydantic import Field, model_validator
 
 from mer_features.systems.common.recipe import Recipe
 
-#: Width and blocks a stage of ResNet-18, which ImageNet weights fit.
+#: Width and blocks per stage of ResNet-18; the ImageNet weights need these.
 _RESNET18 = (64, 2)
 
 
 class MapMerRecipe(Recipe):
-    """MAP-MER (paper 004); defaults are its printed recipe for CASME II, its code's where the paper is silent."""
+    """MAP-MER (paper 004); defaults: the paper's settings for CASME II, or those of its code where it gives none."""
 
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sb": {"branches": 1, "awm": "none", "au_alignment": False},
@@ -29,60 +29,75 @@ class MapMerRecipe(Recipe):
 
     # ---- input
     target: Literal["apex", "amplified"] = Field(
-        "apex", description="Frame to which flow is taken from onset and offset: `apex` for CASME II, else `amplified`."
+        "apex", description="Flow runs from onset and offset to this frame: `apex` for CASME II, otherwise `amplified`."
     )
-    image_size: int = Field(224, ge=32, multiple_of=2, description="Side of the input planes, split into two halves.")
-    threshold: float = Field(1.5, ge=0, description="Flow magnitudes below so many times the plane's mean become 0.")
+    image_size: int = Field(
+        224, ge=32, multiple_of=2, description="Side of the input planes, pixels; split into two halves."
+    )
+    threshold: float = Field(1.5, ge=0, description="Flow magnitudes below this multiple of the plane's mean become 0.")
 
     # ---- network
-    branches: Literal[1, 2] = Field(2, description="2: eyes and mouth apart; 1: one ResNet-18 on the whole face.")
+    branches: Literal[1, 2] = Field(
+        2, description="2: one branch for the eyes, one for the mouth; 1: one ResNet-18 on the whole face."
+    )
     awm: Literal["code", "paper", "none"] = Field(
         "code",
-        description="Area weighted module: `code` has layer norms, dropout and a detached input; `paper` as Eq. 1.",
+        description="Area weighted module: `code` has layer norms, dropout and a detached input; `paper` is Eq. 1.",
     )
-    awm_width: int = Field(1024, ge=1, description="h, hidden width of the area weighted module.")
+    awm_width: int = Field(1024, ge=1, description="h, the hidden width of the area weighted module.")
     gate: Literal["softmax", "sigmoid"] = Field(
-        "softmax", description="Gate of shuffle attention: `softmax` across the groups as its code, or `sigmoid`."
+        "softmax", description="Gate of shuffle attention: `softmax` across the groups, as in its code, or `sigmoid`."
     )
-    width: int = Field(64, ge=8, multiple_of=8, description="Channels of the first stage; they double at each.")
-    blocks: int = Field(2, ge=1, description="Residual blocks a stage; 2 is ResNet-18.")
+    width: int = Field(
+        64, ge=8, multiple_of=8, description="Channels of the first stage; doubled at each further stage."
+    )
+    blocks: int = Field(2, ge=1, description="Residual blocks per stage; ResNet-18 has 2.")
     imagenet: Path | None = Field(
         None,
-        description="File of torchvision's ResNet-18 weights to start from, as the paper does.",
+        description="File of torchvision's ResNet-18 weights from which training starts, as in the paper.",
     )
 
     # ---- losses
     au_alignment: bool = Field(True, description="Align features with action units (WSCL).")
     wscl: Literal["excluded_self", "literal", "code"] = Field(
-        "excluded_self", description="Reading of Eq. 5: a clip is left out of all sums, or as printed, or as the code."
+        "excluded_self",
+        description="Form of Eq. 5: a clip left out of all its own sums, as printed, or as in its code.",
     )
     alignment_weight: float = Field(0.3, ge=0, le=1, description="λ of Eq. 8.")
     temperature: float = Field(0.1, gt=0, description="τ of Eq. 5.")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of the class loss.")
     combine: Literal["softmax", "logits"] = Field(
-        "softmax", description="What of the two heads is added for the prediction; `logits` as its code."
+        "softmax",
+        description="What is added over the two heads for the prediction: `softmax`, or `logits` as in its code.",
     )
 
     # ---- training
     region_replacing: float = Field(
-        0.5, ge=0, le=1, description="Share of clips whose mouth half is another clip's of the same class."
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of clips whose mouth half is replaced by that of another clip of the same class.",
     )
-    flip: float = Field(0.5, ge=0, le=1, description="Share of clips mirrored.")
-    erasing: float = Field(0.5, ge=0, le=1, description="Share of clips with a rectangle of noise.")
+    flip: float = Field(0.5, ge=0, le=1, description="Share of clips that are mirrored.")
+    erasing: float = Field(0.5, ge=0, le=1, description="Share of clips in which a rectangle is replaced by noise.")
     learning_rate: float = Field(0.003, gt=0, description="Learning rate of AdamW at every restart.")
     weight_decay: float = Field(1e-5, ge=0, description="Weight decay of AdamW.")
-    restart: int = Field(10, ge=1, description="T₀: epochs to the first restart; each cycle is twice the last.")
-    batch_size: int = Field(128, ge=2, description="Clips per step.")
-    epochs: int = Field(100, ge=1, description="Epochs.")
-    select: Literal["last", "val"] = Field(
-        "last", description="Epoch kept: the last, or the best on some training subjects set aside (`val`)."
+    restart: int = Field(
+        10, ge=1, description="T₀: epochs to the first restart; each cycle is twice as long as the one before."
     )
-    val_share: float = Field(0.2, gt=0, le=0.5, description="Share of the training clips set aside by `select: val`.")
+    batch_size: int = Field(128, ge=2, description="Clips per step.")
+    epochs: int = Field(100, ge=1, description="Number of epochs.")
+    select: Literal["last", "val"] = Field(
+        "last", description="Epoch that is used: the last, or the best on training subjects that are set aside (`val`)."
+    )
+    val_share: float = Field(
+        0.2, gt=0, le=0.5, description="Share of the training clips that `select: val` sets aside."
+    )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if self.branches == 1 and self.awm != "none":
-            raise ValueError(f"awm: {self.awm!r} weighs two branches; with `branches: 1` it must be 'none'")
+            raise ValueError(f"awm: {self.awm!r} needs two branches; with `branches: 1` it must be 'none'")
         if self.imagenet is not None and (self.width, self.blocks) != _RESNET18:
-            raise ValueError("imagenet: the weights fit `width: 64, blocks: 2` only")
+            raise ValueError("imagenet: the weights need `width: 64, blocks: 2`")
         return self

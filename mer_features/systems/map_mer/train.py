@@ -1,9 +1,10 @@
 """MAP-MER: mimicking the annotation process.
 
-"Mimicking the annotation process for recognizing the micro expressions". Action units are coded for the upper or the
-lower face: each half goes through a shared base and a branch of its own, an area weighted module weighs what both
-found, each half is classified, and an auxiliary loss draws together clips whose action units overlap. What the paper
-leaves open is a key of the recipe or is in docs/systems/map_mer.md.
+"Mimicking the annotation process for recognizing the micro expressions". Coders assign an
+action unit to the upper or to the lower face. Accordingly, each half of the face goes through a shared base and its own
+branch. An area weighted module weights the features of both halves, and each half is classified. An auxiliary loss
+pulls together the features of clips whose action units overlap. Details that the paper does not specify are keys of the
+recipe or are described in docs/systems/map_mer.md.
 
 Shapes: N clips, C classes, S = 224 pixels, A = 100 possible action units.
 """
@@ -23,8 +24,7 @@ from torchvision.transforms import RandomErasing
 from mer_features.core import action_units
 from mer_features.systems.common import backbones, engine, inputs, selection
 from mer_features.systems.common.contract import Arrays, Examples, Setup
-from mer_features.systems.map_mer import network as cams
-from mer_features.systems.map_mer.network import class_weights, losses, network
+from mer_features.systems.map_mer.network import au_cam, class_weights, grad_cam, losses, network
 from mer_features.systems.map_mer.recipe import MapMerRecipe
 
 A = 100  # FACS numbers run from 1 to 99
@@ -33,7 +33,7 @@ A = 100  # FACS numbers run from 1 to 99
 
 
 def variables(recipe: MapMerRecipe) -> tuple[str, ...]:
-    """Cache variables of a clip that :func:`prepare` reads."""
+    """Names of the feature-file variables of a clip that :func:`prepare` reads."""
     flow = [f"flow/{name}[{pair}]" for pair in _pairs(recipe) for name in "uv"]
     return ("magnified/apex", *flow, "action_units_text")
 
@@ -43,21 +43,21 @@ def _pairs(recipe: MapMerRecipe) -> tuple[str, str]:
 
 
 def prepare(recipe: MapMerRecipe, clip: Arrays) -> dict[str, np.ndarray]:
-    """``planes`` (3, S, S) uint8: magnified apex, On-A, Off-A; ``units`` (A,) uint8: 1 where a unit was seen."""
-    motion = [moved(clip[f"flow/u[{p}]"], clip[f"flow/v[{p}]"], recipe.threshold) for p in _pairs(recipe)]
-    planes = [inputs.grey(clip["magnified/apex"]), *motion]
+    """``planes`` (3, S, S) uint8: magnified apex, On-A, Off-A; ``units`` (A,) uint8: 1 where a unit is coded."""
+    magnitudes = [moved(clip[f"flow/u[{p}]"], clip[f"flow/v[{p}]"], recipe.threshold) for p in _pairs(recipe)]
+    planes = [inputs.grey(clip["magnified/apex"]), *magnitudes]
     size = recipe.image_size
-    fitted = [inputs.resized(plane, size, average=plane.shape[0] > size) for plane in planes]
+    resized = [inputs.resized(plane, size, average=plane.shape[0] > size) for plane in planes]
     units = np.zeros(A, dtype=np.uint8)
     units[unit_numbers(str(clip["action_units_text"]))] = 1
-    return {"planes": np.rint(np.stack(fitted)).astype(np.uint8), "units": units}
+    return {"planes": np.rint(np.stack(resized)).astype(np.uint8), "units": units}
 
 
 def moved(u: np.ndarray, v: np.ndarray, threshold: float) -> np.ndarray:
-    """How far each pixel moved, (H, W) whole numbers 0 .. 255 as float32, small movements cut off.
+    """Flow magnitude (H, W) as float32 with whole values 0 to 255, without small movements.
 
-    Scaled by its own minimum and maximum; what lies below ``threshold`` times the mean becomes 0. No movement is 0
-    everywhere.
+    The magnitude is scaled by its own minimum and maximum. Values below ``threshold`` times the mean become 0. Without
+    movement the plane is 0 everywhere.
     """
     plane = np.floor(inputs.unit_range(np.hypot(u, v)) * 255).astype(np.float32)
     plane[plane < threshold * plane.mean()] = 0
@@ -65,17 +65,17 @@ def moved(u: np.ndarray, v: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def unit_numbers(text: str) -> list[int]:
-    """Every number in an owner's text, ascending, as the authors' code reads it.
+    """All action units in an annotation text, ascending, as the authors' code reads them.
 
-    Sides and intensities drop out; what a coder left open (``L12 or L14``) or wrote oddly (``ref(7B)``) counts.
+    Sides and intensities are dropped. Alternatives (``L12 or L14``) and unusual notations (``ref(7B)``) count.
     """
-    found = action_units.parse(text)
-    doubtful = {int(digits) for part in found.unread for digits in re.findall(r"\d+", part)}
-    return sorted(number for number in {unit.number for unit in found.units} | doubtful if 0 < number < A)
+    parsed = action_units.parse(text)
+    doubtful = {int(digits) for part in parsed.unread for digits in re.findall(r"\d+", part)}
+    return sorted(number for number in {unit.number for unit in parsed.units} | doubtful if 0 < number < A)
 
 
 def scaled(planes: Tensor) -> Tensor:
-    """Planes (N, 3, S, S) uint8 in [0, 1]."""
+    """Scale planes (N, 3, S, S) uint8 to [0, 1], float32."""
     return planes.float() / 255
 
 
@@ -83,10 +83,10 @@ def scaled(planes: Tensor) -> Tensor:
 
 
 class Batches(engine.Batches):
-    """Shuffled batches, mirrored, erased, and with mouths replaced.
+    """Shuffled batches with mirrored planes, erased rectangles and replaced mouths.
 
-    Yields ``planes`` (N, 3, S, S) float32, in [0, 1] but for erased rectangles, which are standard normal noise;
-    ``units`` (N, A), ``label`` (N,) and ``index`` (N,). The examples' own arrays are never changed.
+    Yields ``planes`` (N, 3, S, S) float32, ``units`` (N, A), ``label`` (N,) and ``index`` (N,). Planes are in [0, 1]
+    except in erased rectangles, which hold standard normal noise. The arrays of the examples are never changed.
     """
 
     def __init__(self, examples: Examples, recipe: MapMerRecipe) -> None:
@@ -100,7 +100,7 @@ class Batches(engine.Batches):
             yield self.replaced({**batch, "planes": self.augmented(batch["planes"])})
 
     def augmented(self, planes: Tensor) -> Tensor:
-        """Planes (N, 3, S, S) uint8, mirrored and erased whole, as float32."""
+        """Planes (N, 3, S, S) uint8 as float32, mirrored and with erased rectangles, before the face is split."""
         images = scaled(planes)
         mirrored = torch.rand(len(images)) < self.recipe.flip
         images[mirrored] = images[mirrored].flip(-1)
@@ -109,7 +109,7 @@ class Batches(engine.Batches):
         return images
 
     def replaced(self, batch: engine.Batch) -> engine.Batch:
-        """Region Replacing: some clips get the mouth of a clip of their class, augmented by itself, and its units."""
+        """Region Replacing: some clips get the mouth, augmented separately, and the units of a clip of their class."""
         chosen = (torch.rand(len(batch["label"])) < self.recipe.region_replacing).nonzero()[:, 0]
         donors = self.donors(batch["label"][chosen])
         planes, units = batch["planes"].clone(), batch["units"].clone()
@@ -119,7 +119,7 @@ class Batches(engine.Batches):
         return {**batch, "planes": planes, "units": units}
 
     def donors(self, labels: Tensor) -> Tensor:
-        """Places of training clips drawn for these classes, (N,)."""
+        """Positions of training clips drawn for these classes, (N,)."""
         drawn = [self.same[label][torch.randint(len(self.same[label]), ())] for label in labels.tolist()]
         return torch.stack(drawn) if drawn else torch.zeros(0, dtype=torch.int64)
 
@@ -138,7 +138,7 @@ class Network(selection.Selecting):
         self.register_buffer("class_weights", torch.ones(classes), persistent=False)
 
     def batches(self, examples: Examples) -> Batches:
-        """Augmented batches of the training clips, or with `select: val` of those not set aside."""
+        """Augmented batches of the training clips; with `select: val`, of those that are not set aside."""
         if self.recipe.select == "val":
             seed = int(torch.randint(2**31, ()))
             examples, self.validation = selection.set_aside(examples, self.recipe.val_share, seed)
@@ -149,11 +149,11 @@ class Network(selection.Selecting):
     def training_step(self, batch: engine.Batch) -> dict[str, Tensor]:
         """Losses of a batch."""
         output = self.net(backbones.normalised(batch["planes"]))
-        found = losses(output, batch["label"], batch["units"], self.class_weights, self.recipe)
-        return {"loss": found.total, "classification": found.classification, "alignment": found.alignment}
+        terms = losses(output, batch["label"], batch["units"], self.class_weights, self.recipe)
+        return {"loss": terms.total, "classification": terms.classification, "alignment": terms.alignment}
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW with cosine annealing and warm restarts, epoch by epoch."""
+        """AdamW with cosine annealing and warm restarts; the rate changes once per epoch."""
         recipe = self.recipe
         optimiser = torch.optim.AdamW(
             self.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
@@ -161,7 +161,7 @@ class Network(selection.Selecting):
         restarts = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, recipe.restart, T_mult=2)
         return {"optimizer": optimiser, "lr_scheduler": restarts}
 
-    # ------------------------------------------------------------ answers
+    # ------------------------------------------------------------ outputs
 
     def combined(self, logits: Tensor) -> Tensor:
         """Class probabilities (N, C) of the heads' logits (N, R, C)."""
@@ -174,21 +174,21 @@ class Network(selection.Selecting):
         return self.combined(self.net(_input(batch)).logits)
 
     def layers(self, batch: engine.Batch) -> engine.Batch:
-        """``fused``: X_F at unit length, eyes before mouth: what WSCL aligns with action units."""
+        """``fused``: X_F at unit length, eyes before mouth; WSCL aligns it with action units."""
         return {"fused": self.net(_input(batch)).aligned}
 
     def pictures(self, batch: engine.Batch) -> dict[str, np.ndarray]:
-        """``planes``: the input as red, green and blue; ``au_cam`` and ``grad_cam`` over the magnified apex."""
+        """``planes``: the input planes as RGB; ``au_cam`` and ``grad_cam``: heat maps over the magnified apex."""
         planes = batch["planes"].permute(0, 2, 3, 1).cpu().numpy()  # (N, S, S, 3)
         maps = {
-            "au_cam": cams.au_cam(self.net, _input(batch)),
-            "grad_cam": cams.grad_cam(self.net, _input(batch), self.combined),
+            "au_cam": au_cam(self.net, _input(batch)),
+            "grad_cam": grad_cam(self.net, _input(batch), self.combined),
         }
-        return {"planes": planes} | {name: _laid_over(planes[..., :1], heats) for name, heats in maps.items()}
+        return {"planes": planes} | {name: _overlaid(planes[..., :1], heats) for name, heats in maps.items()}
 
 
-def _laid_over(faces: np.ndarray, heats: Tensor) -> np.ndarray:
-    """Heat maps (N, S, S) over grey images (N, S, S, 1), (N, S, S, 3) uint8."""
+def _overlaid(faces: np.ndarray, heats: Tensor) -> np.ndarray:
+    """Heat maps (N, S, S) overlaid on grey images (N, S, S, 1); (N, S, S, 3) uint8."""
     return inputs.overlays(faces, heats.cpu().numpy())
 
 

@@ -23,7 +23,7 @@ from mer_features.systems.sa_at.recipe import SAATTeacherRecipe
 
 
 def pretraining_variables(recipe: SAATTeacherRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
-    """Cache variables of a macro clip that :func:`pretraining_prepare` reads."""
+    """Names of the feature-file variables of a macro clip that :func:`pretraining_prepare` reads."""
     return ("faces/apex",)
 
 
@@ -135,5 +135,7 @@ def pretrain(recipe: SAATTeacherRecipe, material: Material, setup: Setup, output
     macro.write(output, network.net.state_dict(), about)
     said: dict[str, object] = {"classes": list(material.classes), "clips": len(parts.trained), "losses": losses}
     return (
-        said if best is None else said | {"held_out": macro.figures(np.array(best.confusion)) | {"epoch": best.epoch}}
+        said
+        if best is None
+        else said | {"held_out": macro.held_out_scores(np.array(best.confusion)) | {"epoch": best.epoch}}
     )

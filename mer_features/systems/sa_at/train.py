@@ -29,7 +29,7 @@ __all__ = ["build", "prepare", "pretrain", "pretraining_prepare", "pretraining_v
 
 
 def variables(recipe: SAATRecipe) -> tuple[str, ...]:
-    """Cache variables of a clip that :func:`prepare` reads."""
+    """Names of the feature-file variables of a clip that :func:`prepare` reads."""
     return (f"{recipe.images}/apex",)
 
 
