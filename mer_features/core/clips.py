@@ -13,6 +13,9 @@ from pathlib import Path
 from mer_features.core import quality
 from mer_features.core.quality import Issue
 
+#: Suffixes, in lower case, of the image files that are read as frames.
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+
 
 @dataclass(frozen=True)
 class Clip:

@@ -1,7 +1,8 @@
-"""Folders below a database's root: found whatever their case, listed once, never followed out of the root.
+"""Folders below the root of a database.
 
-Only entries that exist are ever joined to a path. A name from a sheet is compared with them, so that ``..``, an
-absolute path or a separator in a name matches nothing.
+Folders are found whatever their case, and each is listed once. No link is followed out of the root. Only names of
+existing entries are joined to a path. A name from a sheet is compared with them, so ``..``, an absolute path or a name
+with a separator matches nothing.
 """
 
 from __future__ import annotations
@@ -12,35 +13,33 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mer_features.core.clips import Clip
+from mer_features.core.clips import IMAGE_SUFFIXES, Clip
 from mer_features.core.quality import ClipRejectedError, Issue
 from mer_features.databases.listing import Note
 
-#: What the frame reader opens (tests hold it against :data:`mer_features.frames.IMAGE_SUFFIXES`, which needs OpenCV).
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
-#: Folders that a search by name may list: enough for any release, and a wrong root is told within a second.
+#: Number of folders that a search by name may list: enough for any release, and a wrong root is reported in a second.
 _SEARCH_LIMIT = 2000
 _NAMES_SHOWN = 20
 
 
 def unpadded(name: str) -> str:
-    """Key under which padded and unpadded numbers are the same: ``Sub01``, ``sub1`` -> ``sub1``."""
+    """Key under which padded and unpadded numbers are equal: ``Sub01``, ``sub1`` -> ``sub1``."""
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name.strip().casefold())
 
 
 def plain(name: str) -> str:
-    """Key under which spellings of a release's folder are the same: ``CASME2-RAW``, ``casme2_raw`` -> ``casme2raw``."""
+    """Key under which spellings of a folder's name are equal: ``CASME2-RAW``, ``casme2_raw`` -> ``casme2raw``."""
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def escapes(name: str) -> bool:
-    """Whether a name from a sheet would be more than the name of one folder."""
+    """Whether a name from a sheet is a path and not the name of one folder."""
     return name.strip() in {".", ".."} or re.search(r"[/\\\0]", name) is not None
 
 
 @dataclass
 class Entries:
-    """What one folder holds; hidden entries and lock files of open documents (``~$...``) are left out."""
+    """Names of the entries of one folder; hidden entries and lock files of open documents are ``ignored``."""
 
     folders: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -55,7 +54,7 @@ class Tree:
     Parameters
     ----------
     root
-        Folder that nothing is opened outside of.
+        Root folder. Nothing outside it is opened.
     """
 
     def __init__(self, root: Path) -> None:
@@ -68,81 +67,81 @@ class Tree:
         self._notes: list[Note] = []
 
     def entries(self, folder: Path) -> Entries:
-        """What a folder holds, names sorted; read once. A folder that cannot be listed is empty and noted."""
+        """Entries of a folder, sorted by name, read once. A folder that cannot be listed is empty and gives a note."""
         if folder not in self._entries:
-            self._entries[folder] = found = self._scan(folder)
-            if found.error:
-                self._notes.append(Note("layout", f"{self.shown(folder)} cannot be listed ({found.error})"))
+            self._entries[folder] = entries = self._scan(folder)
+            if entries.error:
+                self._notes.append(Note("layout", f"{self.shown(folder)} cannot be listed ({entries.error})"))
         return self._entries[folder]
 
     def _scan(self, folder: Path) -> Entries:
-        found = Entries()
+        result = Entries()
         try:
             with os.scandir(folder) as entries:
                 for entry in sorted(entries, key=lambda item: item.name):
                     if entry.name.startswith((".", "~$")):
-                        found.ignored.append(entry.name)
+                        result.ignored.append(entry.name)
                     elif entry.is_symlink() and not self.inside(Path(entry.path)):
-                        found.leaving.append(entry.name)
+                        result.leaving.append(entry.name)
                     elif entry.is_dir():
-                        found.folders.append(entry.name)
+                        result.folders.append(entry.name)
                     else:
-                        found.files.append(entry.name)
+                        result.files.append(entry.name)
         except OSError as error:
-            found.error = error.strerror or str(error)
-        return found
+            result.error = error.strerror or str(error)
+        return result
 
     def inside(self, path: Path) -> bool:
-        """Whether a path, its symbolic links resolved, stays below the root; a link in a circle does not."""
+        """Whether a path is below the root after its symbolic links are resolved; a circular link is not."""
         try:
             return path.resolve().is_relative_to(self._real)
-        except (OSError, RuntimeError, ValueError):  # a circle of links (RuntimeError before Python 3.13), a NUL
+        except (OSError, RuntimeError, ValueError):  # circular links (RuntimeError before Python 3.13) or a NUL
             return False
 
     def shown(self, path: Path) -> str:
-        """A path for messages: relative to the root."""
+        """A path relative to the root, for messages."""
         return path.relative_to(self.root).as_posix()
 
     def folder(self, parent: Path, name: str, key: Callable[[str], str] = str.casefold) -> Path:
-        """The sub-folder of this name, the exact spelling first, then any that is the same under ``key``.
+        """The sub-folder of this name: the exact spelling if there is one, else the first that is equal under ``key``.
 
         Raises
         ------
         ClipRejectedError
-            ``unsafe_path`` for a name that is a path or a symbolic link that leaves the root, ``source_missing``
+            ``unsafe_path`` for a name that is a path or a symbolic link that leaves the root; ``source_missing``
             if there is no such folder.
         """
         if (parent, key) not in self._index:
             index = self._index[parent, key] = {}
-            for found in self.entries(parent).folders:
-                index.setdefault(key(found), []).append(found)
-        same = self._index[parent, key].get(key(name), [])
-        if same:
-            return parent / (name if name in same else same[0])
-        if escapes(name) or any(key(found) == key(name) for found in self.entries(parent).leaving):
+            for child in self.entries(parent).folders:
+                index.setdefault(key(child), []).append(child)
+        matches = self._index[parent, key].get(key(name), [])
+        if matches:
+            return parent / (name if name in matches else matches[0])
+        if escapes(name) or any(key(link) == key(name) for link in self.entries(parent).leaving):
             raise ClipRejectedError("unsafe_path", f"{self.shown(parent)}: {name!r} leads out of the root")
         raise ClipRejectedError("source_missing", f"no folder {name!r} in {self.shown(parent)}")
 
     def frames(self, folder: Path) -> tuple[int, ...]:
-        """Frame numbers of a clip's folder, ascending: the last digit group of each image's name.
+        """Frame numbers of a clip's folder, ascending. The number is the last digit group of an image's name.
 
-        One listing, the first time; no file is opened. What is not a numbered image is remembered as a foreign file.
+        The folder is listed once and no file is opened. Files that are not numbered images are noted as foreign files.
 
         Raises
         ------
         ClipRejectedError
             ``unsafe_path`` if an entry is a symbolic link that leaves the root, ``no_frames`` if the folder cannot be
-            listed or holds none, ``duplicate_frame`` if two files claim one number.
+            listed or has no numbered image, ``duplicate_frame`` if two files have the same number.
         """
         if folder not in self._frames:
             try:
                 self._frames[folder] = self._numbers(folder)
             except ClipRejectedError as error:
                 self._frames[folder] = error.issue
-        found = self._frames[folder]
-        if isinstance(found, Issue):
-            raise ClipRejectedError(found.code, found.detail)
-        return found
+        numbers = self._frames[folder]
+        if isinstance(numbers, Issue):
+            raise ClipRejectedError(numbers.code, numbers.detail)
+        return numbers
 
     def _numbers(self, folder: Path) -> tuple[int, ...]:
         names: dict[int, str] = {}
@@ -168,34 +167,34 @@ class Tree:
     def search(
         self, names: Sequence[str], subject: re.Pattern[str], *, depth: int = 3, takes_root: bool = False
     ) -> list[Path]:
-        """Folders that bear one of the names (see :func:`plain`) and hold a subject's folder.
+        """Folders that have one of the names (compared by :func:`plain`) and contain the folder of a subject.
 
         Parameters
         ----------
         names
-            Accepted names, the preferred first.
+            Accepted names, the preferred one first.
         subject
-            What a subject's folder is called, whole name; such folders are not searched.
+            Whole name of a subject's folder; such folders are not searched.
         depth
-            How far below the root to look.
+            Number of levels below the root to search.
         takes_root
-            Whether the root itself may hold the subjects whatever it is called.
+            Whether the root itself may hold the subjects whatever its name.
 
         Returns
         -------
         list of Path
-            The nearest to the root first, then in the order of ``names``; a root of another name last.
+            Sorted by depth, then by the order of ``names``; a root of another name comes last.
         """
         keys = [plain(name) for name in names]
-        found = []
+        matches = []
         for level, folder in self._walk(subject, depth):
             name = plain(self._real.name if level == 0 else folder.name)
             if not (name in keys or (takes_root and level == 0)):
                 continue
             here = self.entries(folder)
             if any(subject.fullmatch(child) for child in here.folders + here.leaving):
-                found.append((name not in keys, level, keys.index(name) if name in keys else 0, folder))
-        return [folder for *_, folder in sorted(found)]
+                matches.append((name not in keys, level, keys.index(name) if name in keys else 0, folder))
+        return [folder for *_, folder in sorted(matches)]
 
     def _walk(self, subject: re.Pattern[str], depth: int) -> Iterator[tuple[int, Path]]:
         level, listed = [self.root], 0
@@ -209,7 +208,7 @@ class Tree:
             level = below
 
     def files(self, pattern: re.Pattern[str], subject: re.Pattern[str]) -> list[Path]:
-        """Files in the root or a folder directly below it whose whole name matches."""
+        """Files in the root and in the folders directly below it whose whole name matches."""
         return [
             folder / name
             for _, folder in self._walk(subject, 1)
@@ -218,21 +217,21 @@ class Tree:
         ]
 
     def contents(self) -> str:
-        """What the root holds, for the message that nothing expected is there."""
+        """What the root holds, for the message that the expected files are not there."""
         here = self.entries(self.root)
         names = [*(f"{name}/" for name in here.folders), *here.files]
         names += [f"{name} (a symbolic link that leaves the root and is not followed)" for name in here.leaving]
         return _shortened(names) or "nothing"
 
     def notes(self) -> tuple[Note, ...]:
-        """Foreign files met while listing, each name once, and folders that could not be listed."""
+        """Notes on foreign files (one per name), unreadable folders and links that leave the root."""
         notes = list(self._notes)
         for name, folders in sorted(self._foreign.items())[:_NAMES_SHOWN]:
             others = f" and in {len(folders) - 1} more folders" if len(folders) > 1 else ""
             notes.append(Note("foreign_file", f"{self.shown(folders[0])}/{name}{others}", len(folders)))
         if more := sorted(self._foreign)[_NAMES_SHOWN:]:
             count = sum(len(self._foreign[name]) for name in more)
-            notes.append(Note("foreign_file", f"{len(more)} more names of files that are no numbered images", count))
+            notes.append(Note("foreign_file", f"{len(more)} more names of files that are not numbered images", count))
         for folder, here in sorted(self._entries.items()):
             stray = [] if folder == self.root else here.files
             locks = [name for name in here.ignored if name.startswith("~$")]
@@ -245,7 +244,7 @@ class Tree:
 
 
 def frame_number(name: str) -> int | None:
-    """Frame number of an image file, ``None`` for a hidden file, another kind of file or a name without digits."""
+    """Frame number of an image file; ``None`` for a hidden file, another kind of file or a name without digits."""
     stem, dot, suffix = name.rpartition(".")
     if not dot or name.startswith((".", "~")) or f".{suffix.lower()}" not in IMAGE_SUFFIXES:
         return None
@@ -254,14 +253,14 @@ def frame_number(name: str) -> int | None:
 
 
 def off_disk(clip: Clip, numbers: Sequence[int]) -> tuple[Issue, ...]:
-    """An issue for each annotated key frame between or beyond the frames found that has no file."""
+    """An issue for each annotated key frame that has no file; ``numbers`` are the frame numbers on disk."""
     issues = []
     for what in ("onset", "apex", "offset"):
         number = getattr(clip, what)
         if number is not None and number not in numbers:
             if what == "apex" and not _within(number, clip):
-                continue  # reported as apex_outside when the key frames are chosen
-            nearest = min(numbers, key=lambda found: (abs(found - number), found))
+                continue  # the apex stage reports it as apex_outside
+            nearest = min(numbers, key=lambda other: (abs(other - number), other))
             issues.append(Issue("frame_not_on_disk", f"{what} {number}, nearest is {nearest}"))
     return tuple(issues)
 

@@ -1,9 +1,9 @@
-"""Frames of a clip from an image folder or a video file, one at a time.
+"""Frames of a clip from an image folder or a video file, read one at a time.
 
-Both kinds are a :class:`FrameSequence`; :func:`open_frames` chooses. Frames come as 8-bit RGB or grey: 16-bit data
-is divided by 257 and rounded (12-bit values stored unscaled in 16 bits come out dark), alpha is dropped, CMYK
-becomes RGB. The rotation that a camera noted (EXIF orientation, display matrix of a video) is applied. A source that
-cannot be used raises :class:`~mer_features.core.quality.ClipRejectedError`, whatever is wrong with it.
+:func:`open_frames` returns a :class:`FrameSequence` for either kind of source. Frames are 8-bit RGB or grey: 16-bit
+data is divided by 257 and rounded (12-bit values stored unscaled in 16 bits become dark), alpha is dropped, and CMYK is
+converted to RGB. The rotation that the camera recorded (EXIF orientation, display matrix of a video) is applied. A
+source that cannot be used raises :class:`~mer_features.core.quality.ClipRejectedError`, whatever the reason.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from mer_features.core.quality import ClipRejectedError
-from mer_features.frames.folder import IMAGE_SUFFIXES, ImageFolder
+from mer_features.frames.folder import ImageFolder
 from mer_features.frames.image import MAX_PIXELS, decode_image
 from mer_features.frames.sequence import Frame, FrameBuffer, FrameSequence
 from mer_features.frames.video import VideoFile
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "Frame",
     "FrameBuffer",
@@ -33,14 +32,14 @@ def open_frames(source: Path | str, first: int | None = None, last: int | None =
     Parameters
     ----------
     source : Path or str
-        In a folder, files without an image suffix, without digits in the name, or hidden ones are ignored.
+        In a folder, hidden files and files without an image suffix or without digits in the name are ignored.
     first, last : int, optional
-        Restrict to these frame numbers, both inclusive.
+        First and last frame number to read, both inclusive.
 
     Raises
     ------
     ClipRejectedError
-        ``source_missing``, ``no_frames`` or, where two files of a folder claim one number, ``duplicate_frame``.
+        ``source_missing``, ``no_frames`` or, if two files of a folder have the same number, ``duplicate_frame``.
     """
     path = Path(source)
     if path.is_dir():

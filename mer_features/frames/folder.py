@@ -8,12 +8,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mer_features.core.clips import gaps, missing_frames
+from mer_features.core.clips import IMAGE_SUFFIXES, gaps, missing_frames
 from mer_features.core.quality import ClipRejectedError
 from mer_features.frames.image import MAX_BYTES, decode_image
 from mer_features.frames.sequence import Frame, FrameSequence, inside
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 
 _LARGEST_NUMBER = 2**63 - 1  # numbers are stored as 64-bit integers
 
@@ -26,21 +24,21 @@ class ImageFolder(FrameSequence):
         files = _numbered_files(folder)
         self.numbers = [number for number in sorted(files) if inside(number, first, last)]
         if not self.numbers:
-            found = f"{len(files)} images, none with a number in {first}..{last}" if files else "no numbered image"
-            raise ClipRejectedError("no_frames", f"{folder}: {found}")
+            reason = f"{len(files)} images, none with a number in {first}..{last}" if files else "no numbered image"
+            raise ClipRejectedError("no_frames", f"{folder}: {reason}")
         self._files = files
         self.count_hint = len(self.numbers)
         self._digest: str | None = None
         self.issues = missing_frames(gaps(self.numbers, first, last))
 
     def nearest(self, number: int) -> Frame:
-        """Decode one file alone, the one of this number or the closest."""
-        return self._load(min(self.numbers, key=lambda found: (abs(found - number), found)))[1]
+        """Decode only the file with this number or, if there is none, with the closest number."""
+        return self._load(min(self.numbers, key=lambda other: (abs(other - number), other)))[1]
 
     def sha256(self) -> str:
-        """Digest over the files' bytes in the order of their numbers; ValueError before all were read."""
+        """Digest of the bytes of all files in the order of their numbers; ValueError before all frames were read."""
         if self._digest is None:
-            raise ValueError(f"{self.source}: the digest is known after all frames were read")
+            raise ValueError(f"{self.source}: the digest is only known after all frames were read")
         return self._digest
 
     def _decode(self) -> Iterator[tuple[str, Frame]]:
@@ -85,7 +83,7 @@ def _numbered_files(folder: Path) -> dict[int, Path]:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a regular file; a symbolic link in a circle is none."""
+    """Whether an entry is a regular file; a circular symbolic link is not."""
     try:
         return entry.is_file()
     except OSError:

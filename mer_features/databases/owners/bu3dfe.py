@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mer_features.core.clips import Clip
+from mer_features.core.clips import IMAGE_SUFFIXES, Clip
 from mer_features.core.quality import Issue
 from mer_features.databases import adapter
-from mer_features.databases.folders import IMAGE_SUFFIXES, Tree
+from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Published
 from mer_features.databases.options import OwnerDatabase
 from mer_features.databases.table import safe_name

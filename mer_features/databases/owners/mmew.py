@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mer_features.core.clips import Clip
+from mer_features.core.clips import IMAGE_SUFFIXES, Clip
 from mer_features.core.quality import Issue
 from mer_features.databases import adapter
 from mer_features.databases.adapter import ClipBuilder, Place
 from mer_features.databases.errata import Errata
-from mer_features.databases.folders import IMAGE_SUFFIXES, Tree, unpadded
+from mer_features.databases.folders import Tree, unpadded
 from mer_features.databases.listing import DatabaseError, Listing, Published
 from mer_features.databases.options import OwnerDatabase
 from mer_features.databases.sheets import Column, Row

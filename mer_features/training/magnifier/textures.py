@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import data
 
+from mer_features.core.clips import IMAGE_SUFFIXES as FRAME_SUFFIXES
 from mer_features.synthetic.resample import taps
 
 #: Photographs of scikit-image that training uses: public domain or CC0 by their documentation. The cat and the
@@ -33,7 +34,8 @@ PHOTOGRAPHS = (
     "retina",
     "text",
 )
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+#: Differs from the suffixes of frames on purpose: photographs may also be WebP files.
+IMAGE_SUFFIXES = FRAME_SUFFIXES | {".webp"}
 
 _PACKAGED = "skimage:"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mer_features.core.clips import IMAGE_SUFFIXES
 from mer_features.core.quality import Status
 from mer_features.features import open_features
 from mer_features.stages.options import Style
@@ -17,8 +18,6 @@ from mer_features.stages.store import ShardReader
 from mer_features.stages.style.fitted import Fitted, Source, fit
 
 log = logging.getLogger(__name__)
-
-_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 
 
 def shard_onsets(paths: Iterable[Path]) -> Iterator[np.ndarray]:
@@ -102,7 +101,7 @@ def training_crops(paths: Sequence[Path]) -> np.ndarray:
 
 def _crops(path: Path) -> Iterator[np.ndarray]:
     if path.is_dir():
-        for file in sorted(item for item in path.rglob("*") if item.suffix.lower() in _PICTURES):
+        for file in sorted(item for item in path.rglob("*") if item.suffix.lower() in IMAGE_SUFFIXES):
             picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
             if picture is None:
                 raise ValueError(f"{file}: not a readable picture")
