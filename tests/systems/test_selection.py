@@ -99,7 +99,7 @@ def test_a_training_killed_after_its_last_epoch_ends_with_the_best(tmp_path: Pat
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
 def test_whole_subjects_are_set_aside(share: float):
     given = clips()
-    kept, aside = selection.set_aside(given, share, seed=3)
+    kept, aside = selection.hold_out(given, share, seed=3)
     assert len(kept) + len(aside) == len(given)
     assert set(kept.subjects).isdisjoint(aside.subjects)
     assert len(aside) / len(given) == pytest.approx(share, abs=0.05)
@@ -109,14 +109,14 @@ def test_whole_subjects_are_set_aside(share: float):
 
 
 def test_the_seed_decides_who_is_set_aside():
-    asides = {tuple(np.unique(selection.set_aside(clips(), 0.2, seed)[1].subjects)) for seed in range(8)}
+    asides = {tuple(np.unique(selection.hold_out(clips(), 0.2, seed)[1].subjects)) for seed in range(8)}
     assert len(asides) > 1
-    again = [tuple(selection.set_aside(clips(), 0.2, 4)[1].subjects) for _ in range(2)]
+    again = [tuple(selection.hold_out(clips(), 0.2, 4)[1].subjects) for _ in range(2)]
     assert again[0] == again[1]
 
 
 def test_few_subjects():
-    kept, aside = selection.set_aside(clips(2), 0.1, 0)
+    kept, aside = selection.hold_out(clips(2), 0.1, 0)
     assert len(np.unique(kept.subjects)) == len(np.unique(aside.subjects)) == 1
     with pytest.raises(ValueError, match="one training subject"):
-        selection.set_aside(clips(1), 0.2, 0)
+        selection.hold_out(clips(1), 0.2, 0)

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mer_features.protocols import metrics
-from mer_features.protocols.folds import balanced_folds
-from mer_features.systems.common import engine
+from mer_features.systems.common import engine, selection
 from mer_features.systems.common.contract import Examples, Material, Setup
 
 #: Name of the entry that describes the weights in their file. Files hold only tensors, so it is JSON in bytes.
@@ -76,13 +75,7 @@ def part(examples: Examples, share: float, seed: int) -> Parts:
     """
     if share == 0:
         return Parts(examples, None)
-    owners = [("macro", str(number)) for number in examples.subjects]
-    if len(set(owners)) < 2:
-        raise ValueError("cannot hold out subjects: there is only one subject; give more subjects, or set held_out: 0")
-    folds = min(round(1 / share), len(set(owners)))
-    fold = balanced_folds(owners, [str(label) for label in examples.labels], folds, seed)
-    held_out = np.array([fold[owner] == 0 for owner in owners])
-    return Parts(examples.take(np.flatnonzero(~held_out)), examples.take(np.flatnonzero(held_out)))
+    return Parts(*selection.hold_out(examples, share, seed, "macro"))
 
 
 def learn(make: Callable[[], N], material: Material, held_out: float, setup: Setup) -> tuple[N, dict[str, object]]:

@@ -13,31 +13,33 @@ from mer_features.systems.common import engine
 from mer_features.systems.common.contract import Examples
 
 
-def set_aside(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
-    """Split the training clips by subject into clips to learn from and clips to choose an epoch with.
+def hold_out(examples: Examples, share: float, seed: int, group: str = "") -> tuple[Examples, Examples]:
+    """Split clips by subject into clips to learn from and held-out clips.
 
     Parameters
     ----------
     examples
-        All training clips.
+        All clips.
     share
-        About this share of the clips, 0 to 0.5, is set aside, with balanced classes.
+        About this share of the subjects, 0 to 0.5, is held out, balanced by clips and classes.
     seed
         Decides between subjects that are equally suitable.
+    group
+        Name that the subjects have in common; another name decides ties in another way.
 
     Raises
     ------
     ValueError
         If there is only one subject.
     """
-    owners = [("", str(number)) for number in examples.subjects]
+    owners = [(group, str(number)) for number in examples.subjects]
     parts = min(max(round(1 / share), 2), len(set(owners)))
     if parts < 2:
-        raise ValueError("cannot set subjects aside to choose an epoch: there is only one training subject")
+        raise ValueError("cannot hold out subjects: there is only one subject; give more subjects, or a share of 0")
     fold = balanced_folds(owners, [str(label) for label in examples.labels], parts, seed)
-    aside = [index for index, owner in enumerate(owners) if fold[owner] == 0]
+    held_out = [index for index, owner in enumerate(owners) if fold[owner] == 0]
     rest = [index for index, owner in enumerate(owners) if fold[owner] != 0]
-    return examples.take(rest), examples.take(aside)
+    return examples.take(rest), examples.take(held_out)
 
 
 class Selecting(engine.Network):

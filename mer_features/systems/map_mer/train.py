@@ -141,7 +141,7 @@ class Network(selection.Selecting):
         """Augmented batches of the training clips; with `select: val`, of those that are not set aside."""
         if self.recipe.select == "val":
             seed = int(torch.randint(2**31, ()))
-            examples, self.validation = selection.set_aside(examples, self.recipe.val_share, seed)
+            examples, self.validation = selection.hold_out(examples, self.recipe.val_share, seed)
         labels = torch.from_numpy(examples.labels)
         self.class_weights = class_weights(labels, len(self.class_weights)).to(self.class_weights.device)
         return Batches(examples, self.recipe)
