@@ -105,7 +105,7 @@ def _errors(tmp_path: Path) -> Path:
 def test_errors_are_listed_the_best_first_and_the_reference_last(tmp_path: Path):
     found = truth.read("demo", _errors(tmp_path), _tree()).magnification
     assert found is not None
-    assert [row.name for row in found.rows] == ["phase", "eulerian", "apex moved on by the true displacement"]
+    assert [row.name for row in found.rows] == ["phase", "eulerian", "apex warped by the true displacement"]
     assert [row.used for row in found.rows] == [True, False, False]
     np.testing.assert_allclose(found.rows[0].recovered, [0.91, 0.81])
     assert [row.static_psnr_db for row in found.rows] == [44.5, 31.0, None]
@@ -123,8 +123,8 @@ def test_without_magnification_nothing_is_listed(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"factor": 4}, "magnified 4 times in all: its displacement"),
-        ({"phase_synthesis": "rotation"}, "the phase of every band"),
+        ({"factor": 4}, "by a factor of 4: its displacement"),
+        ({"phase_synthesis": "rotation"}, "phase rotation"),
         ({"method": "eulerian"}, "changes of brightness"),
         ({"method": "learned"}, "a trained network"),
     ],

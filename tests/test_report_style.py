@@ -71,14 +71,14 @@ def test_before_after_and_figures(sample: ModuleType, tmp_path: Path):
     for text in ("0.042", "0.024", "0.401", "0.99", "0.51", "12.31", "0.42", "77 faces", "abababababababab"):
         assert text in page
     assert "Transductive" in page
-    assert "3 onset crops of demo, above as recorded" in page
+    assert "3 onset crops of demo: top row as recorded" in page
     assert "refused" not in page
 
 
 def test_a_refusal_is_said(sample: ModuleType, tmp_path: Path):
     page = _page(sample, tmp_path, refused="the generators bend faces: 0.70 px")
     assert "The generators were refused: the generators bend faces: 0.70 px" in page
-    assert "How much style is left" not in page
+    assert "Remaining differences in style" not in page
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""The report: one self-contained HTML page for a person.
+"""The report: one self-contained HTML page.
 
-``build`` reads what the workflow made and writes the page. Every section is a module that turns data into a plain
-record, and a template of the same name that shows it; a section without data is left out.
+:func:`build` reads the results of the workflow and writes the page. Each section has a module, which turns data into
+a plain record, and a template of the same name, which renders that record. Sections without data are omitted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["build"]
 RunName = tuple[str, str]
 
 
-def build(  # noqa: PLR0913  # one argument for each kind of file that the workflow makes
+def build(  # noqa: PLR0913  # one argument for each kind of file that the workflow writes
     output: Path,
     *,
     clips: Mapping[str, Path],
@@ -51,20 +51,20 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
     Parameters
     ----------
     output
-        The HTML page; it needs no file beside it and no network.
+        The HTML page; it needs no other files and no network.
     clips, caches
         Clip table and feature file of every database, by name.
     assess
-        Errors against truth, of the databases that have one.
+        Files of errors against the ground truth, for the databases that have one.
     protocols
         Fold table of every protocol, by name; may be empty.
     runs
-        ``metrics`` and, where there are any, ``embedding`` and ``pictures`` files of every run, by protocol and
-        system; may be empty.
+        Files of every run, by protocol and system: ``metrics`` and, if they exist, ``embedding`` and ``pictures``.
+        May be empty.
     config
         The whole configuration with its defaults.
     style_measured
-        What style aggregation was measured to do, if it ran.
+        Measured effects of style aggregation, if it ran.
     """
     databases = [data.read_database(name, path, caches[name], config) for name, path in clips.items()]
     tables = {name: fold_tables.read(path) for name, path in protocols.items()}
@@ -81,8 +81,8 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
         "left_out": [
             item for name, table in tables.items() if (item := findings.left_out(name, table, databases)).left
         ],
-        "galleries": [shown for database in databases if (shown := gallery.build(database))],
-        "magnified": [pictures for database in databases if (pictures := magnified.build(database))],
+        "galleries": [section for database in databases if (section := gallery.build(database))],
+        "magnified": [section for database in databases if (section := magnified.build(database))],
         "style": style.build(databases, style_measured),
         "truths": [truth.read(name, path, config) for name, path in assess.items()],
         "results": [
@@ -103,18 +103,18 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
 
 
 def _shown(runs: Mapping[str, Mapping[str, Path]], units: Mapping[tuple[str, str], str]) -> results.Shown:
-    """What there is to see of the runs of one protocol; ``units`` are the clips' action units as text."""
-    embedded = {
+    """Embeddings and pictures of the runs of one protocol; ``units`` are the clips' action units as text."""
+    embeddings = {
         run: data.read_embedding(files["embedding"], units) for run, files in runs.items() if "embedding" in files
     }
-    pictured = {run: inline.build(run, files["pictures"]) for run, files in runs.items() if "pictures" in files}
+    pictures = {run: inline.build(run, files["pictures"]) for run, files in runs.items() if "pictures" in files}
     return results.Shown(
-        {run: item for run, item in embedded.items() if item}, {run: item for run, item in pictured.items() if item}
+        {run: item for run, item in embeddings.items() if item}, {run: item for run, item in pictures.items() if item}
     )
 
 
 def _page(context: Mapping[str, Any]) -> str:
-    """The templates filled in; every text is escaped, whatever a sheet or a file name holds."""
+    """Render the templates; all text is escaped, because sheets and file names may contain markup."""
     environment = Environment(
         loader=PackageLoader("mer_features.report"),
         autoescape=True,

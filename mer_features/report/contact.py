@@ -1,4 +1,4 @@
-"""Pictures of what is in a feature file: flow as colours, strain as heat, contact sheets of whole clips."""
+"""Images of the contents of a feature file: flow and strain in colour, and contact sheets of clips."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from matplotlib.figure import Figure
 from mer_features import features as feature_file
 from mer_features.core.files import atomic_path
 from mer_features.core.grey import levels
+from mer_features.core.jobs import counted
 from mer_features.stages.flow import light
 
-#: Grey levels of the difference picture per grey level of difference.
+#: Grey levels of the difference image per grey level of difference.
 GAIN = 8.0
 
 _HEAT = mpl.colormaps["magma"]
@@ -27,10 +28,10 @@ _HEAT = mpl.colormaps["magma"]
 
 @dataclass(frozen=True)
 class ClipPicture:
-    """What one row of a contact sheet shows.
+    """Contents of one row of a contact sheet.
 
-    ``onset`` and ``apex`` are crops (S, S, 1 or 3), uint8; ``flow`` (2, S, S) in pixels and ``strain`` (S, S) are
-    those from onset to apex, or ``None`` where the file has no such pair.
+    ``onset`` and ``apex`` are crops (S, S, 1 or 3), uint8. ``flow`` (2, S, S), in pixels, and ``strain`` (S, S) are
+    those from onset to apex, or ``None`` if the file has no such pair.
     """
 
     clip_id: str
@@ -49,12 +50,13 @@ def flow_to_rgb(flow: np.ndarray, max_px: float) -> np.ndarray:
     flow : ndarray, shape (2, H, W)
         u (right) and v (down), pixels.
     max_px
-        Length shown in full saturation, > 0; longer ones look the same.
+        Length shown with full saturation, > 0; longer vectors have the same colour.
 
     Returns
     -------
     ndarray, shape (H, W, 3), uint8
-        RGB. White does not move; red moves right, yellow-green down, cyan left, violet up. Not finite is black.
+        RGB. White: no motion; red: motion to the right; yellow-green: down; cyan: left; violet: up. Values that are
+        not finite are black.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def flow_to_rgb(flow: np.ndarray, max_px: float) -> np.ndarray:
 
 
 def flow_wheel(side: int) -> np.ndarray:
-    """Legend of :func:`flow_to_rgb`: every direction, the full length at the rim; shape (side, side, 3), uint8 RGB."""
+    """Legend of :func:`flow_to_rgb`: all directions, full length at the edge; shape (side, side, 3), uint8 RGB."""
     axis = np.linspace(-1, 1, side)
     flow = np.stack(np.meshgrid(axis, axis))
     inside = np.hypot(*flow) <= 1
@@ -79,19 +81,19 @@ def flow_wheel(side: int) -> np.ndarray:
 
 
 def strain_to_rgb(strain: np.ndarray, max_strain: float) -> np.ndarray:
-    """Strain as heat, black at 0.
+    """Strain as colours from black (0) to pale yellow.
 
     Parameters
     ----------
     strain : ndarray, shape (H, W)
         Optical strain, >= 0.
     max_strain
-        Strain shown in the brightest colour, > 0.
+        Strain shown with the brightest colour, > 0.
 
     Returns
     -------
     ndarray, shape (H, W, 3), uint8
-        RGB, matplotlib's map ``magma``.
+        RGB, matplotlib's colour map ``magma``.
 
     Raises
     ------
@@ -103,7 +105,7 @@ def strain_to_rgb(strain: np.ndarray, max_strain: float) -> np.ndarray:
 
 
 def difference_to_rgb(onset: np.ndarray, apex: np.ndarray, gain: float = GAIN) -> np.ndarray:
-    """Change of brightness from onset to apex, amplified.
+    """Amplified change of brightness from onset to apex.
 
     Parameters
     ----------
@@ -115,18 +117,19 @@ def difference_to_rgb(onset: np.ndarray, apex: np.ndarray, gain: float = GAIN) -
     Returns
     -------
     ndarray, shape (H, W, 3), uint8
-        Mid-grey (128) where nothing changed, brighter where the apex is brighter, both in the light of the onset:
-        flickering light would hide the movement.
+        Mid-grey (128) where nothing changed, brighter where the apex is brighter. The lighting of the apex is matched
+        to that of the onset first, because flicker would hide the movement.
     """
     change = 255 * light.match(onset, apex) - levels(onset)
-    return _three(np.rint(np.clip(128 + gain * change, 0, 255)).astype(np.uint8))
+    return _rgb(np.rint(np.clip(128 + gain * change, 0, 255)).astype(np.uint8))
 
 
 def scale_of(fields: Iterable[np.ndarray], percentile: float = 99.0) -> float:
-    """A round end of one colour scale for several non-negative fields (S, S).
+    """Upper end of a common colour scale for several non-negative fields (S, S), a round number.
 
-    The upper quartile of the percentiles of the fields' middles, rounded up to two digits; 1 if there is nothing but
-    zeros. Shoulders and background at the border and a single wild clip do not dim all others; they saturate.
+    It is the upper quartile, over the fields, of the given percentile of each field's central part, rounded up to two
+    digits; 1 if all values are zero. Shoulders and background at the border, and single clips with very large values,
+    therefore do not darken all other clips; they saturate instead.
     """
     tops = [float(np.nanpercentile(_middle(field), percentile)) for field in fields]
     top = float(np.percentile(tops, 75)) if tops else 0.0
@@ -137,13 +140,13 @@ def scale_of(fields: Iterable[np.ndarray], percentile: float = 99.0) -> float:
 
 
 def _middle(field: np.ndarray) -> np.ndarray:
-    """The middle three quarters of a field, where the face is."""
+    """The central three quarters of a field, which contain the face."""
     margin = field.shape[0] // 8
     return field[margin : field.shape[0] - margin, margin : field.shape[1] - margin]
 
 
 def magnitude(flow: np.ndarray) -> np.ndarray:
-    """Length of the flow (2, H, W) at every pixel, (H, W)."""
+    """Length of the flow vectors (2, H, W), shape (H, W)."""
     return np.hypot(flow[0], flow[1])
 
 
@@ -152,29 +155,29 @@ COLUMNS = ("onset", "apex", f"apex − onset, ×{GAIN:g}", "flow", "strain")
 
 
 def panels(picture: ClipPicture, max_px: float, max_strain: float) -> list[np.ndarray]:
-    """The pictures of one clip, RGB, in the order of :data:`COLUMNS`; those that need flow only where there is one."""
-    shown = [_three(picture.onset), _three(picture.apex), difference_to_rgb(picture.onset, picture.apex)]
+    """The images of one clip, RGB, in the order of :data:`COLUMNS`; flow and strain only if the clip has them."""
+    images = [_rgb(picture.onset), _rgb(picture.apex), difference_to_rgb(picture.onset, picture.apex)]
     if picture.flow is not None and picture.strain is not None:
-        shown += [flow_to_rgb(picture.flow, max_px), strain_to_rgb(picture.strain, max_strain)]
-    return shown
+        images += [flow_to_rgb(picture.flow, max_px), strain_to_rgb(picture.strain, max_strain)]
+    return images
 
 
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
-    """A square picture resized to ``side`` pixels, RGB; reducing averages."""
-    how = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_LINEAR
-    return cv2.resize(_three(image), (side, side), interpolation=how)
+    """A square image resized to ``side`` pixels, RGB; area averaging if it becomes smaller."""
+    interpolation = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_LINEAR
+    return cv2.resize(_rgb(image), (side, side), interpolation=interpolation)
 
 
 def mosaic(images: Sequence[np.ndarray], side: int, columns: int, gap: int = 2) -> np.ndarray:
-    """Square pictures side by side, row after row, on white; shape (H, W, 3), uint8 RGB.
+    """Square images in rows and columns on white; shape (H, W, 3), uint8 RGB.
 
     Raises
     ------
     ValueError
-        If there is no picture.
+        If there are no images.
     """
     if not images:
-        raise ValueError("a mosaic needs at least one picture")
+        raise ValueError("a mosaic needs at least one image")
     columns = min(columns, len(images))
     rows, step = -(-len(images) // columns), side + gap
     out = np.full((rows * step - gap, columns * step - gap, 3), 255, np.uint8)
@@ -188,7 +191,7 @@ _MARGIN, _TOP, _LABEL, _GAP, _FOOT = 16, 64, 190, 6, 110
 
 
 def contact_sheet(pictures: Sequence[ClipPicture], *, title: str, max_px: float, max_strain: float) -> Figure:
-    """A page with one row per clip: onset, apex, amplified difference, flow, strain, and the colours' legend.
+    """A page with one row per clip (onset, apex, amplified difference, flow, strain) and a legend of the colours.
 
     Parameters
     ----------
@@ -197,12 +200,12 @@ def contact_sheet(pictures: Sequence[ClipPicture], *, title: str, max_px: float,
     title
         Line above the rows.
     max_px, max_strain
-        Ends of the two colour scales.
+        Upper ends of the two colour scales: flow length in pixels, and strain.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One figure pixel is one pixel of the page when saved at its own resolution.
+        The page; saved at its own resolution, one figure pixel is one image pixel.
     """
     side = 150
     width = 2 * _MARGIN + _LABEL + len(COLUMNS) * (side + _GAP)
@@ -241,33 +244,33 @@ def picture_of(features: feature_file.Features, row: int, pair: str = "onset_ape
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """At most ``wanted`` of the positions 0..count-1, evenly spread, the first included."""
+    """At most ``wanted`` evenly spaced positions out of 0..count-1, including the first."""
     return [index * count // wanted for index in range(wanted)] if count > wanted else list(range(count))
 
 
 def scales(features: feature_file.Features, rows: Sequence[int]) -> tuple[float, float]:
-    """Ends of the colour scales of flow (px) and strain that suit some clips of a feature file."""
+    """Upper ends of the colour scales of flow (px) and strain for some clips of a feature file."""
     pictures = [picture_of(features, row) for row in rows]
     max_px = scale_of(magnitude(picture.flow) for picture in pictures if picture.flow is not None)
     return max_px, scale_of(picture.strain for picture in pictures if picture.strain is not None)
 
 
 def write_sheet(cache_file: Path, output: Path, *, per_page: int = 24) -> list[Path]:
-    """Contact sheets of all clips of a feature file, all with the same colour scales.
+    """Write contact sheets of all clips of a feature file, all with the same colour scales.
 
     Parameters
     ----------
     cache_file
         The feature file.
     output
-        PNG to write; further pages are named ``<stem>-2.png``, ``<stem>-3.png`` and so on beside it.
+        PNG file to write. Further pages are written to the same folder as ``<stem>-2.png``, ``<stem>-3.png``, etc.
     per_page
-        Clips on one page.
+        Clips per page.
 
     Returns
     -------
     list of Path
-        The pages written, each atomically; none for a file without clips.
+        The pages written, each atomically; empty for a file without clips.
     """
     written = []
     with feature_file.open_features(cache_file) as features:
@@ -276,7 +279,8 @@ def write_sheet(cache_file: Path, output: Path, *, per_page: int = 24) -> list[P
         for number, start in enumerate(range(0, count, per_page), start=1):
             path = output if number == 1 else output.with_name(f"{output.stem}-{number}{output.suffix}")
             pages = -(-count // per_page)
-            title = f"{cache_file.name}: {count} clips" + (f", page {number} of {pages}" if pages > 1 else "")
+            title = f"{cache_file.name}: {counted(count, 'clip')}"
+            title += f", page {number} of {pages}" if pages > 1 else ""
             rows = [picture_of(features, row) for row in range(start, min(start + per_page, count))]
             with atomic_path(path) as temporary:
                 page = contact_sheet(rows, title=title, max_px=max_px, max_strain=max_strain)
@@ -286,7 +290,7 @@ def write_sheet(cache_file: Path, output: Path, *, per_page: int = 24) -> list[P
 
 
 def _text(page: Figure, x: float, y: float, text: str, size: float = 8.5, **style: Any) -> None:
-    """Text at a place in pixels from the lower left corner; never read as a formula."""
+    """Draw text at a position in pixels from the lower left corner, without interpreting it as a formula."""
     options: dict[str, Any] = {"verticalalignment": "center", "parse_math": False, "color": "#222"} | style
     page.text(x / page.bbox.width, y / page.bbox.height, text, fontsize=size, **options)
 
@@ -295,7 +299,12 @@ def _legend(page: Figure, canvas: np.ndarray, left: int, max_px: float, max_stra
     height, side = canvas.shape[0], 84
     top = height - side - 12
     canvas[top : top + side, left : left + side] = flow_wheel(side)
-    _text(page, left + side + 10, height - top - side / 2, f"flow: colour is the direction,\nthe rim is {max_px:g} px")
+    _text(
+        page,
+        left + side + 10,
+        height - top - side / 2,
+        f"flow: the colour is the direction,\nthe edge is {max_px:g} px",
+    )
     x, bar = left + 2 * 156, 200
     canvas[top + 30 : top + 44, x : x + bar] = strain_to_rgb(np.linspace(0, 1, bar)[None].repeat(14, 0), 1.0)
     _text(page, x, height - top - 20, "strain (pixels per pixel)")
@@ -303,8 +312,8 @@ def _legend(page: Figure, canvas: np.ndarray, left: int, max_px: float, max_stra
     _text(page, x + bar, height - top - 54, f"{max_strain:g}", horizontalalignment="right")
 
 
-def _three(image: np.ndarray) -> np.ndarray:
-    """Grey (H, W) or (H, W, 1) as RGB; RGB as it is."""
+def _rgb(image: np.ndarray) -> np.ndarray:
+    """A grey image (H, W) or (H, W, 1) as RGB; an RGB image unchanged."""
     image = image if image.ndim == 3 else image[..., None]
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
 
@@ -315,4 +324,4 @@ def _shorten(text: str, length: int) -> str:
 
 def _require_positive(name: str, value: float) -> None:
     if not value > 0:
-        raise ValueError(f"found {name} {value}, expected a number above 0")
+        raise ValueError(f"found {name} {value}, expected a number greater than 0")

@@ -1,4 +1,4 @@
-"""What the report reads, each format in one place."""
+"""Reads the files that the report is generated from; one function per format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mer_features.features import ClipRow, Rejection
 
 @dataclass(frozen=True)
 class Database:
-    """One database: what was listed, what came through, what did not."""
+    """One database: its listed, used and rejected clips."""
 
     name: str
     synthetic: bool
@@ -27,11 +27,11 @@ class Database:
     used: tuple[ClipRow, ...]
     rejected: tuple[Rejection, ...]
     cache: Path
-    versions: Mapping[str, str]  # of the libraries that made the features
+    versions: Mapping[str, str]  # releases of the libraries that computed the features
 
 
 def read_database(name: str, table: Path, cache_file: Path, config: Mapping[str, Any]) -> Database:
-    """One database from its clip table and its feature file."""
+    """Read one database from its clip table and its feature file."""
     with feature_file.open_features(cache_file) as features:
         used, rejected = features.clips, features.rejected
         versions = json.loads(str(features.attrs.get("versions", "{}")))
@@ -41,7 +41,7 @@ def read_database(name: str, table: Path, cache_file: Path, config: Mapping[str,
 
 @dataclass(frozen=True)
 class Score:
-    """One figure over all seeds with its bootstrap interval."""
+    """One score over all seeds: mean, standard deviation and bootstrap interval."""
 
     mean: float
     std: float
@@ -50,7 +50,7 @@ class Score:
 
 
 class Kind(StrEnum):
-    """What a run is for; in the order in which runs are listed."""
+    """Role of a run, in the order in which runs are listed."""
 
     SYSTEM = "system"
     YARDSTICK = "linear yardstick"
@@ -62,19 +62,19 @@ class Run:
     """One system under one protocol."""
 
     protocol: str
-    name: str  # in the configuration
-    system: str  # whose code it is
+    name: str  # name in the configuration
+    system: str  # name of the implementation
     recipe: Mapping[str, Any]
     classes: tuple[str, ...]
     measured_on: str
     scores: Mapping[str, Score]  # uf1, uar, accuracy
     seeds: tuple[Mapping[str, Any], ...]
-    confusion: np.ndarray  # (K, K) int, truth by prediction, summed over seeds
+    confusion: np.ndarray  # (K, K) int, rows: true class, columns: predicted class; summed over seeds
     shuffled: bool
 
     @property
     def kind(self) -> Kind:
-        """What the run is for."""
+        """Role of the run."""
         return Kind.CONTROL if self.shuffled else Kind.YARDSTICK if self.system == "linear" else Kind.SYSTEM
 
 
@@ -82,7 +82,7 @@ METRICS = ("uf1", "uar", "accuracy")
 
 
 def read_run(protocol: str, name: str, path: Path) -> Run:
-    """The evaluation of one run."""
+    """Read the evaluation of one run."""
     tree = json.loads(path.read_text(encoding="utf-8"))
     return Run(
         protocol=protocol,
@@ -105,17 +105,17 @@ def _score(tree: Mapping[str, Any]) -> Score:
 
 @dataclass(frozen=True)
 class Embedding:
-    """A run's features in the plane, one point a held-out clip."""
+    """A run's features projected to the plane, one point per held-out clip."""
 
     layers: Mapping[str, np.ndarray]  # name -> (N, 2)
     labels: Sequence[str]
     subjects: Sequence[str]  # database/subject
     note: str
-    units: Sequence[str] = ()  # action units as their owners wrote them; empty: not known
+    units: Sequence[str] = ()  # action units as annotated; empty if not known
 
 
 def read_embedding(path: Path, units: Mapping[tuple[str, str], str] | None = None) -> Embedding | None:
-    """The projected features of one run; ``None`` for a system without features or too few clips to have a shape.
+    """Read the projected features of one run; ``None`` for a system without features or with fewer than four clips.
 
     ``units`` are the texts of the action units by database and clip.
     """
@@ -124,5 +124,5 @@ def read_embedding(path: Path, units: Mapping[tuple[str, str], str] | None = Non
         return None
     layers = {name: np.asarray(points, np.float64).reshape(-1, 2) for name, points in tree["layers"].items()}
     owners = (subject.partition("/")[0] for subject in tree["subjects"])
-    texts = [units.get(owned, "") for owned in zip(owners, tree["clips"], strict=True)] if units else []
+    texts = [units.get(key, "") for key in zip(owners, tree["clips"], strict=True)] if units else []
     return Embedding(layers, tree["labels"], tree["subjects"], tree["note"], texts)

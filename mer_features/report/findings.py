@@ -1,4 +1,4 @@
-"""What was excluded, corrected or flagged, and why."""
+"""Clips that were excluded, corrected or used with warnings, and the reasons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mer_features.report.data import Database
 
 @dataclass(frozen=True)
 class CodeRow:
-    """One kind of problem and how many clips have it."""
+    """One kind of issue and the number of clips that have it."""
 
     code: str
     severity: Status
@@ -24,7 +24,7 @@ class CodeRow:
 
 @dataclass(frozen=True)
 class ClipLine:
-    """One clip with something wrong."""
+    """One clip with at least one issue."""
 
     clip_id: str
     status: Status
@@ -33,19 +33,19 @@ class ClipLine:
 
 @dataclass(frozen=True)
 class Findings:
-    """State of all clips of one database."""
+    """States of all clips of one database."""
 
     database: str
     total: int
     counts: Mapping[str, int]  # clips by state
     codes: Sequence[CodeRow]
     clips: Sequence[ClipLine]
-    lost: Sequence[str]  # listed, but neither used nor rejected: must not happen
+    lost: Sequence[str]  # listed but neither used nor rejected; empty unless files are out of date or there is a bug
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Usable clips that a protocol's label map leaves out."""
+    """Usable clips that a protocol leaves out because of its label map."""
 
     protocol: str
     kept: int
@@ -54,12 +54,12 @@ class LeftOut:
 
 
 def of_database(database: Database) -> Findings:
-    """States, codes and clips of one database, the worst first."""
+    """States, issue codes and clips of one database; rejected clips come first."""
     issues = {clip.clip_id: clip.issues for clip in database.used}
     issues |= {clip.clip_id: quality.loads(clip.quality_text) for clip in database.rejected}
-    states = {clip_id: quality.status(found) for clip_id, found in issues.items()}
+    states = {clip_id: quality.status(clip_issues) for clip_id, clip_issues in issues.items()}
     counts = Counter(str(state) for state in states.values())
-    lines = [ClipLine(clip_id, states[clip_id], found) for clip_id, found in issues.items() if found]
+    lines = [ClipLine(clip_id, states[clip_id], clip_issues) for clip_id, clip_issues in issues.items() if clip_issues]
     order = [Status.REJECTED, Status.WARNED]
     return Findings(
         database=database.name,
@@ -72,20 +72,20 @@ def of_database(database: Database) -> Findings:
 
 
 def _codes(issues: Mapping[str, Sequence[Issue]]) -> list[CodeRow]:
-    clips = Counter(code for found in issues.values() for code in {issue.code for issue in found})
+    clips = Counter(code for clip_issues in issues.values() for code in {issue.code for issue in clip_issues})
     rows = [CodeRow(code, item.severity, item.meaning, clips[code]) for code, item in CODES.items() if clips[code]]
     return sorted(rows, key=lambda row: (row.severity is not Status.REJECTED, -row.clips))
 
 
 def left_out(protocol: str, table: FoldTable, databases: Sequence[Database]) -> LeftOut:
-    """Clips of a protocol's databases that are usable but in none of its classes."""
-    kept = {(row.database, row.clip_id) for row in table.rows}
+    """Usable clips of a protocol's databases that belong to none of its classes."""
+    included = {(row.database, row.clip_id) for row in table.rows}
     names = {row.database for row in table.rows}
     words = Counter(
         (database.name, clip.emotion or "(none)")
         for database in databases
         if database.name in names
         for clip in database.used
-        if (database.name, clip.clip_id) not in kept
+        if (database.name, clip.clip_id) not in included
     )
-    return LeftOut(protocol, len(kept), words.total(), [(*key, count) for key, count in sorted(words.items())])
+    return LeftOut(protocol, len(included), words.total(), [(*key, count) for key, count in sorted(words.items())])

@@ -1,4 +1,4 @@
-"""What is in one database: counts, face crops, flow and strain of some clips, apex curves."""
+"""Overview of one database: counts, face crops, flow and strain of some clips, and apex curves."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from typing import get_args
 import numpy as np
 
 from mer_features import features as feature_file
+from mer_features.core.jobs import counted
 from mer_features.features import ClipRow, Features
 from mer_features.report import contact, plots
 from mer_features.report.data import Database
 from mer_features.report.inline import Picture, jpeg, png, svg
 from mer_features.stages.options import Spotter
 
-#: How much of a database is shown.
+#: Numbers of clips shown as face crops, with flow and strain, and with apex curves.
 MOSAIC, ROWS, CURVES = 60, 8, 6
-_SIDE = 128
+_SIDE = 128  # pixels
 
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures of one clip."""
+    """Images of one clip."""
 
     clip: ClipRow
     pictures: Sequence[Picture]
@@ -31,14 +32,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Counts and pictures of one database."""
+    """Counts and images of one database."""
 
     database: str
     facts: Sequence[tuple[str, str]]
     emotions: Sequence[str]
-    subjects: Sequence[tuple[str, Sequence[int]]]  # clips of each emotion
-    totals: Sequence[int]  # clips of each emotion over all subjects
-    most: int  # largest number of one subject's clips of one emotion
+    subjects: Sequence[tuple[str, Sequence[int]]]  # subject, number of clips per emotion
+    totals: Sequence[int]  # number of clips per emotion, over all subjects
+    most: int  # largest number of clips of one subject and one emotion
     mosaic: Picture
     shown: int
     columns: Sequence[str]
@@ -51,7 +52,7 @@ class Gallery:
 
 
 def build(database: Database) -> Gallery | None:
-    """Counts and pictures of one database; ``None`` if no clip of it is usable."""
+    """Counts and images of one database; ``None`` if it has no usable clips."""
     if not database.used:
         return None
     emotions, subjects = _crosstab(database.used)
@@ -81,7 +82,7 @@ def build(database: Database) -> Gallery | None:
 
 
 def _crosstab(clips: Sequence[ClipRow]) -> tuple[list[str], list[tuple[str, list[int]]]]:
-    """Emotions, the most frequent first, and per subject the clips of each."""
+    """Emotions, the most frequent first, and each subject's number of clips per emotion."""
     emotions = [word for word, _ in Counter(clip.emotion for clip in clips).most_common()]
     counts = Counter((clip.subject, clip.emotion) for clip in clips)
     subjects = sorted({clip.subject for clip in clips})
@@ -89,14 +90,14 @@ def _crosstab(clips: Sequence[ClipRow]) -> tuple[list[str], list[tuple[str, list
 
 
 def _facts(clips: Sequence[ClipRow], features: Features) -> list[tuple[str, str]]:
-    """What a reader wants to know of the recordings, as (name, value)."""
+    """Basic properties of the recordings, as (name, value)."""
     frames = [clip.n_frames for clip in clips]
     span = [clip.offset - clip.onset + 1 for clip in clips]
     rates = sorted({clip.fps for clip in clips if np.isfinite(clip.fps)})
     sources = Counter(clip.apex_source for clip in clips)
     side = features["faces/onset"].shape[1]
     return [
-        ("frames a clip", f"{min(frames)} to {max(frames)}, median {np.median(frames):.0f}"),
+        ("frames per clip", f"{min(frames)} to {max(frames)}, median {np.median(frames):.0f}"),
         ("onset to offset", f"median {np.median(span):.0f} frames"),
         ("frame rate", " / ".join(f"{rate:g}" for rate in rates) + " Hz" if rates else "unknown"),
         ("face crop", f"{side} × {side} px, {'grey' if features['faces/onset'].shape[3] == 1 else 'colour'}"),
@@ -105,34 +106,34 @@ def _facts(clips: Sequence[ClipRow], features: Features) -> list[tuple[str, str]
 
 
 def chosen_clips(clips: Sequence[ClipRow], wanted: int) -> list[int]:
-    """Rows of clips spread over emotions and subjects: each time the least shown emotion, then subject."""
-    shown: Counter[str | tuple[str, str]] = Counter()
+    """Rows of clips spread over emotions and subjects: repeatedly a clip of the least chosen emotion and subject."""
+    counts: Counter[str | tuple[str, str]] = Counter()
     chosen: list[int] = []
-    left = list(range(len(clips)))
+    remaining = list(range(len(clips)))
 
     def rank(row: int) -> tuple[int, ...]:
         clip = clips[row]
         both = (clip.subject, clip.emotion)
-        return shown[f"emotion {clip.emotion}"], shown[both], shown[f"subject {clip.subject}"], row
+        return counts[f"emotion {clip.emotion}"], counts[both], counts[f"subject {clip.subject}"], row
 
-    while left and len(chosen) < wanted:
-        row = min(left, key=rank)
-        left.remove(row)
+    while remaining and len(chosen) < wanted:
+        row = min(remaining, key=rank)
+        remaining.remove(row)
         chosen.append(row)
         clip = clips[row]
-        shown.update([f"emotion {clip.emotion}", (clip.subject, clip.emotion), f"subject {clip.subject}"])
+        counts.update([f"emotion {clip.emotion}", (clip.subject, clip.emotion), f"subject {clip.subject}"])
     return sorted(chosen)
 
 
 def _mosaic(features: Features, rows: Sequence[int]) -> Picture:
     images = [features["faces/onset"][row] for row in rows]
-    return jpeg(contact.mosaic(images, 80, 12), f"Onset face crops of {len(rows)} clips side by side", quality=80)
+    return jpeg(contact.mosaic(images, 80, 12), f"Onset face crops of {counted(len(rows), 'clip')}", quality=80)
 
 
 def _row(features: Features, row: int, max_px: float, max_strain: float) -> Row:
     clip = features.clips[row]
     panels = contact.panels(contact.picture_of(features, row), max_px, max_strain)
-    names = ("onset crop", "apex crop", "amplified difference of apex and onset", "flow as colours", "strain as heat")
+    names = ("onset crop", "apex crop", "amplified difference of apex and onset", "flow in colour", "strain in colour")
     pictures = [
         jpeg(contact.thumbnail(panel, _SIDE), f"{clip.clip_id}: {name}")
         for name, panel in zip(names, panels, strict=False)
@@ -145,7 +146,7 @@ def _heat_bar() -> np.ndarray:
 
 
 def _curves(database: Database, features: Features) -> Picture | None:
-    """Curves of a few clips; ``None`` if the file has none."""
+    """Apex curves of a few clips; ``None`` if the file has no curves."""
     annotated = {clip.clip_id: clip.apex for clip in database.listed}
     clips = [
         _clip_curves(features, row, annotated.get(database.used[row].clip_id))
@@ -154,7 +155,7 @@ def _curves(database: Database, features: Features) -> Picture | None:
     if not any(clip.curves for clip in clips):
         return None
     spotters = ", ".join(curve.spotter for curve in clips[0].curves)
-    return svg(plots.apex_curves(clips), f"Apex curves of {len(clips)} clips by the spotters {spotters}")
+    return svg(plots.apex_curves(clips), f"Apex curves of {counted(len(clips), 'clip')} by the spotters {spotters}")
 
 
 def _clip_curves(features: Features, row: int, annotated: int | None) -> plots.ClipCurves:
@@ -165,7 +166,7 @@ def _clip_curves(features: Features, row: int, annotated: int | None) -> plots.C
     for spotter in get_args(Spotter):
         try:
             values = features[f"spotting/curve[{spotter}]"][row][inside]
-        except KeyError:  # which spotters run is a choice of the configuration
+        except KeyError:  # the configuration decides which spotters run
             continue
         curves.append(plots.Curve(spotter, values, int(features[f"spotting/spotted[{spotter}]"][row])))
     title = " · ".join(filter(None, [clip.clip_id, clip.emotion]))

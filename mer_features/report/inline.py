@@ -1,4 +1,8 @@
-"""Pictures as data URIs, so that the page needs no file beside it."""
+"""Images as data URIs, so that the page needs no other files.
+
+:func:`jpeg`, :func:`png` and :func:`svg` encode one image. :func:`build` encodes the images that a trained system
+wrote to explain its predictions.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture inside the page: its data URI, what it shows in words, its size in CSS pixels."""
+    """An image inside the page: its data URI, a description of it, and its size in CSS pixels."""
 
     uri: str
     alt: str
@@ -25,16 +29,16 @@ class Picture:
 
 
 def jpeg(image: np.ndarray, alt: str, quality: int = 85) -> Picture:
-    """A photograph or flow picture.
+    """Encode a photograph or a flow image.
 
     Parameters
     ----------
     image : ndarray, shape (H, W, 3), uint8
         RGB.
     alt
-        What it shows, for those who cannot see it.
+        Description of the image, for readers who cannot see it.
     quality
-        JPEG quality 1..100; colour is kept at full resolution.
+        JPEG quality, 1..100; chroma is not subsampled.
     """
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
@@ -42,16 +46,16 @@ def jpeg(image: np.ndarray, alt: str, quality: int = 85) -> Picture:
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     ]
-    return _encoded(image, ".jpg", "image/jpeg", alt, options)
+    return _encode(image, ".jpg", "image/jpeg", alt, options)
 
 
 def png(image: np.ndarray, alt: str) -> Picture:
-    """A legend or diagram, (H, W, 3) uint8 RGB, without loss."""
-    return _encoded(image, ".png", "image/png", alt, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    """Encode a legend or diagram, shape (H, W, 3), uint8 RGB, without loss."""
+    return _encode(image, ".png", "image/png", alt, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
 def svg(figure: Figure, alt: str) -> Picture:
-    """A matplotlib figure as vector graphics; the same figure gives the same bytes."""
+    """Encode a matplotlib figure as vector graphics; the same figure always gives the same bytes."""
     out = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "mer-features", "svg.fonttype": "path"}):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
@@ -59,9 +63,9 @@ def svg(figure: Figure, alt: str) -> Picture:
     return Picture(_uri("image/svg+xml", out.getvalue()), alt, width, height)
 
 
-def _encoded(image: np.ndarray, extension: str, kind: str, alt: str, options: list[int]) -> Picture:
-    done, data = cv2.imencode(extension, np.ascontiguousarray(image[..., ::-1]), options)
-    assert done
+def _encode(image: np.ndarray, extension: str, kind: str, alt: str, options: list[int]) -> Picture:
+    success, data = cv2.imencode(extension, np.ascontiguousarray(image[..., ::-1]), options)
+    assert success
     return Picture(_uri(kind, data.tobytes()), alt, image.shape[1], image.shape[0])
 
 
@@ -69,9 +73,9 @@ def _uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-# What a system looked at or made: its own pictures of some held-out clips.
+# Explanations: a system's own images of some held-out clips
 
-#: Longest side of a picture in the page, pixels.
+#: Longest side of an image in the page, in pixels.
 _SIDE_PX = 128
 
 _NO_PICTURES = {"clip_id", "label"}
@@ -79,7 +83,7 @@ _NO_PICTURES = {"clip_id", "label"}
 
 @dataclass(frozen=True)
 class Explained:
-    """Pictures of one run: a row a clip, a column a kind of picture."""
+    """Images of one run: one row per clip, one column per kind of image."""
 
     name: str
     columns: Sequence[str]
@@ -87,7 +91,7 @@ class Explained:
 
 
 def build(name: str, path: Path) -> Explained | None:
-    """Pictures of one run from the npz of :func:`mer_features.training.half.embed_half`; None if there are none."""
+    """Images of one run, from the npz of :func:`mer_features.training.half.embed_half`; None if there are none."""
     with np.load(path, allow_pickle=False) as stored:
         columns = [column for column in stored.files if column not in _NO_PICTURES]
         if not columns:

@@ -1,4 +1,4 @@
-"""The amplified apex beside what it was made from, and the flow to both."""
+"""Motion magnification: the amplified apex next to the onset and the apex, and the flow to both apexes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from mer_features.report.data import Database
 from mer_features.report.gallery import chosen_clips
 from mer_features.report.inline import Picture, jpeg, png, svg
 
-#: Clips shown.
+#: Number of clips shown.
 ROWS = 6
-_SIDE = 144
-#: The pair before and the pair after, by what stands over their pictures.
+_SIDE = 144  # pixels
+#: Frame pairs before and after magnification, by the headings of their columns.
 PAIRS = {"flow to the apex": "onset_apex", "flow to the amplified apex": "onset_amplified"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures of one clip, and how much longer its flow became."""
+    """Images of one clip, and the ratio of flow lengths after and before magnification."""
 
     clip: ClipRow
     pictures: Sequence[Picture]
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Wheel:
-    """Colours of one flow picture: the wheel and the length at its rim, pixels."""
+    """Legend of one column of flow images: the colour wheel and the flow length at its edge, in pixels."""
 
     name: str
     picture: Picture
@@ -41,7 +41,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Magnified:
-    """What the section shows of one database."""
+    """Contents of the section for one database."""
 
     database: str
     method: str
@@ -54,7 +54,7 @@ class Magnified:
 
 
 def build(database: Database) -> Magnified | None:
-    """Before and after in one database; ``None`` where nothing was magnified."""
+    """The section for one database; ``None`` if nothing was magnified."""
     if not database.used:
         return None
     with feature_file.open_features(database.cache) as features:
@@ -85,16 +85,16 @@ def _scale(features: Features, rows: Sequence[int], pair: str) -> float:
 
 def _row(features: Features, row: int, pairs: dict[str, str], scales: dict[str, float], ratio: float) -> Row:
     clip = features.clips[row]
-    shown = {
+    images = {
         "onset crop": features["faces/onset"][row],
         "apex crop": features["faces/apex"][row],
         "amplified apex": features["magnified/apex"][row],
     }
-    shown |= {
+    images |= {
         name: contact.flow_to_rgb(features.flow(clip.clip_id, pair), scales[name]) for name, pair in pairs.items()
     }
     pictures = [
-        jpeg(contact.thumbnail(image, _SIDE), f"{clip.clip_id}: {name}", quality=90) for name, image in shown.items()
+        jpeg(contact.thumbnail(image, _SIDE), f"{clip.clip_id}: {name}", quality=90) for name, image in images.items()
     ]
     return Row(clip, pictures, ratio if np.isfinite(ratio) else None)
 
@@ -110,5 +110,5 @@ def _wheel(name: str, max_px: float) -> Wheel:
 
 
 def _chart(ratios: np.ndarray, factor: float) -> Picture:
-    label = f"flow onset to amplified apex over flow onset to apex (factor {factor:g})"
+    label = f"flow onset to amplified apex / flow onset to apex (factor {factor:g})"
     return svg(plots.strips({"clips": ratios.tolist()}, label), f"{label}, one dot per clip; the median is in the text")

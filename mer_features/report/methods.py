@@ -1,4 +1,4 @@
-"""The methods paragraph: one sentence a stage with the settings really used, and its references."""
+"""The methods section: one sentence per stage with the settings of this run, and the references."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mer_features import __version__
+from mer_features.core.jobs import counted
 from mer_features.stages.options import STAGES
 
 _REFERENCES = {
@@ -56,7 +57,7 @@ _REFERENCES = {
 
 @dataclass
 class _Citations:
-    """Numbers references in the order of their first use."""
+    """Numbers the references in the order in which they are first cited."""
 
     used: list[str] = field(default_factory=list)
 
@@ -69,7 +70,7 @@ class _Citations:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """What one step did: a sentence, and a list where the step ran several times with different settings."""
+    """One step: a sentence, and a list if the step ran several times with different settings."""
 
     step: str
     sentence: str
@@ -78,16 +79,16 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Methods:
-    """Paragraphs in the order of the flow and the references they cite, numbered from 1."""
+    """Paragraphs in the order of the workflow, and the references they cite, numbered from 1."""
 
     paragraphs: Sequence[Paragraph]
     references: Sequence[str]
 
 
 def build(config: Mapping[str, Any]) -> Methods:
-    """The paragraphs for a configuration with all its defaults filled in."""
+    """The paragraphs for a configuration that includes all defaults."""
     cite = _Citations()
-    text = f"All steps ran with mer-features {__version__} under Snakemake {cite('snakemake')}."
+    text = f"All steps were run with mer-features {__version__} under Snakemake {cite('snakemake')}."
     paragraphs = [Paragraph("Workflow", text)]
     if text := _synthetic(config):
         paragraphs.append(Paragraph("Data", text))
@@ -101,40 +102,41 @@ def build(config: Mapping[str, Any]) -> Methods:
     if text := _overrides(config):
         paragraphs.append(Paragraph("Exceptions", text))
     if config.get("protocols"):
-        text = "No subject is in the training and the test part of the same fold."
+        text = "No subject was in both the training set and the test set of a fold."
         paragraphs.append(Paragraph("Protocols", text, _protocols(config["protocols"], cite)))
     if config.get("systems"):
-        text = "Every system was trained once per fold and seed; recipe keys not named here have their defaults."
+        text = "Every system was trained once per fold and seed; recipe keys not listed here had their default values."
         paragraphs.append(Paragraph("Training", text, _systems(config["systems"], cite)))
         paragraphs.append(Paragraph("Evaluation", _evaluation(cite)))
     return Methods(paragraphs, [_REFERENCES[key] for key in cite.used])
 
 
 def _synthetic(config: Mapping[str, Any]) -> str:
-    made = {name: item for name, item in config["databases"].items() if item["adapter"] == "synthetic"}
-    if not made:
+    synthetic = {name: item for name, item in config["databases"].items() if item["adapter"] == "synthetic"}
+    if not synthetic:
         return ""
-    listed = ", ".join(f"{name} (preset {item['preset']})" for name, item in made.items())
+    names = ", ".join(f"{name} (preset {item['preset']})" for name, item in synthetic.items())
     return (
-        f"{listed}: clips rendered from one public-domain portrait by displacement fields of FACS action units, with "
-        "head motion, flicker, blinks, sensor noise and image compression; true flow, apex and action units are known."
+        f"Synthetic data: {names}. Clips were rendered from one public-domain portrait with displacement fields of "
+        "FACS action units, head motion, flicker, blinks, sensor noise and image compression. Ground truth is known "
+        "for flow, apex and action units."
     )
 
 
 def _faces(options: Mapping[str, Any], cite: _Citations) -> str:
     if options["mode"] == "precropped":
-        start = f"Frames were taken as face crops and resized to {options['size']} × {options['size']} px"
+        start = f"Frames were used as face crops and resized to {options['size']} × {options['size']} px"
     else:
         detector = {"libfacedetection": "libfacedetection", "dlib_hog": "dlib's HOG detector"}[options["detector"]]
-        how = {
-            "aligned": "a similarity transform of the eyes and the nose",
-            "box": f"the detected box (margin {options['margin']:g})",
+        method = {
+            "aligned": "with a similarity transform that aligns eyes and nose",
+            "box": f"from the detected box (margin {options['margin']:g})",
         }[options["mode"]]
-        when = "every frame" if options["per_frame"] else "the onset frame only"
+        frames = "every frame" if options["per_frame"] else "the onset frame only"
         start = (
-            f"Faces were found with {detector} {cite(options['detector'])} on frames reduced to "
-            f"{options['detect_side']} px, 68 landmarks {cite('landmarks')} placed on {when}, and crops of "
-            f"{options['size']} × {options['size']} px cut by {how}"
+            f"Faces were detected with {detector} {cite(options['detector'])} on frames reduced to "
+            f"{options['detect_side']} px, 68 landmarks {cite('landmarks')} were located on {frames}, and crops of "
+            f"{options['size']} × {options['size']} px were cut {method}"
         )
     return f"{start}; {_registration(options, cite)}."
 
@@ -142,14 +144,15 @@ def _faces(options: Mapping[str, Any], cite: _Citations) -> str:
 def _registration(options: Mapping[str, Any], cite: _Citations) -> str:
     if options["register"] == "none" or options["per_frame"]:
         return "frames were not registered to the onset"
-    how = {"lk": "tracked points", "ecc": "maximal correlation"}[options["register"]]
-    return f"rigid head motion against the onset frame was removed by {how} {cite(options['register'])}"
+    method = {"lk": "point tracking", "ecc": "maximisation of the correlation"}[options["register"]]
+    return f"rigid head motion relative to the onset frame was removed by {method} {cite(options['register'])}"
 
 
 _SPOTTERS = {
-    "interframe_diff": "the largest mean absolute difference from the onset frame",
-    "roi_diff": "the largest mean absolute difference from the onset frame within eyes and mouth, light matched",
-    "lbp_roi": "the largest LBP distance of eyes and mouth from the onset frame",
+    "interframe_diff": "the frame with the largest mean absolute difference from the onset frame",
+    "roi_diff": "the frame with the largest mean absolute difference from the onset frame in the regions of eyes and "
+    "mouth, after the lighting was matched",
+    "lbp_roi": "the frame with the largest LBP distance from the onset frame in the regions of eyes and mouth",
     "midpoint": "the middle frame",
 }
 _SPOTTER_SOURCE = {"interframe_diff": "fr", "lbp_roi": "sa_at"}
@@ -161,17 +164,17 @@ def _apex(options: Mapping[str, Any], cite: _Citations) -> str:
     source = f" {cite(_SPOTTER_SOURCE[chosen])}" if chosen in _SPOTTER_SOURCE else ""
     spotted = f"{_SPOTTERS[chosen]} ({chosen}){source}"
     if policy == "annotated":
-        return f"The annotated apex was used where there is one inside onset and offset, elsewhere {spotted}."
+        return f"The annotated apex was used if it lies between onset and offset; otherwise {spotted} was used."
     return f"The apex was spotted as {spotted}."
 
 
 _AMPLIFIED = {
-    "phase": "its displacement since the onset was estimated from Riesz phases, coarse to fine, and the frame moved on "
-    "along it",
-    "rotation": "the phase of every band of its Riesz pyramid was turned on by that of the onset, by at most a quarter "
-    "of a wave",
+    "phase": "its displacement since the onset was estimated from Riesz phases, from coarse to fine, and the frame was "
+    "warped further along this displacement",
+    "rotation": "in every band of its Riesz pyramid, the phase difference from the onset was amplified by a phase "
+    "rotation of at most a quarter of a wavelength",
     "eulerian": "its changes of brightness since the onset were amplified in every band of a Laplacian pyramid",
-    "learned": "by a trained network",
+    "learned": "the amplified frame was computed by a trained network",
 }
 _AMPLIFIED_SOURCE = {"phase": "riesz", "rotation": "riesz", "eulerian": "eulerian", "learned": "oh2018"}
 
@@ -179,10 +182,10 @@ _AMPLIFIED_SOURCE = {"phase": "riesz", "rotation": "riesz", "eulerian": "euleria
 def _magnify(options: Mapping[str, Any], cite: _Citations) -> str:
     if options["method"] == "none":
         return ""
-    turned = options["method"] == "phase" and options["phase_synthesis"] == "rotation"
-    method = "rotation" if turned else options["method"]
+    rotation = options["method"] == "phase" and options["phase_synthesis"] == "rotation"
+    method = "rotation" if rotation else options["method"]
     return (
-        f"The motion of the apex was magnified {options['factor']:g} times in all: {_AMPLIFIED[method]} "
+        f"The motion of the apex was magnified by a factor of {options['factor']:g}: {_AMPLIFIED[method]} "
         f"{cite(_AMPLIFIED_SOURCE[method])}."
     )
 
@@ -203,24 +206,25 @@ def _flow(options: Mapping[str, Any], cite: _Citations) -> str:
     method = options["method"]
     source = "tvl1" if "tvl1" in method else method
     matched = options["light"] == "matched"
-    light = ", after a change of lighting between the two frames was removed by a robust fit" if matched else ""
+    light = ", after changes of lighting between the two frames were removed by a robust fit" if matched else ""
     return (
-        f"Optical flow from {pairs} was computed with {_FLOWS[method]} {cite(source)}{light}, "
-        f"and its strain magnitude {cite('strain')} by central differences; both are stored unscaled, in crop pixels."
+        f"Optical flow from {pairs} was computed with {_FLOWS[method]} {cite(source)}{light}. "
+        f"Its strain magnitude {cite('strain')} was computed with central differences. Both are stored unscaled; "
+        "flow is in pixels of the crop."
     )
 
 
 _STYLES = {
-    "statistical": "means, contrasts and lowest amplitudes in CIELAB, and the form of the spectrum, brought to the "
-    "mean of {clusters} reference styles found by k-means",
-    "cyclegan": "the mean of generators trained between hidden styles found by k-means",
+    "statistical": "setting the means, contrasts and lowest amplitudes in CIELAB, and the shape of the spectrum, to "
+    "the mean of {clusters} reference styles found by k-means",
+    "cyclegan": "averaging the outputs of generators trained between hidden styles found by k-means",
     "clahe": "contrast-limited adaptive histogram equalisation of lightness",
     "histogram": "matching to the pooled histogram",
 }
 _STYLE_SOURCES = {"statistical": ("reinhard", "fda"), "cyclegan": ("san", "cyclegan"), "clahe": ("clahe",)}
 _FITTED_ON = {
     "external": "fitted on {databases} only",
-    "all": "fitted on all faces, those of held-out subjects included (transductive)",
+    "all": "fitted on all faces, including those of held-out subjects (transductive)",
     "fold": "fitted on the training subjects of each fold",
 }
 
@@ -230,13 +234,13 @@ def _style(options: Mapping[str, Any], cite: _Citations) -> str:
     if method == "none":
         return ""
     sources = _STYLE_SOURCES.get(method, ())
-    what = _STYLES[method].format(clusters=options["clusters"]) + (f" {cite(*sources)}" if sources else "")
-    fitted = ""
+    operation = _STYLES[method].format(clusters=options["clusters"]) + (f" {cite(*sources)}" if sources else "")
+    fit = ""
     if method != "clahe":
         databases = " and ".join(options["databases"])
-        now = _FITTED_ON[options["fit_on"]].format(databases=databases)
-        fitted = ", taken from an earlier fit" if options["model"] is not None else f", {now}"
-    return f"Onset and apex crops were brought to one style {cite('sa_at')} by {what}{fitted}."
+        fitted_on = _FITTED_ON[options["fit_on"]].format(databases=databases)
+        fit = ", with the result of an earlier fit" if options["model"] is not None else f", {fitted_on}"
+    return f"Onset and apex crops were converted to one style {cite('sa_at')} by {operation}{fit}."
 
 
 def _overrides(config: Mapping[str, Any]) -> str:
@@ -246,43 +250,42 @@ def _overrides(config: Mapping[str, Any]) -> str:
         for stage in STAGES
         if (keys := item["overrides"].get(stage))
     ]
-    return f"Some databases differ from the above: {'; '.join(parts)}." if parts else ""
+    return f"Some databases were processed with other settings: {'; '.join(parts)}." if parts else ""
 
 
 def _protocols(protocols: Mapping[str, Mapping[str, Any]], cite: _Citations) -> list[str]:
     parts = []
     for name, item in protocols.items():
-        named = isinstance(item["labels"], str)
-        labels = f"the label map {item['labels']}" if named else f"the classes {', '.join(item['labels'])}"
-        source = f" {cite(item['labels'])}" if named and item["labels"] in _REFERENCES else ""
+        is_name = isinstance(item["labels"], str)
+        labels = f"the label map {item['labels']}" if is_name else f"the classes {', '.join(item['labels'])}"
+        source = f" {cite(item['labels'])}" if is_name and item["labels"] in _REFERENCES else ""
         parts.append(f"{name}: {' and '.join(item['databases'])} with {labels}{source}, {_folds(item)}")
     return parts
 
 
 def _folds(protocol: Mapping[str, Any]) -> str:
     if protocol["folds"] == "loso":
-        return "one subject left out at a time"
+        return "leave-one-subject-out cross-validation (LOSO)"
     if protocol["folds"] == "transfer":
-        return f"tested on the whole of {' and '.join(protocol['test'])}, trained on the rest"
-    return f"{protocol['folds']} folds of whole subjects"
+        return f"tested on all of {' and '.join(protocol['test'])}, trained on the other databases"
+    return f"{protocol['folds']} folds; all clips of a subject are in the same fold"
 
 
 def _systems(systems: Mapping[str, Mapping[str, Any]], cite: _Citations) -> list[str]:
     parts = []
     for name, item in systems.items():
         source = f" {cite(item['system'])}" if item["system"] in _REFERENCES else ""
-        changed = ", ".join(f"{key} {value}" for key, value in item["recipe"].items())
-        shuffled = ", labels shuffled within the training folds" if item["shuffle_labels"] else ""
-        seeds = "1 seed" if len(item["seeds"]) == 1 else f"{len(item['seeds'])} seeds"
-        recipe = f"with {changed}" if changed else "with its default recipe"
-        parts.append(f"{name}: {item['system']}{source} {recipe}, {seeds}{shuffled}")
+        changes = ", ".join(f"{key} {value}" for key, value in item["recipe"].items())
+        shuffle = ", labels shuffled within the training folds" if item["shuffle_labels"] else ""
+        recipe = f"with {changes}" if changes else "with its default recipe"
+        parts.append(f"{name}: {item['system']}{source} {recipe}, {counted(len(item['seeds']), 'seed')}{shuffle}")
     return parts
 
 
 def _evaluation(cite: _Citations) -> str:
     return (
-        "The predictions of all folds of a seed were pooled into one confusion matrix before unweighted F1 (UF1), "
-        f"unweighted average recall (UAR) and accuracy were computed {cite('megc2019')}; figures are means over "
+        "For each seed, the predictions of all folds were pooled into one confusion matrix, from which unweighted F1 "
+        f"(UF1), unweighted average recall (UAR) and accuracy were computed {cite('megc2019')}. Scores are means over "
         "seeds with their standard deviation (n − 1) and a 95\u00a0% percentile interval from resampling whole "
-        f"subjects. Embeddings are shown by t-SNE {cite('tsne')}."
+        f"subjects. Embeddings were projected with t-SNE {cite('tsne')}."
     )

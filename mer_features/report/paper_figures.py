@@ -1,4 +1,4 @@
-"""Figures that the papers print, as data. They were measured on licensed databases and are quoted, never computed."""
+"""Results published in the papers. They were measured on licensed databases and are quoted, not computed here."""
 
 from __future__ import annotations
 
@@ -15,40 +15,47 @@ from mer_features.systems.sa_at.printed import printed_sa_at
 
 __all__ = ["CDE", "CDE_TABLE", "Beside", "beside", "printed"]
 
-#: What the figures of the composite protocol were measured on.
+#: Data on which the results of the composite protocol were measured.
 CDE = (
     "MEGC 2019 composite (CDE): SMIC-HS, CASME II and SAMM together, 442 clips of 68 subjects, three classes, "
-    "leave one subject out"
+    "leave-one-subject-out cross-validation (LOSO)"
 )
 
 
 @dataclass(frozen=True)
 class Beside:
-    """A published result to show beside a measured one."""
+    """A published result to show next to a measured one."""
 
     printed: Printed
-    foreign: bool  # printed for other clips, classes or folds: to be looked up, not compared with
+    foreign: bool  # published for other clips, classes or folds: shown for reference only, not comparable
 
 
 def printed(system: str, recipe: Mapping[str, Any]) -> tuple[Printed, ...]:
-    """All that is printed for this variant of a system, the paper's headline first; empty if nothing is."""
+    """All published results for this variant of a system, the paper's main result first; may be empty."""
     return _PRINTED[system](recipe) if system in _PRINTED else ()
 
 
 def beside(system: str, recipe: Mapping[str, Any], preset: str | None) -> Beside | None:
-    """The printed figure for a variant of a system under a preset, or, marked, the headline of another.
+    """The published result for a variant of a system under a preset.
 
     Parameters
     ----------
     system, recipe
-        Of the run.
+        System and recipe of the run.
     preset
-        The published protocol that the run kept to, clip for clip as far as counts tell; None if it kept to none.
+        The published protocol that the run followed, with the same clips as far as counts can tell; None if it
+        followed none.
+
+    Returns
+    -------
+    Beside or None
+        The result for this protocol. If there is none, the paper's main result for another protocol, with ``foreign``
+        set; None if nothing was published.
     """
     rows = printed(system, recipe)
-    own = next((row for row in rows if row.protocol == preset), None)
-    if own is not None:
-        return Beside(own, foreign=False)
+    comparable = next((row for row in rows if row.protocol == preset), None)
+    if comparable is not None:
+        return Beside(comparable, foreign=False)
     return Beside(rows[0], foreign=True) if rows else None
 
 

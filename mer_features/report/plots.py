@@ -1,4 +1,4 @@
-"""The page's charts, drawn with matplotlib."""
+"""Charts of the report, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-#: Okabe and Ito's colours, told apart by colour-blind readers; shapes repeat the distinction.
+#: Colours of Okabe and Ito, which colour-blind readers can distinguish; groups also differ in marker shape.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F6A00", "#555555")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
@@ -39,7 +39,7 @@ _STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Curve:
-    """One spotter on one clip."""
+    """Curve of one spotter on one clip."""
 
     spotter: str
     values: np.ndarray  # (T,), NaN outside onset..offset
@@ -48,7 +48,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class ClipCurves:
-    """All spotters on one clip; ``frames`` are the source's frame numbers, ``annotated`` is ``None`` if unknown."""
+    """Curves of all spotters on one clip.
+
+    ``frames`` are frame numbers of the source. ``annotated`` and ``used`` are the frame numbers of the annotated apex
+    (``None`` if there is none) and of the apex that the features use.
+    """
 
     title: str
     frames: np.ndarray  # (T,)
@@ -58,7 +62,7 @@ class ClipCurves:
 
 
 def apex_curves(clips: Sequence[ClipCurves]) -> Figure:
-    """One panel a clip: every spotter's curve scaled to its maximum, its apex, the annotated apex."""
+    """One panel per clip: the curve of every spotter, scaled to its maximum, with its apex and the annotated apex."""
     with mpl.rc_context(_STYLE):
         columns = min(3, len(clips))
         rows = -(-len(clips) // columns)
@@ -97,7 +101,7 @@ def _draw_curves(axis: Axes, clip: ClipCurves, colours: Mapping[str, str]) -> No
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of a chart: mean, interval, single values; ``muted`` for controls."""
+    """One line of a chart: mean, interval and single values; ``muted`` for controls."""
 
     name: str
     mean: float
@@ -108,7 +112,7 @@ class Bar:
 
 
 def score_lines(bars: Sequence[Bar], label: str, chance: float) -> Figure:
-    """One line per system: the mean as a disc, its interval as a bar, single runs as small rings, chance dashed."""
+    """One line per system: mean (disc), interval (bar), single seeds (small rings) and chance level (dashed)."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(7.4, 0.34 * len(bars) + 0.75), layout="constrained")
         axis = figure.subplots()
@@ -129,7 +133,11 @@ def score_lines(bars: Sequence[Bar], label: str, chance: float) -> Figure:
 
 
 def fold_spread(folds: Mapping[str, Sequence[tuple[float, int]]]) -> Figure:
-    """Accuracy of every fold (mean over seeds) as a dot whose area is the fold's clips; one line per system."""
+    """Accuracy in every fold, one line per system.
+
+    ``folds`` holds, for each system, the accuracy (mean over seeds) and the number of clips of every fold. The area of
+    a dot shows the number of clips; the black line is the accuracy over all folds together.
+    """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(7.4, 0.34 * len(folds) + 0.7), layout="constrained")
         axis = figure.subplots()
@@ -151,17 +159,17 @@ def fold_spread(folds: Mapping[str, Sequence[tuple[float, int]]]) -> Figure:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Points in the plane and the group of each; ``kind`` says what the groups are, in the plural."""
+    """Points in the plane and the group of each; ``kind`` names the groups, in the plural."""
 
     title: str
     kind: str
     points: np.ndarray  # (N, 2)
     groups: Sequence[str]
-    listed: int = 6  # so many groups are named in a legend, more are only counted
+    listed: int = 6  # largest number of groups that get a legend; if there are more, only their number is shown
 
 
 def scatters(panels: Sequence[Scatter]) -> Figure:
-    """Panels side by side; groups differ in colour and shape, few of them in a legend."""
+    """Panels in a row; groups differ in colour and marker shape and are named in a legend if they are few."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(2.35 * len(panels), 2.75), layout="constrained")
         for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -189,12 +197,12 @@ def _draw_groups(axis: Axes, panel: Scatter) -> None:
 
 
 def bars(names: Sequence[str], values: Sequence[float], label: str) -> Figure:
-    """Horizontal bars with their values."""
+    """Horizontal bars, each labelled with its value."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 0.32 * len(names) + 0.6), layout="constrained")
         axis = figure.subplots()
-        drawn = axis.barh(range(len(names)), values, height=0.6, color=COLOURS[0])
-        axis.bar_label(drawn, fmt="%.3g", padding=3, size=7.5)
+        patches = axis.barh(range(len(names)), values, height=0.6, color=COLOURS[0])
+        axis.bar_label(patches, fmt="%.3g", padding=3, size=7.5)
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
         axis.set_xlabel(label)
@@ -204,7 +212,7 @@ def bars(names: Sequence[str], values: Sequence[float], label: str) -> Figure:
 
 
 def strips(groups: Mapping[str, Sequence[float]], label: str) -> Figure:
-    """One line per group: every value a dot, the median a stroke."""
+    """One line per group: one dot per value, and a vertical line at the median."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 0.36 * len(groups) + 0.6), layout="constrained")
         axis = figure.subplots()
@@ -221,7 +229,7 @@ def strips(groups: Mapping[str, Sequence[float]], label: str) -> Figure:
 
 
 def _zigzag(place: float, count: int) -> np.ndarray:
-    """Heights around a line that tell equal values apart; fixed, so that the drawing is always the same."""
+    """Vertical offsets that separate equal values; not random, so that the chart is always the same."""
     return place + 0.09 * ((np.arange(count) % 5) - 2)
 
 

@@ -1,4 +1,4 @@
-"""Results of every protocol: figures beside the papers', confusion matrices, spread over folds, embeddings."""
+"""Results of every protocol: scores next to the published ones, confusion matrices, folds, subjects, embeddings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mer_features.core.jobs import counted
 from mer_features.protocols import PRESETS, FoldTable, metrics, published
 from mer_features.protocols.options import Protocol
 from mer_features.report import breakdown, paper_figures, plots
@@ -25,17 +26,17 @@ class Key:
 
     name: str
     value: Any
-    default: Any  # the paper's, or ours where the paper has none
+    default: Any  # the paper's value, or ours if the paper gives none
 
     @property
     def changed(self) -> bool:
-        """Whether the run differs from the default."""
+        """Whether the run's value differs from the default."""
         return bool(self.value != self.default)
 
 
 @dataclass(frozen=True)
 class Seed:
-    """Figures of one seed with their intervals."""
+    """Scores of one seed with their intervals."""
 
     number: int
     scores: Sequence[Score]  # in the order of ``METRICS``
@@ -51,19 +52,19 @@ class Line:
     seeds: Sequence[Seed]
     recipe: Sequence[Key]
     measured_on: str
-    beside: Beside | None  # what its paper prints
-    warning: str  # why that compares with nothing here; empty if it does
-    muted: bool  # a control or yardstick, not a competitor
+    beside: Beside | None  # the result in its paper
+    warning: str  # why that result is not comparable; empty if it is
+    muted: bool  # whether the run is a control or a yardstick
 
     @property
     def differs(self) -> str:
-        """Recipe keys that are not the paper's, as text; empty if all are."""
+        """Recipe keys whose values are not the defaults, as text; empty if all are."""
         return ", ".join(f"{key.name} {key.value} (default {key.default})" for key in self.recipe if key.changed)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a confusion matrix: clips (sum over seeds) and share of the row."""
+    """One cell of a confusion matrix: number of clips (summed over seeds) and fraction of the row."""
 
     count: int
     share: float
@@ -71,7 +72,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Confusion:
-    """A confusion matrix, rows truth."""
+    """A confusion matrix; rows are true classes."""
 
     name: str
     classes: Sequence[str]
@@ -81,7 +82,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Part:
-    """One system's mean figures on one database of the protocol."""
+    """Mean scores of one system on one database of the protocol."""
 
     name: str
     database: str
@@ -92,7 +93,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Projection:
-    """A run's embeddings as a picture."""
+    """A chart of a run's embeddings."""
 
     name: str
     picture: Picture
@@ -101,7 +102,7 @@ class Projection:
 
 @dataclass(frozen=True)
 class Shown:
-    """What there is to see of runs, by their names."""
+    """Embeddings and explanation images of runs, by run name."""
 
     embeddings: Mapping[str, Embedding] = field(default_factory=dict)
     explained: Mapping[str, Explained] = field(default_factory=dict)
@@ -109,16 +110,16 @@ class Shown:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything shown of one protocol."""
+    """Contents of the section for one protocol."""
 
     protocol: str
-    title: str  # of the preset; empty for a protocol of one's own
+    title: str  # title of the preset; empty for a user-defined protocol
     counts: Sequence[tuple[str, Mapping[str, int]]]  # database or "all" -> class or `subjects` -> number
-    published: Mapping[str, Mapping[str, int]]  # the same of a preset
-    accepted: bool  # other counts than the published ones were accepted
+    published: Mapping[str, Mapping[str, int]]  # the published counts of the preset, in the same form
+    accepted: bool  # whether the counts differ from the published ones and were accepted
     classes: Sequence[str]
     folds: int
-    chance: Mapping[str, float]  # of every figure, by guessing
+    chance: Mapping[str, float]  # metric -> expected score of guessing
     synthetic: bool
     lines: Sequence[Line]
     charts: Sequence[Picture]
@@ -131,7 +132,7 @@ class Results:
 
     @property
     def columns(self) -> Sequence[str]:
-        """What is counted of every database."""
+        """Columns of the table of counts."""
         return (*self.classes, "subjects")
 
 
@@ -142,41 +143,41 @@ def build(
     shown: Shown,
     protocol: Mapping[str, Any] | None = None,
 ) -> Results:
-    """Results of one protocol; without runs only its clips are counted.
+    """Results of one protocol; without runs, only the counts of its clips.
 
     Parameters
     ----------
     name
-        The protocol.
+        Name of the protocol.
     table
-        Its clips and folds.
+        Clips and folds of the protocol.
     runs
-        Its runs.
+        Runs under the protocol.
     shown
-        Projections and pictures of the runs that have them.
+        Embeddings and images of the runs that have them.
     protocol
-        Its section of the configuration.
+        The protocol's section of the configuration.
     """
     expected = published(Protocol.model_validate(protocol)) if protocol else {}
     runs = sorted(runs, key=lambda run: (list(Kind).index(run.kind), -run.scores["uf1"].mean))
-    counted = table.counts()
-    chance = guessing([sum(counts[label] for counts in counted.values()) for label in table.classes])
+    clip_counts = table.counts()
+    chance = guessing([sum(counts[label] for counts in clip_counts.values()) for label in table.classes])
     preset = (protocol or {}).get("preset")
-    kept = preset if expected and counted == expected else None
+    same_preset = preset if expected and clip_counts == expected else None
     return Results(
         protocol=name,
         title=PRESETS[preset].title if preset else "",
-        counts=list(_with_sum(counted, table).items()),
+        counts=list(_with_sum(clip_counts, table).items()),
         published=_with_sum(expected, table),
-        accepted=bool(expected) and counted != expected,
+        accepted=bool(expected) and clip_counts != expected,
         classes=table.classes,
         folds=len(table.folds),
         chance=chance,
         synthetic=any("synthetic" in run.measured_on for run in runs),
-        lines=[_line(run, kept) for run in runs],
+        lines=[_line(run, same_preset) for run in runs],
         charts=[_chart(runs, metric, label, chance[metric]) for metric, label in _CHARTS] if runs else [],
         confusions=[_confusion(run) for run in runs],
-        parts=[part for run in runs for part in _parts(run)] if len(counted) > 1 else [],
+        parts=[part for run in runs for part in _parts(run)] if len(clip_counts) > 1 else [],
         spread=_spread(name, runs) if runs else None,
         subjects=breakdown.build(runs) if runs else None,
         projections=[_projection(run, shown.embeddings[run.name]) for run in runs if run.name in shown.embeddings],
@@ -185,7 +186,7 @@ def build(
 
 
 def _with_sum(counts: Mapping[str, Mapping[str, int]], table: FoldTable) -> dict[str, Mapping[str, int]]:
-    """Counts with their sum as ``all``, where several databases are one test set."""
+    """Counts with their sum as ``all``, if several databases form one test set."""
     if len(counts) < 2 or len(table.tested) < len(table.rows):
         return dict(counts)
     total: Counter[str] = Counter()
@@ -195,7 +196,7 @@ def _with_sum(counts: Mapping[str, Mapping[str, int]], table: FoldTable) -> dict
 
 
 def guessing(clips: Sequence[int]) -> dict[str, float]:
-    """Figures to expect of guessing each class equally often, from the clips of each class."""
+    """Expected scores of guessing each class equally often, given the number of clips of each class."""
     expected = np.outer(clips, np.full(len(clips), 1 / len(clips)))
     return {name: float(of(expected)) for name, of in metrics.METRICS.items()}
 
@@ -204,9 +205,9 @@ _CHARTS = (("uf1", "unweighted F1 (UF1)"), ("uar", "unweighted average recall (U
 
 
 def _line(run: Run, preset: str | None) -> Line:
-    """A run under a protocol that is ``preset`` clip for clip, as far as counts tell."""
-    own = None if "synthetic" in run.measured_on else preset
-    beside = None if run.shuffled else paper_figures.beside(run.system, run.recipe, own)
+    """The table row of a run. ``preset`` is the preset with the same clip counts as the run's protocol, if any."""
+    comparable = None if "synthetic" in run.measured_on else preset
+    beside = None if run.shuffled else paper_figures.beside(run.system, run.recipe, comparable)
     return Line(
         name=run.name,
         kind=run.kind,
@@ -223,8 +224,8 @@ def _line(run: Run, preset: str | None) -> Line:
 def _warning(run: Run, beside: Beside | None) -> str:
     if beside is None or not beside.foreign:
         return ""
-    theirs = PRESETS[beside.printed.protocol].title
-    return f"not comparable: printed for {theirs}; measured here on {run.measured_on}, protocol {run.protocol}"
+    title = PRESETS[beside.printed.protocol].title
+    return f"not comparable: published for {title}; measured here on {run.measured_on}, protocol {run.protocol}"
 
 
 def _recipe(run: Run) -> list[Key]:
@@ -258,7 +259,7 @@ def _confusion(run: Run) -> Confusion:
 
 
 def _parts(run: Run) -> list[Part]:
-    """Means over seeds of the figures on each database's clips, from the same predictions."""
+    """Mean scores over seeds on each database's clips, from the same predictions."""
     names = run.seeds[0]["per_database"]
     means = {
         name: {
@@ -272,11 +273,11 @@ def _parts(run: Run) -> list[Part]:
 
 def _spread(protocol: str, runs: Sequence[Run]) -> Picture:
     folds = {run.name: _fold_means(run) for run in runs}
-    return svg(plots.fold_spread(folds), f"Accuracy in every fold of {protocol}, one line per system")
+    return svg(plots.fold_spread(folds), f"Accuracy in every fold of {protocol}, one row per system")
 
 
 def _fold_means(run: Run) -> list[tuple[float, int]]:
-    """Accuracy (mean over seeds) and clips of every fold."""
+    """Accuracy (mean over seeds) and number of clips of every fold."""
     clips: Counter[str] = Counter()
     sums: Counter[str] = Counter()
     for seed in run.seeds:
@@ -286,20 +287,20 @@ def _fold_means(run: Run) -> list[tuple[float, int]]:
     return [(sums[fold] / len(run.seeds), count) for fold, count in clips.items()]
 
 
-#: How the layers of systems are called in the papers.
+#: Names of the layers in the papers.
 _LAYERS = {"z": "z (shared)", "z_refined": "z′ (refined)", "fused": "X_F (fused)"}
 
 
 def _projection(run: Run, embedding: Embedding) -> Projection:
     colourings = [("class", "classes", embedding.labels, 4), ("subject", "subjects", embedding.subjects, 4)]
-    if run.recipe.get("au_alignment") and embedding.units:  # its features are meant to follow the action units
+    if run.recipe.get("au_alignment") and embedding.units:  # training aligns these features with the action units
         colourings.append(("action units", "sets of action units", breakdown.grouped(embedding.units), 10))
     panels = [
-        plots.Scatter(f"{_LAYERS.get(layer, layer)}, by {what}", kind, points, groups, listed)
+        plots.Scatter(f"{_LAYERS.get(layer, layer)}, by {group}", kind, points, groups, listed)
         for layer, points in embedding.layers.items()
-        for what, kind, groups, listed in colourings
+        for group, kind, groups, listed in colourings
     ]
     layers = " and ".join(_LAYERS.get(layer, layer) for layer in embedding.layers)
-    by = " and ".join(f"by {what}" for what, *_ in colourings)
-    alt = f"t-SNE of {layers} of {run.name}: {len(embedding.labels)} held-out clips, coloured {by}"
+    by = " and ".join(f"by {group}" for group, *_ in colourings)
+    alt = f"t-SNE of {layers} of {run.name}: {counted(len(embedding.labels), 'held-out clip')}, coloured {by}"
     return Projection(run.name, svg(plots.scatters(panels), alt), embedding.note)

@@ -1,4 +1,4 @@
-"""Style aggregation: faces before and after, and what was measured of style, geometry and motion."""
+"""Style aggregation: faces before and after, and its measured effects on style, geometry and motion."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from mer_features import features as feature_file
+from mer_features.core.jobs import counted
 from mer_features.report import contact
 from mer_features.report.data import Database
 from mer_features.report.inline import Picture, jpeg
 
-#: Faces of each database that are shown.
+#: Number of faces shown per database.
 FACES = 12
-_SIDE = 84
+_SIDE = 84  # pixels
 
 
 @dataclass(frozen=True)
 class Faces:
-    """Onset crops of one database, and below each the aggregated one."""
+    """Onset crops of one database, and below each the same crop in the aggregated style."""
 
     database: str
     picture: Picture
@@ -28,7 +29,7 @@ class Faces:
 
 @dataclass(frozen=True)
 class Measured:
-    """One database: medians over clips, pixels; ``None`` where it cannot be known."""
+    """Measurements on one database: medians over clips, in pixels; ``None`` if a value cannot be measured."""
 
     database: str
     clips: int
@@ -41,7 +42,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class StyleSection:
-    """Everything the section shows."""
+    """Contents of the section."""
 
     method: str
     refused: str
@@ -60,13 +61,13 @@ def build(databases: Sequence[Database], measured: Path | None) -> StyleSection 
         return None
     tree = json.loads(measured.read_text(encoding="utf-8"))
     with feature_file.open_features(shown[0].cache) as features:
-        made = features.group_attrs("style")
+        attrs = features.group_attrs("style")
     return StyleSection(
-        method=str(made["style_method"]),
-        refused=str(made["refused"]),
-        fit_on=str(made["fit_on"]),
-        fit_databases=str(made["fit_databases"]).replace(",", ", "),
-        digest=str(made["model_sha256"]),
+        method=str(attrs["style_method"]),
+        refused=str(attrs["refused"]),
+        fit_on=str(attrs["fit_on"]),
+        fit_databases=str(attrs["fit_databases"]).replace(",", ", "),
+        digest=str(attrs["model_sha256"]),
         faces=[_faces(database) for database in shown],
         measured=[
             Measured(
@@ -83,5 +84,5 @@ def _faces(database: Database) -> Faces:
     rows = contact.spread(len(database.used), FACES)
     with feature_file.open_features(database.cache) as features:
         images = [features[f"{group}/onset"][row] for group in ("faces", "style") for row in rows]
-    alt = f"{len(rows)} onset crops of {database.name}, above as recorded, below in the aggregated style"
+    alt = f"{counted(len(rows), 'onset crop')} of {database.name}: top row as recorded, bottom row in aggregated style"
     return Faces(database.name, jpeg(contact.mosaic(images, _SIDE, len(rows)), alt, quality=88))

@@ -1,4 +1,4 @@
-"""Errors of the stages against the truth of the embedded database."""
+"""Errors of the stages against the ground truth of the embedded synthetic database."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from mer_features.report import plots
 from mer_features.report.inline import Picture, svg
 
-#: Among the flow methods: the prediction of no motion, and what is added to a method's name where the light of the
-#: frames was matched first.
+#: Name of the flow method that predicts no motion, and suffix of methods applied after matching the lighting of the
+#: two frames.
 ZERO, MATCHED = "zero", "+light"
 
 
 @dataclass(frozen=True)
 class ApexRow:
-    """One spotter: median absolute error in frames and in per cent of the clip."""
+    """One spotter: median absolute error in frames and in per cent of the length from onset to offset."""
 
     spotter: str
     frames: float | None
@@ -28,20 +28,20 @@ class ApexRow:
 
 @dataclass(frozen=True)
 class FlowRow:
-    """One flow method: medians over clips; errors in pixels of the crop, angle in degrees."""
+    """One flow method: medians over clips; end-point errors (EPE) in pixels of the crop, angle in degrees."""
 
     name: str
-    baseline: bool  # predicting no motion
-    used: bool  # the one the features come from
+    baseline: bool  # whether this is the prediction of no motion
+    used: bool  # whether the features were computed with this method
     epe: float | None
-    epe_moving: float | None
+    epe_moving: float | None  # EPE where the face moves
     angular_deg: float | None
-    of_zero: float | None  # epe_moving as a fraction of that of predicting no motion
+    of_zero: float | None  # epe_moving as a fraction of that of the prediction of no motion
 
 
 @dataclass(frozen=True)
 class Registration:
-    """Head motion that was there, what registration left of it (medians over clips, source pixels)."""
+    """Head motion before registration and the remaining error after it (medians over clips, source pixels)."""
 
     motion_px: float | None
     error_px: float | None
@@ -52,11 +52,11 @@ class Registration:
 
 @dataclass(frozen=True)
 class MagnifiedRow:
-    """One magnification method: recovered share of the wanted displacement and end-point error (px) by factor."""
+    """One magnification method: recovered fraction of the target displacement and end-point error (px), by factor."""
 
     name: str
-    reference: bool  # the frame in which the displacement is right
-    used: bool  # the one the features come from
+    reference: bool  # whether this is the frame with the correct displacement
+    used: bool  # whether the features were computed with this method
     recovered: Sequence[float]
     epe_px: Sequence[float]
     static_psnr_db: float | None
@@ -67,7 +67,7 @@ class Magnification:
     """Errors of all magnification methods on some clips."""
 
     factors: Sequence[float]
-    wanted_px: Sequence[float]  # mean wanted displacement where the face moves, by factor
+    wanted_px: Sequence[float]  # mean target displacement where the face moves, by factor
     clips: int
     used_factor: float
     rows: Sequence[MagnifiedRow]
@@ -75,7 +75,7 @@ class Magnification:
 
 @dataclass(frozen=True)
 class TruthErrors:
-    """Everything measured on one database."""
+    """All errors measured on one database."""
 
     database: str
     apex: Sequence[ApexRow]
@@ -88,7 +88,7 @@ class TruthErrors:
 
 
 def read(database: str, path: Path, config: Mapping[str, Any]) -> TruthErrors:
-    """Errors of one database from the file of the assessment; the configuration says which flow was used."""
+    """Read the errors of one database; the configuration tells which methods the features were computed with."""
     tree = json.loads(path.read_text(encoding="utf-8"))
     options = config["flow"] | config["databases"][database]["overrides"]["flow"]
     used = options["method"] + (MATCHED if options["light"] == "matched" else "")
@@ -96,7 +96,7 @@ def read(database: str, path: Path, config: Mapping[str, Any]) -> TruthErrors:
         ApexRow(name, item["median_frames"], item["median_percent"], item["n"]) for name, item in tree["apex"].items()
     ]
     flow = {name: tree["flow"][name] for name in sorted(tree["flow"], key=lambda name: _rank(name, tree["flow"]))}
-    left = tree["registration"]
+    registration = tree["registration"]
     return TruthErrors(
         database=database,
         apex=apex,
@@ -105,7 +105,11 @@ def read(database: str, path: Path, config: Mapping[str, Any]) -> TruthErrors:
         flow_clips=len(tree["flow_clips"]),
         flow_chart=_flow_chart(flow),
         registration=Registration(
-            left["motion_px"], left["error_px"], left["error_apex_px"], left["worst_px"], left["n"]
+            registration["motion_px"],
+            registration["error_px"],
+            registration["error_apex_px"],
+            registration["worst_px"],
+            registration["n"],
         ),
         magnification=_magnification(
             tree.get("magnification"), config["magnify"] | config["databases"][database]["overrides"]["magnify"]
@@ -113,11 +117,11 @@ def read(database: str, path: Path, config: Mapping[str, Any]) -> TruthErrors:
     )
 
 
-_MAGNIFIED = {"true_motion": "apex moved on by the true displacement"}
+_MAGNIFIED = {"true_motion": "apex warped by the true displacement"}
 
 
 def _magnification(tree: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Magnification | None:
-    """Rows from the best recovered; ``None`` where nothing was measured."""
+    """Rows in descending order of the recovered fraction; ``None`` if nothing was measured."""
     if not tree or not tree["clips"]:
         return None
     keys = [f"{factor:g}" for factor in tree["factors"]]
@@ -132,10 +136,10 @@ def _magnification(tree: Mapping[str, Any] | None, options: Mapping[str, Any]) -
         )
         for name, item in tree["methods"].items()
     ]
-    wanted = next(iter(tree["methods"].values()))
+    first = next(iter(tree["methods"].values()))  # the target displacement is the same for all methods
     return Magnification(
         factors=tree["factors"],
-        wanted_px=[wanted[key]["wanted_px"] for key in keys],
+        wanted_px=[first[key]["wanted_px"] for key in keys],
         clips=len(tree["clips"]),
         used_factor=options["factor"],
         rows=sorted(rows, key=lambda row: (row.reference, -sum(row.recovered))),
@@ -143,7 +147,7 @@ def _magnification(tree: Mapping[str, Any] | None, options: Mapping[str, Any]) -
 
 
 def _rank(method: str, flow: Mapping[str, Mapping[str, Any]]) -> tuple[bool, bool, float]:
-    """The best first, predicting no motion last."""
+    """Sort key: the method with the smallest error first, the prediction of no motion last."""
     error = flow[method]["epe_moving"]
     return method == ZERO, error is None, error or 0.0
 
@@ -151,7 +155,7 @@ def _rank(method: str, flow: Mapping[str, Mapping[str, Any]]) -> tuple[bool, boo
 def _name(method: str) -> str:
     if method == ZERO:
         return "predicting no motion"
-    return f"{method.removesuffix(MATCHED)}, light matched" if method.endswith(MATCHED) else method
+    return f"{method.removesuffix(MATCHED)}, lighting matched" if method.endswith(MATCHED) else method
 
 
 def _apex_chart(rows: Sequence[ApexRow]) -> Picture | None:
