@@ -1,4 +1,4 @@
-"""Databases: the only place that knows how an owner lays out files. Every adapter yields :class:`Clip` objects."""
+"""Databases: the only package that knows how the owners lay out their files. Adapters return :class:`Clip` objects."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ _MODULES = {"4dme": "fourdme"}
 
 
 def read(name: str, database: Database, results: Path = Path("results")) -> Listing:
-    """All clips of one configured database, source digests and duplicates included.
+    """All clips of one configured database, with the digests of their sources; duplicates are rejected.
 
     Subjects that the configuration excludes or that were forgotten (``forgotten.json`` in ``results``) are left out
-    before anything of theirs is looked at.
+    before their files are opened.
 
     Raises
     ------
     DatabaseError
-        If the root is missing, the sheet unreadable or no clip is listed: there is nothing to work on.
+        If the root is missing, the sheet cannot be read, or no clip is left.
     """
     root = database.folder(name)
     if not root.is_dir():
         raise DatabaseError(f"databases.{name}.root: {root} is not a folder; expected the database's files there")
-    found = _listing(name, database, root)
-    if not found.clips:
+    listing = _listing(name, database, root)
+    if not listing.clips:
         raise DatabaseError(f"databases.{name}: no clip is listed in {root}")
     excluded = getattr(database, "exclude_subjects", ())
-    chosen, notes = exclusion.without(found.clips, name, excluded, results)
+    chosen, notes = exclusion.without(listing.clips, name, excluded, results)
     if not chosen:
-        raise DatabaseError(f"databases.{name}: all clips listed in {root} are of excluded subjects")
+        raise DatabaseError(f"databases.{name}: all clips listed in {root} belong to excluded subjects")
     sources = Sources(root)
     clips = _reject_duplicates(sources.fingerprinted(clip) for clip in chosen)
-    return replace(found, clips=_rated(name, database, clips), notes=(*found.notes, *notes))
+    return replace(listing, clips=_with_rate(name, database, clips), notes=(*listing.notes, *notes))
 
 
 def _listing(name: str, database: Database, root: Path) -> Listing:
@@ -67,8 +67,8 @@ def _listing(name: str, database: Database, root: Path) -> Listing:
             return module.read(name, root, database)
 
 
-def _rated(name: str, database: Database, clips: tuple[Clip, ...]) -> tuple[Clip, ...]:
-    """Clips with the configured frame rate, where the adapter knows none."""
+def _with_rate(name: str, database: Database, clips: tuple[Clip, ...]) -> tuple[Clip, ...]:
+    """Clips with the configured frame rate; an error if the adapter knows the frame rate."""
     rate = getattr(database, "fps", None)
     if rate is None:
         return clips
@@ -81,12 +81,12 @@ def _rated(name: str, database: Database, clips: tuple[Clip, ...]) -> tuple[Clip
 
 
 class Sources:
-    """What lies in the clips' folders, each looked at once however many clips share it.
+    """Digests of the sources of clips; a source that several clips share is examined once.
 
     Parameters
     ----------
     root
-        The database's root.
+        Root folder of the database.
     """
 
     def __init__(self, root: Path) -> None:
@@ -94,23 +94,23 @@ class Sources:
         self._known: dict[str, tuple[str, str]] = {}
 
     def fingerprinted(self, clip: Clip) -> Clip:
-        """The clip with its source's digest; rejected if something in its folder leads out of the root."""
+        """The clip with the digest of its source; rejected if an entry of its folder is a link out of the root."""
         if any(issue.code == "unsafe_path" for issue in clip.issues) and not self._tree.inside(Path(clip.source)):
-            return replace(clip, source=self._tree.root.as_posix())  # what lies outside is not even named
+            return replace(clip, source=self._tree.root.as_posix())  # paths outside the root are not named
         if quality.status(clip.issues) is quality.Status.REJECTED:
-            return clip  # there is nothing to look at
+            return clip  # its source is not used
         if clip.source not in self._known:
-            self._known[clip.source] = self._look(Path(clip.source))
+            self._known[clip.source] = self._examine(Path(clip.source))
         digest, leaving = self._known[clip.source]
         if not leaving:
             return replace(clip, digest=digest)
         unsafe = Issue("unsafe_path", f"{self._tree.shown(Path(clip.source) / leaving)} leaves the root")
         return replace(clip, issues=(*clip.issues, unsafe))
 
-    def _look(self, source: Path) -> tuple[str, str]:
-        """Digest of file names, sizes and times: cheap, and different when the pixels may have changed.
+    def _examine(self, source: Path) -> tuple[str, str]:
+        """Digest of a source, and the name of an entry that is a symbolic link out of the root ("" if there is none).
 
-        With the name of an entry that is a symbolic link out of the root, if there is one.
+        The digest covers names, sizes and times of the files. It is cheap and changes if the pixels may have changed.
         """
         digest = hashlib.blake2b(digest_size=12)
         try:
@@ -130,33 +130,33 @@ class Sources:
 
 
 def _reject_duplicates(clips: Iterable[Clip]) -> tuple[Clip, ...]:
-    """Give a second listing of a clip an id of its own and the issue that rejects it."""
-    seen: dict[str, int] = {}
+    """Give each further listing of a clip a new identifier and the issue that rejects it."""
+    counts: dict[str, int] = {}
     out = []
     for clip in clips:
-        count = seen[clip.clip_id] = seen.get(clip.clip_id, 0) + 1
+        count = counts[clip.clip_id] = counts.get(clip.clip_id, 0) + 1
         if count > 1:
-            issues = (*clip.issues, Issue("duplicate_clip", f"a further row of {clip.clip_id}"))
+            issues = (*clip.issues, Issue("duplicate_clip", f"another row of {clip.clip_id}"))
             clip = replace(clip, clip_id=f"{clip.clip_id}.{count}", issues=issues)  # noqa: PLW2901  # frozen: a new clip
         out.append(clip)
     return tuple(out)
 
 
 def source_table(name: str, results: Path = Path("results")) -> Path:
-    """Where the table of one database's clips and source digests is kept."""
+    """Path of the source table of one database, which lists its clips and their source digests."""
     return results / "sources" / f"{name}.tsv"
 
 
 def refresh_sources(configured: Mapping[str, Database]) -> None:
-    """Bring the source tables up to date with the disk; called when the workflow starts.
+    """Update the source tables from the disk; called when the workflow starts.
 
-    A table is rewritten only when it changed, so its time stamp moves only then. The table of an embedded
-    database that is not rendered yet is left to the rule that renders it.
+    A table is rewritten only if it changed, so its time stamp changes only then. The table of an embedded database
+    that is not rendered yet is written by the rule that renders it.
 
     Raises
     ------
     DatabaseError
-        As :func:`read`.
+        As in :func:`read`, or if no clip has a readable source.
     """
     for name, database in configured.items():
         path = source_table(name)

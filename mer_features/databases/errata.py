@@ -1,8 +1,8 @@
-"""Known errors of the owners' sheets, as data: ``errata.tsv``, one line per value.
+"""Known errors in the owners' sheets, listed in ``errata.tsv`` with one line per value.
 
-A correction is applied only where the sheet holds the very value that is known to be wrong, so that a mended copy
-of the sheet is left alone; every use is an issue of its clip. Lines marked ``off_disk`` belong together clip by clip
-and are a second reading of a range: they are taken only if a number of the sheet has no frame and theirs all have.
+A correction is applied only if the sheet contains exactly the value that is known to be wrong, so a sheet that has
+been fixed is not changed. Each correction gives an issue of its clip. The ``off_disk`` lines of a clip belong together:
+they are an alternative frame range, used only if a number in the sheet has no frame on disk and all of theirs have one.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ TABLE = Path(__file__).with_name("errata.tsv")
 
 @dataclass(frozen=True)
 class Erratum:
-    """One line of the table: a field of one clip, the value known to be wrong and the one to use."""
+    """One line of the table: a field of one clip, the value known to be wrong and the value to use."""
 
-    database: str  # the adapter
+    database: str  # name of the adapter
     subject: str
     clip: str
     field: str
-    found: str
-    used: str  # "" for: not annotated
+    found: str  # the wrong value in the sheet
+    used: str  # "" means not annotated
     when: str  # "always" or "off_disk"
     reported_by: str
 
@@ -41,12 +41,13 @@ def load(path: Path = TABLE) -> tuple[Erratum, ...]:
     Raises
     ------
     ValueError
-        If the header or a line is not of the table's form: the package is damaged.
+        If the header or a line has the wrong format, i.e. the package is damaged.
     """
     with path.open(newline="", encoding="utf-8") as handle:
         header, *lines = csv.reader(handle, delimiter="\t")
     if header != [field.name for field in fields(Erratum)]:
-        raise ValueError(f"{path}: found the columns {', '.join(header)}")
+        expected = ", ".join(field.name for field in fields(Erratum))
+        raise ValueError(f"{path}: found the columns {', '.join(header)}; expected {expected}")
     errata = tuple(Erratum(*line) for line in lines)
     if strange := {erratum.when for erratum in errata} - {"always", "off_disk"}:
         raise ValueError(f"{path}: 'when' holds {', '.join(sorted(strange))}; known are always, off_disk")
@@ -55,7 +56,7 @@ def load(path: Path = TABLE) -> tuple[Erratum, ...]:
 
 @dataclass(frozen=True)
 class Corrected:
-    """A row's values after its errata: what was changed, and the issues that say so."""
+    """Values of a row after correction, the fields that were changed, and an issue for each change."""
 
     values: Mapping[str, str]
     fields: tuple[str, ...] = ()
@@ -63,14 +64,14 @@ class Corrected:
 
 
 class Errata:
-    """The errata of one database while its sheet is read.
+    """Applies the errata of one database while its sheet is read.
 
     Parameters
     ----------
     database
-        Adapter, as the table names it.
+        Name of the adapter, as in the table.
     enabled
-        ``False`` leaves every value as it is.
+        ``False`` leaves all values unchanged.
     table
         The errata; by default those of the package.
     """
@@ -84,25 +85,25 @@ class Errata:
                 self._by_clip.setdefault(_key(erratum.subject, erratum.clip), []).append(erratum)
 
     def apply(self, subject: str, clip: str, values: Mapping[str, str], numbers: Collection[int] = ()) -> Corrected:
-        """A row's values with its errata applied.
+        """Values of a row with its errata applied.
 
         Parameters
         ----------
         subject, clip
             Names as in the table; case and padding zeros do not matter.
         values
-            The row's text by field (``onset``, ``apex``, ``offset``, ``emotion``, ``action_units``).
+            Text of the row by field (``onset``, ``apex``, ``offset``, ``emotion``, ``action_units``).
         numbers
-            Frame numbers on disk, empty if unknown: decides on the ``off_disk`` ones.
+            Frame numbers on disk, empty if unknown; they decide whether the ``off_disk`` errata apply.
         """
-        mine = [erratum for erratum in self._by_clip.get(_key(subject, clip), ()) if erratum.field in values]
-        fitting = [erratum for erratum in mine if values[erratum.field] == erratum.found]
-        self._matched.update(fitting)
-        self._differs.update({erratum: values[erratum.field] for erratum in mine if erratum not in fitting})
-        second = [erratum for erratum in fitting if erratum.when == "off_disk"]
-        whole = len(second) == sum(erratum.when == "off_disk" for erratum in mine)
-        used = [erratum for erratum in fitting if erratum.when == "always"]
-        used += second if whole and _second_reading_fits(second, numbers) else []
+        errata = [erratum for erratum in self._by_clip.get(_key(subject, clip), ()) if erratum.field in values]
+        matching = [erratum for erratum in errata if values[erratum.field] == erratum.found]
+        self._matched.update(matching)
+        self._differs.update({erratum: values[erratum.field] for erratum in errata if erratum not in matching})
+        alternative = [erratum for erratum in matching if erratum.when == "off_disk"]
+        complete = len(alternative) == sum(erratum.when == "off_disk" for erratum in errata)
+        used = [erratum for erratum in matching if erratum.when == "always"]
+        used += alternative if complete and _alternative_fits(alternative, numbers) else []
         return Corrected(
             {**values, **{erratum.field: erratum.used for erratum in used}},
             tuple(erratum.field for erratum in used),
@@ -110,14 +111,14 @@ class Errata:
         )
 
     def notes(self) -> tuple[Note, ...]:
-        """A note for each erratum whose clip was met, but never with the value known to be wrong."""
+        """A note for each erratum whose clip is in the sheet, but not with the value known to be wrong."""
         return tuple(
             Note(
                 "erratum_unused",
-                f"{erratum.subject}/{erratum.clip}: {erratum.field} is {found!r}, not the known wrong "
-                f"{erratum.found!r}{' but already the right one' if found == erratum.used else ''}",
+                f"{erratum.subject}/{erratum.clip}: {erratum.field} is {value!r}, not the wrong value "
+                f"{erratum.found!r}{' but already the corrected value' if value == erratum.used else ''}",
             )
-            for erratum, found in self._differs.items()
+            for erratum, value in self._differs.items()
             if erratum not in self._matched
         )
 
@@ -126,7 +127,7 @@ def _key(subject: str, clip: str) -> tuple[str, str]:
     return unpadded(subject), clip.strip().casefold()
 
 
-def _second_reading_fits(errata: Collection[Erratum], numbers: Collection[int]) -> bool:
+def _alternative_fits(errata: Collection[Erratum], numbers: Collection[int]) -> bool:
     off = any(erratum.found.isdigit() and int(erratum.found) not in numbers for erratum in errata)
     return off and all(int(erratum.used) in numbers for erratum in errata if erratum.used)
 

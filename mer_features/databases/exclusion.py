@@ -1,7 +1,7 @@
-"""Subjects that are left out of a database: those the configuration excludes, and those that were forgotten.
+"""Subjects that are left out of a database: those that the configuration excludes, and those that were forgotten.
 
-``results/forgotten.json`` keeps a forgotten subject from coming back with the next run, without naming them: it holds
-digests. Names of subjects are short, so who has a list of candidates can find out who is meant.
+``results/forgotten.json`` keeps forgotten subjects out of the next run. It holds digests and not names. The names of
+subjects are short, so anyone with a list of candidate names can find out which subjects are meant.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAME = "forgotten.json"
 
 
 def remember(results: Path, database: str, subject: str) -> None:
-    """Keep a subject of a database out of every later run on this folder of results."""
+    """Leave a subject of a database out of all later runs on this folder of results."""
     digests = _digests(results) | {_digest(database, subject)}
     write_text(results / NAME, json.dumps(sorted(digests), indent=1) + "\n")
 
@@ -27,7 +27,7 @@ def remember(results: Path, database: str, subject: str) -> None:
 def without(
     clips: Iterable[Clip], database: str, excluded: Iterable[str], results: Path
 ) -> tuple[tuple[Clip, ...], tuple[Note, ...]]:
-    """The clips of everyone else, and notes that say how many subjects are missing.
+    """The clips of all other subjects, and notes on how many subjects are left out.
 
     Parameters
     ----------
@@ -38,17 +38,17 @@ def without(
     excluded
         Subjects that the configuration excludes.
     results
-        The folder whose list of forgotten subjects counts.
+        The folder that holds the list of forgotten subjects.
 
     Raises
     ------
     DatabaseError
-        If the list of forgotten subjects is damaged: somebody would come back unnoticed.
+        If the list of forgotten subjects is damaged: forgotten subjects would be used again without notice.
     """
     listed = tuple(clips)
     subjects, names, forgotten = {clip.subject for clip in listed}, frozenset(excluded), _digests(results)
     gone = {subject for subject in subjects if subject in names or _digest(database, subject) in forgotten}
-    notes = [Note("excluded", f"{len(gone)} subjects are left out as asked", len(gone))] if gone else []
+    notes = [Note("excluded", f"{len(gone)} subjects are left out as requested", len(gone))] if gone else []
     notes += [
         Note("excluded", f"exclude_subjects: {name!r} is not a subject of {database}") for name in names - subjects
     ]
@@ -64,9 +64,9 @@ def _digests(results: Path) -> set[str]:
     if not path.exists():
         return set()
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        digests = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(digests, list) or not all(isinstance(item, str) for item in digests):
             raise ValueError("expected a list of digests")
-        return set(found)
+        return set(digests)
     except ValueError as error:
         raise DatabaseError(f"{path}: the list of forgotten subjects cannot be read ({error})") from error

@@ -1,4 +1,4 @@
-"""From a database's source table to the tables the stages read: one per shard, and the full one with labels."""
+"""Writes the clip tables that the stages read (one per shard) and the full clip table with labels."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ log = logging.getLogger(__name__)
 
 
 def split_table(source: Path | str, table: Path | str, folder: Path | str, *, shards: int) -> None:
-    """Write the full clip table and one small table per shard.
+    """Write the full clip table and one table per shard.
 
-    The shard tables hold no labels: a mended label then reaches protocols and training, never a pixel stage.
+    The shard tables have no labels, so that a corrected label affects protocols and training, but never a stage that
+    reads images.
 
     Parameters
     ----------
     source
         The database's source table (:func:`mer_features.databases.refresh_sources`).
     table
-        Where the full table goes.
+        Path of the full table.
     folder
-        Where ``<shard>.tsv`` go; whole subjects, assigned by a stable hash.
+        Folder of the tables ``<shard>.tsv``. A stable hash assigns each subject, with all clips, to one shard.
     shards
-        Number of shards subjects are spread over.
+        Number of shards.
     """
     clips = clip_tables.read(source)
     write_text(table, clip_tables.dumps(clips))

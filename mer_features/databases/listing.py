@@ -1,4 +1,4 @@
-"""What an adapter gives: clips, and what is worth saying of the database as a whole."""
+"""What an adapter returns: clips, and notes on the database as a whole."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from mer_features.core.clips import Clip
 
 
 class DatabaseError(ValueError):
-    """A database that cannot be read at all; the message says what was expected and where."""
+    """The database cannot be read at all; the message says what was expected and where."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something about the database that belongs to no clip, e.g. a folder that no row of the sheet names."""
+    """A fact about the database that does not belong to a clip, e.g. a folder that no row of the sheet names."""
 
     kind: str
     detail: str
-    count: int = 1  # how many folders, files or rows it speaks of
+    count: int = 1  # number of folders, files or rows that the note is about
 
 
 @dataclass(frozen=True)
 class Published:
-    """What a release is known to hold, to be set beside what is found.
+    """Published counts of a release, for comparison with the counts of a listing.
 
-    ``emotions`` counts clips by the owners' word in lower case; it is empty where only the total is known.
-    ``subjects`` is 0 where their number is not known.
+    ``emotions`` counts clips by the owners' word in lower case; it is empty if only the total is known. ``subjects`` is
+    0 if the number of subjects is not known.
     """
 
     edition: str  # e.g. "sheet of 2014"
@@ -37,7 +37,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Listing:
-    """Clips in the order of the sheet, notes, and the editions of what was read that are known."""
+    """Clips in the order of the sheet, notes, and the published counts of each known edition."""
 
     clips: tuple[Clip, ...]
     notes: tuple[Note, ...] = ()

@@ -1,4 +1,4 @@
-"""Sections of the databases, by adapter."""
+"""Configuration sections of the databases, by adapter."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from mer_features.stages.options import Overrides
 
 
 class DatabaseSection(Section):
-    """What all databases have in common."""
+    """Keys of all databases."""
 
     shards: int = Field(
         16,
         ge=1,
         le=4096,
-        description="Number of groups of subjects, the unit of work of every stage: choose it "
-        "so that a job runs half a minute or more. Changing it moves every subject.",
+        description="Number of groups of subjects. A group is the unit of work of every stage: choose the number "
+        "so that a job runs for half a minute or more. If it changes, all subjects are assigned to groups again.",
     )
-    overrides: Overrides = Field(Overrides(), description="Stage keys that differ for this database.")
+    overrides: Overrides = Field(Overrides(), description="Keys of stages that have other values for this database.")
 
     def folder(self, name: str) -> Path:
-        """The database's folder, given the name it is configured under."""
+        """Root folder of the database; ``name`` is its name in the configuration."""
         root: Path | None = getattr(self, "root", None)
         return root if root is not None else Path("results/data") / name
 
 
 class RecordedSection(DatabaseSection):
-    """What databases of real people have in common."""
+    """Keys of all databases of real people."""
 
     exclude_subjects: tuple[str, ...] = Field(
         (),
@@ -40,7 +40,7 @@ class RecordedSection(DatabaseSection):
 
 
 class Look(Section):
-    """Style knobs of the embedded database; what is not written is as the preset has it."""
+    """Image style of the embedded database; keys that are not set have the values of the preset."""
 
     colour: bool | None = Field(None, description="Colour or grey frames.")
     brightness: float | None = Field(None, gt=0, le=2, description="Gain.")
@@ -51,14 +51,14 @@ class Look(Section):
 
 
 class SyntheticDatabase(DatabaseSection):
-    """The embedded database with known truth, rendered into `root` when missing."""
+    """The embedded database with known ground truth, rendered into `root` if it is missing."""
 
     adapter: Literal["synthetic"]
     root: Path | None = Field(None, description="Folder to render into; default `results/data/<name>`.")
     preset: Literal["demo", "cde-smic", "cde-casme2", "cde-samm", "macro", "small", "tiny"] = Field(
         "demo", description="Size, rate and nuisance of the rendered clips."
     )
-    look: Look = Field(Look(), description="What this database's camera does differently from the preset's.")
+    look: Look = Field(Look(), description="Image style where it differs from the preset.")
     seed: int | None = Field(None, ge=0, description="Default: the global seed.")
 
 
@@ -66,7 +66,7 @@ class TableDatabase(RecordedSection):
     """Own data: a TSV or CSV with one line per clip."""
 
     adapter: Literal["table"]
-    root: Path = Field(description="Folder that the table's paths are relative to; nothing outside is opened.")
+    root: Path = Field(description="Folder that the paths in the table are relative to; nothing outside it is opened.")
     table: Path = Field(description="The TSV or CSV, relative to `root` or absolute.")
 
 
@@ -77,12 +77,12 @@ OwnerAdapter = Literal[
 
 
 class OwnerDatabase(RecordedSection):
-    """A database as its owner distributes it."""
+    """A database in the layout in which its owner distributes it."""
 
     adapter: OwnerAdapter
-    root: Path = Field(description="Folder the owner's archive was unpacked into; nothing outside is opened.")
+    root: Path = Field(description="Folder that the owner's archive was unpacked into; nothing outside it is opened.")
     sheet: Path | None = Field(
-        None, description="Annotation sheet, relative to `root` or absolute; by default found by looking."
+        None, description="Annotation sheet, relative to `root` or absolute; by default found by its name."
     )
     variant: str | None = Field(
         None, description="Which of the owner's releases or parts to read; see the database's page in docs/databases."
@@ -90,10 +90,10 @@ class OwnerDatabase(RecordedSection):
     fps: float | None = Field(
         None,
         gt=0,
-        description="Frames per second, for databases whose owners do not say (4dme, image folders of ckplus, dfew, "
-        "ferv39k, afew); refused where the rate is known.",
+        description="Frames per second, for databases whose owners do not state it (4dme, and the image folders of "
+        "ckplus, dfew, ferv39k and afew); refused if the rate is known.",
     )
-    errata: bool = Field(True, description="Apply the known corrections of the sheet; each use is reported.")
+    errata: bool = Field(True, description="Apply the known corrections of the sheet; each correction is reported.")
     unlisted: bool = Field(
         False,
         description="Add the clip that is on disk but in no public sheet (CASME II sub24/EP02_07); the protocols "

@@ -1,8 +1,8 @@
-"""Annotation sheets as text: xlsx, xls and csv, with the header row found by the columns that are expected.
+"""Reads annotation sheets (xlsx, xls, csv) as text and finds the header row by its columns.
 
-Cells come as the text a reader of the sheet sees, so that the subject ``006`` keeps its zeros and an action unit is
-``4`` as well as ``4+7``. A formula's cell holds the result stored in the file, empty if none was stored. Every cell
-of a merged area holds its value.
+Cells are returned as the text that a reader of the sheet sees, so the subject ``006`` keeps its zeros and the action
+units are text, ``4`` as well as ``4+7``. The cell of a formula holds the result stored in the file; it is empty if none
+was stored. All cells of a merged area hold its value.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Note
 
 Grid = list[list[str]]
-#: Rows among which the header is looked for; SAMM has thirteen rows of notes before it.
+#: Number of rows that are searched for the header; SAMM has thirteen rows of notes above it.
 _HEADER_ROWS = 60
-#: Unpacked size at which a workbook is refused: the largest known sheet unpacks to a few megabytes.
+#: A workbook with a larger unpacked size is refused; the largest known sheet unpacks to a few megabytes.
 _MAX_BYTES = 2**30
 _LARGEST_FRAME = 2**31
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a sheet: the spellings of its header, and whether the sheet cannot be used without it."""
+    """One column of a sheet: the spellings of its header, and whether the sheet must have it."""
 
     headers: tuple[str, ...]
     needed: bool = True
@@ -39,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a sheet: its number counted from 1, and its text by column, stripped; absent columns are left out."""
+    """One row of a sheet: its number, counted from 1, and its stripped text by column, without absent columns."""
 
     line: int
     cells: Mapping[str, str]
@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A sheet's rows below its header, empty ones left out."""
+    """The rows of a sheet below its header, without empty rows."""
 
     path: Path
     title: str  # "" for a text file
@@ -61,28 +61,29 @@ class Sheet:
 
 
 def read(path: Path, columns: Mapping[str, Column], titles: Sequence[str] = (), never: Sequence[str] = ()) -> Sheet:
-    """The first sheet of a file that has a row with all needed columns, sheets of the given titles first.
+    """The first sheet of a file that has a row with all needed columns; sheets with one of ``titles`` are tried first.
 
     Parameters
     ----------
     path
-        A workbook or a text file, told apart by content.
+        A workbook or a text file; the content decides which.
     columns
-        Columns by the name they get in :attr:`Row.cells`. Headers are compared without case, spaces and signs.
+        Columns by their name in :attr:`Row.cells`. Headers are compared without case, spaces and punctuation.
     titles
-        Sheets to look into first.
+        Titles of the sheets to try first.
     never
-        Sheets not to look into.
+        Titles of sheets to ignore.
 
     Raises
     ------
     DatabaseError
-        If the file cannot be read, is empty or has no such row; names what was expected and the nearest row found.
+        If the file cannot be read, is empty or has no such row; the message says what was expected and which row
+        comes closest.
     """
-    found = read_grids(path)
-    grids = {title: grid for title, grid in found.items() if _key(title) not in {_key(other) for other in never}}
+    all_grids = read_grids(path)
+    grids = {title: grid for title, grid in all_grids.items() if _key(title) not in {_key(other) for other in never}}
     if not grids:
-        raise DatabaseError(f"{path}: holds only the sheets {', '.join(found)}, which are of another part")
+        raise DatabaseError(f"{path}: holds only the sheets {', '.join(all_grids)}, which belong to another part")
     if not any(any(row) for grid in grids.values() for row in grid):
         raise DatabaseError(f"{path}: empty; expected a header with {_needed(columns)} and one row per clip")
     wanted = [_key(title) for title in titles]
@@ -101,41 +102,48 @@ def read(path: Path, columns: Mapping[str, Column], titles: Sequence[str] = (), 
 def choose(
     tree: Tree, option: Path | None, pattern: re.Pattern[str], *, expected: str, subject: re.Pattern[str]
 ) -> tuple[Path, tuple[Note, ...]]:
-    """The annotation sheet to read: the configured one, else that with the latest date in its name.
+    """The annotation sheet to read: the configured one, or the one with the latest date in its name.
 
     Parameters
     ----------
     tree
-        The database's folders; the root and the folders directly below it are looked into.
+        The database's folders; the root and the folders directly below it are searched.
     option
         The configured sheet, relative to the root or absolute.
     pattern
-        What a sheet's file is called, whole name.
+        Whole name of the file of a sheet.
     expected
-        The usual name, for messages.
+        The usual name, for the message.
     subject
-        What a subject's folder is called; these are not looked into.
+        Whole name of a subject's folder; such folders are not searched.
+
+    Returns
+    -------
+    Path
+        The sheet.
+    tuple of Note
+        One for each other file that could have been the sheet.
 
     Raises
     ------
     DatabaseError
-        If there is none; says what was expected where and what the root holds.
+        If there is no sheet; the message says what was expected and what the root holds.
     """
     if option is not None:
-        return tree.root / option, ()  # an absolute path stays as it is
-    found = sorted(tree.files(pattern, subject), key=_date, reverse=True)
-    if not found:
+        return tree.root / option, ()  # an absolute path is not changed by this
+    files = sorted(tree.files(pattern, subject), key=_date, reverse=True)
+    if not files:
         locks = [name for name in tree.entries(tree.root).ignored if pattern.fullmatch(name.removeprefix("~$"))]
-        hint = f"; {locks[0]} is only the mark of a sheet that is open elsewhere" if locks else ""
+        hint = f"; {locks[0]} is only the lock file of a sheet that is open elsewhere" if locks else ""
         raise DatabaseError(f"{tree.root}: no annotation sheet like {expected}; found there: {tree.contents()}{hint}")
-    return found[0], tuple(
-        Note("sheet", f"{tree.shown(other)} is there too and was not read; `sheet` in the configuration chooses")
-        for other in found[1:]
+    return files[0], tuple(
+        Note("sheet", f"{tree.shown(other)} is there too and was not read; the key `sheet` selects another sheet")
+        for other in files[1:]
     )
 
 
 def _date(path: Path) -> tuple[str, bool]:
-    """Order of sheets: by the date in the name, a workbook before a text file."""
+    """Sort key of sheets: the date in the name; of two with the same date, the workbook is preferred to the CSV."""
     return max(re.findall(r"[0-9]{4,}", path.name), default=""), path.suffix.lower() != ".csv"
 
 
@@ -144,14 +152,14 @@ def _needed(columns: Mapping[str, Column]) -> str:
 
 
 def _places(cells: Sequence[str], columns: Mapping[str, Column]) -> dict[str, int]:
-    """Position of every column that a row of headers has; of two columns with one header the first."""
+    """Position of each column whose header is in the row; of two columns with the same header, the first."""
     keys = [_key(cell) for cell in cells]
-    found = {}
+    positions = {}
     for name, column in columns.items():
-        places = [keys.index(_key(header)) for header in column.headers if _key(header) in keys]
-        if places:
-            found[name] = places[0]
-    return found
+        matches = [keys.index(_key(header)) for header in column.headers if _key(header) in keys]
+        if matches:
+            positions[name] = matches[0]
+    return positions
 
 
 def _header(grid: Grid, columns: Mapping[str, Column]) -> tuple[int, dict[str, int]] | None:
@@ -170,7 +178,7 @@ def _nearest(grids: Mapping[str, Grid], columns: Mapping[str, Column]) -> str:
             if len(places) > best:
                 lacking = [c.headers[0] for name, c in columns.items() if c.needed and name not in places]
                 place = f"row {line}{f' of {title}' if title else ''}"
-                best, text = len(places), f"the nearest, {place}, lacks {', '.join(lacking)}"
+                best, text = len(places), f"the closest, {place}, lacks {', '.join(lacking)}"
     return text
 
 
@@ -181,12 +189,12 @@ def _rows(grid: Grid, header: int, places: Mapping[str, int]) -> Iterator[Row]:
 
 
 def _key(text: str) -> str:
-    # NFKC: full-width letters and brackets are the plain ones to a reader.
+    # NFKC makes full-width letters and brackets equal to the normal ones.
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text)).casefold()
 
 
 def frame_number(text: str) -> int | None:
-    """A frame number from a cell's text; ``None`` if it is none."""
+    """The frame number in the text of a cell; ``None`` if the text is not a frame number."""
     try:
         value = float(text)
     except ValueError:
@@ -195,7 +203,7 @@ def frame_number(text: str) -> int | None:
 
 
 def read_grids(path: Path) -> dict[str, Grid]:
-    """All sheets of a file by title, every cell as stripped text; a text file has the one title ``""``.
+    """All sheets of a file by title, each cell as stripped text; a text file has one sheet with the title ``""``.
 
     Raises
     ------
@@ -213,7 +221,7 @@ def read_grids(path: Path) -> dict[str, Grid]:
     if data.startswith((b"\xd0\xcf\x11\xe0", b"\x09\x00\x04\x00", b"\x09\x02\x06\x00", b"\x09\x04\x06\x00")):
         return _read_xls(path, data)
     if path.suffix.lower() in {".xlsx", ".xls", ".xlsm"} and data:
-        raise DatabaseError(f"{path}: not a workbook in spite of its name; save it as .xlsx or .csv")
+        raise DatabaseError(f"{path}: not a workbook despite its name; save it as .xlsx or .csv")
     return {"": _read_text(path, data)}
 
 
@@ -228,15 +236,15 @@ def _read_xlsx(path: Path, data: bytes) -> dict[str, Grid]:
             book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
             grids = {}
             for sheet in book.worksheets:
-                sheet.reset_dimensions()  # the size that a sheet claims may be wrong; the rows are read instead
+                sheet.reset_dimensions()  # the size stored in a sheet may be wrong; the rows are counted instead
                 grid = [[text_of(value) for value in row] for row in sheet.iter_rows(values_only=True)]
-                part = sheet._worksheet_path  # the read-only mode knows no merged cells
+                part = sheet._worksheet_path  # the read-only mode does not report merged cells
                 _fill_merged(grid, _merged_xlsx(archive.read(part)))
                 grids[sheet.title] = grid
             return grids
     except DatabaseError:
         raise
-    except Exception as error:  # openpyxl and zipfile raise whatever they trip over
+    except Exception as error:  # openpyxl and zipfile raise many kinds of errors
         raise DatabaseError(f"{path}: damaged, encrypted or not a workbook ({error})") from error
 
 
@@ -246,8 +254,8 @@ Area = tuple[int, int, int, int]  # first row, first column, end row, end column
 def _merged_xlsx(xml: bytes) -> Iterator[Area]:
     from openpyxl.utils.cell import range_boundaries  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    for found in re.finditer(rb"<(?:\w+:)?mergeCell\s[^>]*?ref=\"([A-Z0-9:]+)\"", xml):
-        left, top, right, bottom = range_boundaries(found[1].decode())
+    for match in re.finditer(rb"<(?:\w+:)?mergeCell\s[^>]*?ref=\"([A-Z0-9:]+)\"", xml):
+        left, top, right, bottom = range_boundaries(match[1].decode())
         yield top - 1, left - 1, bottom, right
 
 
@@ -256,7 +264,7 @@ def _fill_merged(grid: Grid, areas: Iterable[Area]) -> None:
         if top >= len(grid) or left >= len(grid[top]):
             continue
         for row in grid[top:bottom]:
-            # A row may be stored shorter than the area: it is filled up to it, never beyond the first row's width.
+            # A row may be stored shorter than the area. It is extended to the area, but not beyond the first row.
             row.extend([""] * (min(right, len(grid[top])) - len(row)))
             row[left:right] = [grid[top][left]] * len(row[left:right])
 
@@ -272,7 +280,7 @@ def _read_xls(path: Path, data: bytes) -> dict[str, Grid]:
             _fill_merged(grid, ((top, left, bottom, right) for top, bottom, left, right in sheet.merged_cells))
             grids[sheet.name] = grid
         return grids
-    except Exception as error:  # xlrd raises whatever its parser trips over
+    except Exception as error:  # xlrd raises many kinds of errors
         raise DatabaseError(f"{path}: damaged, encrypted or not a workbook ({error})") from error
 
 
@@ -303,7 +311,7 @@ def _read_text(path: Path, data: bytes) -> Grid:
 
 
 def text_of(value: object) -> str:
-    """A cell's value as the text a reader sees: whole numbers without decimals, nothing for an empty cell."""
+    """The value of a cell as a reader sees it: whole numbers without decimals, an empty text for an empty cell."""
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():

@@ -1,8 +1,8 @@
 """Adapter for own data: a TSV or CSV with one line per clip.
 
-Columns (any order; the header names them): ``subject`` and ``path`` are needed; ``clip`` (default: the path's
-last part), ``first``, ``onset``, ``apex``, ``offset``, ``last``, ``fps``, ``emotion``, ``action_units`` are
-optional. ``path`` is an image folder or a video file relative to the database's root.
+The header names the columns, in any order. ``subject`` and ``path`` are required; ``clip`` (default: the last part of
+the path), ``first``, ``onset``, ``apex``, ``offset``, ``last``, ``fps``, ``emotion`` and ``action_units`` are optional.
+``path`` is an image folder or a video file, relative to the root of the database.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from mer_features.databases.sheets import frame_number
 REQUIRED = ("subject", "path")
 OPTIONAL = ("clip", "first", "onset", "apex", "offset", "last", "fps", "emotion", "action_units")
 _MAX_BYTES = 1 << 26
-#: Key under which a row holds the cells that no column names.
+#: Key under which a row holds the cells that have no column.
 _BEYOND = ""
-#: Frame rates of any camera there is, and of time lapse.
+#: Lowest and highest frame rate accepted, from time lapse to the fastest cameras.
 _RATES_HZ = (0.001, 1e7)
-#: Names become file names, in which a letter may take nine bytes (``%E2%80%A6``) of the 255 there are.
+#: Names become file names, in which a letter may take nine bytes (``%E2%80%A6``) of the 255 that are allowed.
 _NAME_BYTES = 72
 _FRAME_NUMBERS = ("first", "onset", "apex", "offset", "last")
 
 
 def read(name: str, root: Path, table: Path) -> Listing:
-    """Clips of a table, in its order, with what is wrong with each line as issues.
+    """Clips of a table, in the order of the lines, with the problems of each line as issues.
 
     Parameters
     ----------
     name
         Name of the database.
     root
-        Folder that paths are relative to; a path that leaves it makes its clip ``unsafe_path``.
+        Folder that paths are relative to; a path that leaves it gives its clip the issue ``unsafe_path``.
     table
-        The TSV or CSV (told apart by its header), UTF-8.
+        The TSV or CSV (the header decides which), UTF-8 or UTF-16.
 
     Raises
     ------
     DatabaseError
-        If the table is missing, empty or lacks a needed column.
+        If the table is missing, empty or lacks a required column.
     """
     return Listing(tuple(_clip(name, root, row) for row in _rows(table)))
 
@@ -62,10 +62,12 @@ def _rows(table: Path) -> Iterator[dict[str, str]]:
     if unknown := [column for column in header if column not in REQUIRED + OPTIONAL]:
         known = ", ".join(REQUIRED + OPTIONAL)
         raise DatabaseError(f"{table}: unknown columns {_shown(unknown)}; known are {known}")
-    if twice := sorted({column for column in header if header.count(column) > 1}):
-        raise DatabaseError(f"{table}: {', '.join(twice)} stands twice in the header; which one counts is not known")
+    if duplicates := sorted({column for column in header if header.count(column) > 1}):
+        raise DatabaseError(
+            f"{table}: {', '.join(duplicates)} is in the header more than once; keep one column of each"
+        )
     for cells in lines[1:]:
-        # A short line has empty cells at its end; they are reported as such where they matter.
+        # A line with too few cells gets empty cells at its end; they are reported if they matter.
         row = dict(zip(header, [*map(str.strip, cells), *[""] * len(header)], strict=False))
         yield row | {_BEYOND: "\t".join(filter(None, map(str.strip, cells[len(header) :])))}
 
@@ -75,20 +77,20 @@ def _cells(table: Path) -> list[list[str]]:
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = "\t" if "\t" in first else ";" if ";" in first else ","
     try:
-        # Strict: a quotation mark that is never closed would otherwise take the lines below into its cell, unsaid.
+        # Strict: otherwise an unclosed quotation mark would silently put the lines below into one cell.
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         return list(reader)
     except csv.Error as error:
         raise DatabaseError(
-            f"{table}:{reader.line_num}: not a table ({error}); is a quotation mark left open?"
+            f"{table}:{reader.line_num}: not a table ({error}); is a quotation mark not closed?"
         ) from error
 
 
 def _text(table: Path) -> str:
     try:
-        if not table.is_file():  # reading a pipe would wait for ever
-            found = "not a file" if table.exists() else "no such file"
-            raise DatabaseError(f"{table}: the clip table cannot be read ({found})")
+        if not table.is_file():  # reading a pipe would never return
+            reason = "not a file" if table.exists() else "no such file"
+            raise DatabaseError(f"{table}: the clip table cannot be read ({reason})")
         if (size := table.stat().st_size) > _MAX_BYTES:
             raise DatabaseError(f"{table}: {size} bytes; no clip table is larger than {_MAX_BYTES}")
         data = table.read_bytes()
@@ -100,7 +102,7 @@ def _text(table: Path) -> str:
 
 
 def _shown(names: Sequence[str]) -> str:
-    """A few names for a message, whatever they hold."""
+    """A few names for a message, with special characters escaped."""
     return ", ".join(repr(name[:40])[1:-1] for name in names[:10]) + (", ..." if len(names) > 10 else "")
 
 
@@ -111,9 +113,9 @@ def _clip(database: str, root: Path, row: Mapping[str, str]) -> Clip:
         text = row.get(column, "")
         numbers[column] = _rate(text) if column == "fps" else frame_number(text)
         if text and numbers[column] is None:
-            issues.append(Issue("bad_cell", f"{column}: {text[:80]!r} is not a number that can be"))
+            issues.append(Issue("bad_cell", f"{column}: {text[:80]!r} is not a valid number"))
     if row[_BEYOND]:
-        issues.append(Issue("bad_cell", f"{row[_BEYOND][:80]!r} stands beyond the last column"))
+        issues.append(Issue("bad_cell", f"{row[_BEYOND][:80]!r} is after the last column"))
     subject = safe_name(row["subject"]) or "unknown"
     clip = safe_name(row.get("clip", "")) or safe_name(Path(row["path"]).stem) or "unnamed"
     source, problem = _source(root, row["path"])
@@ -122,7 +124,7 @@ def _clip(database: str, root: Path, row: Mapping[str, str]) -> Clip:
         database=database,
         subject=subject,
         source=source.as_posix(),
-        emotion=" ".join(row.get("emotion", "").lower().split()),  # a line break in a cell is a blank
+        emotion=" ".join(row.get("emotion", "").lower().split()),  # a line break in a cell counts as a space
         action_units=" ".join(row.get("action_units", "").split()),
         issues=(*issues, *problem),
         **numbers,  # type: ignore[arg-type]  # the frame numbers are int, fps float
@@ -130,8 +132,8 @@ def _clip(database: str, root: Path, row: Mapping[str, str]) -> Clip:
 
 
 def _source(root: Path, path: str) -> tuple[Path, tuple[Issue, ...]]:
-    """Where a clip lies, and what is wrong with that; a place that may not be opened is never named as its source."""
-    # One system composes accents, the other takes them apart: what a table names may be spelt otherwise on disk.
+    """Source of a clip, and its issue if there is one; a path that is too long or invalid is not returned."""
+    # Some systems compose accented letters and others decompose them, so the spelling on disk may differ.
     for form in (path, *(unicodedata.normalize(kind, path) for kind in ("NFC", "NFD"))):
         source = root / form
         try:
@@ -139,7 +141,7 @@ def _source(root: Path, path: str) -> tuple[Path, tuple[Issue, ...]]:
                 return source, (Issue("unsafe_path", path),)
             if path and source.exists():
                 return source, ()
-        except (OSError, ValueError):  # longer than the system bears, or with a NUL
+        except (OSError, ValueError):  # longer than the system allows, or with a NUL
             return root, (Issue("source_missing", f"{path[:80]!r} is not a path"),)
     return root / path, (Issue("source_missing", str(root / path)),)
 
@@ -153,9 +155,10 @@ def _rate(text: str) -> float | None:
 
 
 def safe_name(text: str) -> str:
-    """A name from a sheet as part of a path or an HDF5 name: word characters, ``+``, ``-`` and inner dots.
+    """A name from a sheet, made safe for a path or an HDF5 name: word characters, ``+``, ``-`` and inner dots.
 
-    Accented letters are composed, so that both spellings are one name; a long name ends in a digest of the whole.
+    Accented letters are composed, so that both spellings give the same name. A long name is cut and ends in a digest
+    of the full name.
     """
     name = re.sub(r"[^\w+.-]+", "_", unicodedata.normalize("NFC", text).strip()).strip("._")
     if len(name.encode()) <= _NAME_BYTES:
@@ -165,8 +168,8 @@ def safe_name(text: str) -> str:
 
 
 def inside(root: Path, path: Path) -> bool:
-    """Whether a path, its symbolic links resolved, stays below the root; a link in a circle does not."""
+    """Whether a path is below the root after its symbolic links are resolved; a circular link is not."""
     try:
         return path.resolve().is_relative_to(root.resolve())
-    except RuntimeError:  # Python before 3.13 on a circle of links
+    except RuntimeError:  # Python before 3.13 raises this for circular links
         return False

@@ -210,7 +210,7 @@ def test_duplicate_rows_and_apexes_outside_are_counted(tmp_path: Path):
     assert (found.duplicates, found.apexes["apex_outside"]) == (1, 1)
     assert found.issues == [
         {"clip": "sub01/EP1", "code": "apex_outside", "detail": "apex 99, onset..offset 1..8"},
-        {"clip": "sub01/EP1.2", "code": "duplicate_clip", "detail": "a further row of sub01/EP1"},
+        {"clip": "sub01/EP1.2", "code": "duplicate_clip", "detail": "another row of sub01/EP1"},
     ]
 
 

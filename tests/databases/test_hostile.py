@@ -264,7 +264,7 @@ def test_a_lock_file_is_not_the_sheet(root: Path, build: Build):
     (root / f"~${sheet.name}").write_bytes(b"\x05Jane")
     assert len(look(root, database)) == 1
     sheet.unlink()
-    with pytest.raises(DatabaseError, match=r"no annotation sheet.*; ~\$.* is only the mark of a sheet"):
+    with pytest.raises(DatabaseError, match=r"no annotation sheet.*; ~\$.*lock file"):
         look(root, database)
 
 

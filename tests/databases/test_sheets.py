@@ -124,7 +124,7 @@ def test_a_sheet_without_the_expected_table_is_named_with_what_was_found(tmp_pat
         ("~$a.xlsx", b"\x05Jane", "lock file"),
         ("a.xlsx", b"", "empty"),
         ("a.xlsx", b"PK\x03\x04 not a zip file at all", "damaged"),
-        ("a.xlsx", b"<html>please log in</html>", "not a workbook in spite of its name"),
+        ("a.xlsx", b"<html>please log in</html>", "not a workbook"),
         ("a.csv", b"Subject,Filename\nM\xfcller,x\n", "not UTF-8"),
         ("a.csv", b'Subject,Filename\n"' + b"x" * 200_000, "not a table"),
     ],

@@ -237,10 +237,10 @@ def test_the_configuration_can_exclude_people(results: Path):
     chosen = _tree(results.parent, exclude_subjects=[GONE, "nobody"])
     listing = databases.read("d", chosen.databases["d"])
     assert {clip.subject for clip in listing.clips} == {"ada", "bo"}
-    assert [(note.count, note.detail) for note in listing.notes if note.kind == "excluded"] == [
-        (1, "1 subjects are left out as asked"),
-        (1, "exclude_subjects: 'nobody' is no subject of d"),
-    ]
+    left_out, unknown = (note for note in listing.notes if note.kind == "excluded")
+    assert left_out.count == 1
+    assert GONE not in left_out.detail
+    assert unknown.detail.startswith("exclude_subjects: 'nobody' ")
     assert GONE not in json.dumps(chosen.model_dump(mode="json"), ensure_ascii=False)
     with pytest.raises(databases.DatabaseError, match="all clips"):
         databases.read("d", _tree(results.parent, exclude_subjects=SUBJECTS).databases["d"])
