@@ -31,7 +31,7 @@ from mer_features.systems.eidnet import network as eidnet_losses
 from mer_features.systems.eidnet import network as eidnet_network
 from mer_features.systems.eidnet.network import (
     EIDNet,
-    Seen,
+    Output,
 )
 from mer_features.systems.eidnet.recipe import (
     EIDNetRecipe,
@@ -304,7 +304,7 @@ def test_phase_2_is_eq_10(macronet: Path):
     recipe = FAST.model_copy(update={"triplet_weight": 0.4, "adversarial_weight": 0.3, "lir_weight": 0.2})
     made = tuning(macronet, recipe).eval()  # no dropout, fixed batch norms
     batch = batch_of(made, clips(9))
-    micro, positive, other = made.seen(batch)
+    micro, positive, other = made.outputs(batch)
     found = {name: float(value.detach()) for name, value in made.losses(batch, micro, positive, other).items()}
 
     def surprise(logits: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
@@ -370,7 +370,7 @@ def test_classes_without_a_macro_counterpart_are_classified_alone(tmp_path: Path
     assert network.macro.counterparts == [0, 1, -1, -1, 2]
     batch = batch_of(network, clips(20, classes=5))
     assert batch["paired"].tolist() == [FIVE[label] in names for label in batch["label"]]
-    micro, positive, other = network.seen(batch)
+    micro, positive, other = network.outputs(batch)
     alone = {**batch, "paired": torch.zeros_like(batch["paired"])}
     plain = network.losses(alone, micro, positive, other)
     assert set(plain) == {"loss", "classification"}
@@ -381,7 +381,7 @@ def test_classes_without_a_macro_counterpart_are_classified_alone(tmp_path: Path
     embedding, theirs, third = micro.embedding.clone(), positive.embedding.clone(), other.clone()
     for part in (embedding, theirs, third):
         part[masked] += 100
-    moved = network.losses(batch, Seen(embedding, micro.logits), Seen(theirs, positive.logits), third)
+    moved = network.losses(batch, Output(embedding, micro.logits), Output(theirs, positive.logits), third)
     for name in ("triplet", "lir", "adversarial", "classification"):
         assert float(moved[name].detach()) == pytest.approx(float(found[name].detach()), rel=1e-5)
     with pytest.raises(ValueError, match="none of anger, fear"):
@@ -440,7 +440,7 @@ def test_a_step_of_phase_2_leaves_alone_what_it_must(macronet: Path):
 def test_each_loss_moves_its_own_side(macronet: Path):
     network = tuning(macronet)
     batch = batch_of(network, clips(9))
-    micro, positive, other = network.seen(batch)
+    micro, positive, other = network.outputs(batch)
     network.criticism(positive.embedding, micro.embedding).backward()
     assert all(p.grad is None for p in network.net.parameters())
     assert any(p.grad is not None and p.grad.any() for p in network.discriminator.parameters())
@@ -460,7 +460,7 @@ def test_a_weight_of_0_switches_its_loss_off(name: str, macronet: Path):
         recipe = FAST.model_copy(update={**others, f"{name}_weight": weight})
         network = tuning(macronet, recipe).eval()
         batch = batch_of(network, clips(9))
-        terms = network.losses(batch, *network.seen(batch))
+        terms = network.losses(batch, *network.outputs(batch))
         totals[weight] = float((terms["loss"] - terms["classification"]).detach())
         value = float(terms[name].detach()) if name in terms else None
     assert totals[0.0] == 0
@@ -544,7 +544,7 @@ def test_macro_faces_are_those_nearest_to_the_apex(apex: int, expected: list[int
     assert set(train.pretraining_variables(MACRO)) == set(clip)
     made = train.pretraining_prepare(MACRO, clip)
     assert made["expression"][:, 0, 0, 0].tolist() == expected
-    with pytest.raises(ValueError, match="the cache has 5 keyframes"):
+    with pytest.raises(ValueError, match=r"frames: expected at most 5.*found 7"):
         train.pretraining_prepare(MACRO.model_copy(update={"frames": 7}), clip)
 
 

@@ -231,7 +231,7 @@ def parts(kind: str, keys: dict[str, Any], folder: Path) -> dict[str, Any]:
     if kind == "eidnet" and recipe.phases == "I+II":
         torch.manual_seed(4)
         tuning = train.Tuning(recipe, network.net, train.Macro(start, CLASSES, recipe))
-        second = described(tuning, tuning.batches(given), lambda batch: tuning.losses(batch, *tuning.seen(batch)))
+        second = described(tuning, tuning.batches(given), lambda batch: tuning.losses(batch, *tuning.outputs(batch)))
         for name in ("loss", "optimiser", "epochs"):
             seen[name] = [seen[name], second[name]]
     return seen

@@ -497,7 +497,7 @@ def test_the_teacher_applied_directly_tells_the_classes_by_name(taught: Path):
     two = train.build(recipe, 2, replace(setup(taught), class_names=CLASSES[1:]))
     expected = F.softmax(logits[:, [1, 0]], dim=1).numpy()
     np.testing.assert_allclose(two.predict(examples.features), expected, atol=1e-6)
-    with pytest.raises(ValueError, match="cannot tell disgust, surprise"):
+    with pytest.raises(ValueError, match="cannot recognise disgust, surprise"):
         train.build(recipe, 2, replace(setup(taught), class_names=("disgust", "surprise")))
 
 

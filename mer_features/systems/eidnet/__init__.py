@@ -1,1 +1,1 @@
-"""TODO."""
+"""EIDNet (paper 000): expression-identity disentanglement and adversarial tuning against macro-expressions."""

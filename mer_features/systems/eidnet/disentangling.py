@@ -1,7 +1,9 @@
-"""Phase I of EIDNet: expression and identity disentangled, by MicroNet on micro- and by MacroNet on macro-expressions.
+"""Phase I of EIDNet: expression-identity disentanglement of MicroNet and MacroNet; and the pre-training of MacroNet.
 
-Shapes: N clips or pairs, F expression frames a clip, K classes; other sizes as in
-:mod:`mer_features.systems.eidnet.network` and :mod:`mer_features.systems.eidnet.network`.
+MicroNet learns from micro-expressions, MacroNet from macro-expressions.
+
+Shapes: N clips or pairs, F expression frames per clip, K classes; other sizes as in
+:mod:`mer_features.systems.eidnet.network`.
 """
 
 from __future__ import annotations
@@ -17,16 +19,24 @@ from torch.nn import functional as F
 
 from mer_features.systems.common import engine, macro
 from mer_features.systems.common.contract import Arrays, Examples, Material, Setup
-from mer_features.systems.eidnet import network as eidnet_images
-from mer_features.systems.eidnet import network as eidnet_losses
-from mer_features.systems.eidnet.network import EIDNet, pooled
+from mer_features.systems.eidnet.network import (
+    EXPRESSIONS,
+    NEUTRAL,
+    EIDNet,
+    centre,
+    distance,
+    pooled,
+    prepare_faces,
+    shown,
+    views,
+)
 from mer_features.systems.eidnet.recipe import Disentangling, MacroNetRecipe
 
 
 class Pairs:
-    """Batches of (neutral, expression, label); a pass takes every expression frame of every clip once.
+    """Batches of (neutral, expression, label); one pass has each expression frame of each clip once.
 
-    A last batch of one pair is left out, unless it is the only one: batch norm cannot learn from it.
+    A last batch of one pair is left out, unless it is the only batch, because batch norm cannot learn from it.
     """
 
     def __init__(self, examples: Examples, size: int) -> None:
@@ -45,23 +55,23 @@ class Pairs:
             yield self.take(chosen)
 
     def take(self, chosen: Tensor) -> engine.Batch:
-        """The pairs at these places, clip x F + frame."""
+        """The pairs at these positions; the position of a pair is clip x F + frame."""
         clip, frame = chosen // self.frames, chosen % self.frames
         faces = {"neutral": self.features["neutral"][clip], "expression": self.features["expression"][clip, frame]}
         return {**faces, "label": self.labels[clip]}
 
 
 class Network(engine.Network):
-    """MicroNet or MacroNet in phase I, and what it answers afterwards.
+    """Training of MicroNet or MacroNet in phase I, and its outputs.
 
     Parameters
     ----------
     recipe
-        Of either.
+        Recipe of MicroNet or MacroNet.
     classes
-        K.
+        Number of classes, K.
     remembers
-        Keep a place for the expression path as phase I leaves it, for pictures of what phase II changes.
+        Keep a copy of the expression path after phase I, to plot what phase II changes.
     """
 
     def __init__(self, recipe: Disentangling, classes: int, *, remembers: bool = False) -> None:
@@ -75,7 +85,7 @@ class Network(engine.Network):
         return deepcopy(nn.Sequential(encoder.shared, encoder.expression)).requires_grad_(False)
 
     def remember(self) -> None:
-        """Keep the expression path as it is now."""
+        """Copy the current expression path, if the network keeps a copy."""
         if self.before is not None:
             self.before = self._expression_path()
 
@@ -84,16 +94,14 @@ class Network(engine.Network):
         return Pairs(examples, self.recipe.batch_size)
 
     def training_step(self, batch: engine.Batch) -> dict[str, Tensor]:
-        """Eq. 4 for faces (N, 3, L, L) uint8 and labels (N,)."""
-        neutral, expression = eidnet_images.views(
-            self.recipe.size, self.recipe.augment, batch["neutral"], batch["expression"]
-        )
-        found = self.net.pair(neutral, expression)
+        """Losses of Eq. 4 for faces (N, 3, L, L) uint8 and labels (N,)."""
+        neutral, expression = views(self.recipe.size, self.recipe.augment, batch["neutral"], batch["expression"])
+        output = self.net.pair(neutral, expression)
         form = self.recipe.distance
         terms = {
-            "classification": F.cross_entropy(found.logits, batch["label"]),  # L_cls1 (3)
-            "reconstruction": eidnet_losses.distance(expression, found.reconstruction, form),  # L_rec (2)
-            "similarity": eidnet_losses.distance(found.expression_identity, found.neutral_identity, form),  # L_sim (1)
+            "classification": F.cross_entropy(output.logits, batch["label"]),  # L_cls1 (Eq. 3)
+            "reconstruction": distance(expression, output.reconstruction, form),  # L_rec (Eq. 2)
+            "similarity": distance(output.expression_identity, output.neutral_identity, form),  # L_sim (Eq. 1)
         }
         total = (
             terms["classification"]
@@ -103,7 +111,7 @@ class Network(engine.Network):
         return {"loss": total, **terms}
 
     def configure_optimizers(self) -> dict[str, object]:
-        """Adam with a rate for each part, and a cosine that falls to 0 and rises again."""
+        """Adam with a learning rate per part and the schedule of :func:`cosine`."""
         recipe = self.recipe
         groups = [
             {"params": self.net.encoder.parameters(), "lr": recipe.encoder_rate},
@@ -114,36 +122,36 @@ class Network(engine.Network):
         return {"optimizer": optimiser, "lr_scheduler": cosine(optimiser, recipe)}
 
     def _frames(self, batch: engine.Batch) -> list[Tensor]:
-        """Each expression frame of the clips as the network sees it in testing, F x (N, 3, S, S)."""
-        return [eidnet_images.centre(faces, self.recipe.size) for faces in batch["expression"].unbind(1)]
+        """Test images of all expression frames of the clips, F x (N, 3, S, S)."""
+        return [centre(faces, self.recipe.size) for faces in batch["expression"].unbind(1)]
 
     def scores(self, batch: engine.Batch) -> Tensor:
-        """Class probabilities (N, K): the mean over a clip's frames, so that a clip counts once."""
+        """Class probabilities (N, K), mean over the frames of a clip."""
         return torch.stack([F.softmax(self.net(faces).logits, dim=1) for faces in self._frames(batch)]).mean(dim=0)
 
     def layers(self, batch: engine.Batch) -> engine.Batch:
-        """Pooled f^e (N, C), mean over the frames: after phase I and, where there was one, after phase II."""
-        now = torch.stack([pooled(self.net.encoder(faces)) for faces in self._frames(batch)]).mean(dim=0)
+        """Pooled f^e (N, C), mean over the frames: ``phase_1`` and, if phase II has run, ``phase_2``."""
+        current = torch.stack([pooled(self.net.encoder(faces)) for faces in self._frames(batch)]).mean(dim=0)
         if self.before is None:
-            return {"phase_1": now}
-        then = torch.stack([pooled(self.before(faces)) for faces in self._frames(batch)]).mean(dim=0)
-        return {"phase_1": then, "phase_2": now}
+            return {"phase_1": current}
+        after_phase_1 = torch.stack([pooled(self.before(faces)) for faces in self._frames(batch)]).mean(dim=0)
+        return {"phase_1": after_phase_1, "phase_2": current}
 
     def pictures(self, batch: engine.Batch) -> dict[str, np.ndarray]:
-        """The neutral and the middle expression face, and the latter rebuilt with the neutral face's identity."""
-        neutral = eidnet_images.centre(batch["neutral"], self.recipe.size)
+        """Neutral face, middle expression face, and the latter reconstructed with the identity of the neutral face."""
+        neutral = centre(batch["neutral"], self.recipe.size)
         expression = self._frames(batch)[batch["expression"].shape[1] // 2]
         with torch.no_grad():
-            made = self.net.pair(neutral, expression).reconstruction
+            reconstruction = self.net.pair(neutral, expression).reconstruction
         return {
-            "neutral": eidnet_images.shown(neutral),
-            "expression": eidnet_images.shown(expression),
-            "reconstruction": eidnet_images.shown(made),
+            "neutral": shown(neutral),
+            "expression": shown(expression),
+            "reconstruction": shown(reconstruction),
         }
 
 
 def cosine(optimiser: torch.optim.Optimizer, recipe: Disentangling) -> torch.optim.lr_scheduler.LRScheduler:
-    """The paper's schedule, stepped every epoch: factor (1 + cos(π epoch / half period)) / 2, periodic."""
+    """The periodic schedule of the paper, one step per epoch: factor (1 + cos(π epoch / half_period)) / 2."""
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=recipe.half_period)
 
 
@@ -154,42 +162,51 @@ NUMBERS, APEX = "faces/keyframe_number", "apex"
 
 def pretraining_variables(recipe: MacroNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
     """Names of the feature-file variables of a macro clip that :func:`pretraining_prepare` reads."""
-    return (eidnet_images.NEUTRAL, eidnet_images.EXPRESSIONS, NUMBERS, APEX)
+    return (NEUTRAL, EXPRESSIONS, NUMBERS, APEX)
 
 
 def pretraining_prepare(recipe: MacroNetRecipe, clip: Arrays) -> dict[str, np.ndarray]:
-    """``neutral`` and ``expression`` of one macro clip: the onset, and the keyframes nearest to the apex in time."""
-    away = np.abs(clip[NUMBERS].astype(np.int64) - int(clip[APEX]))
-    if len(away) < recipe.frames:
-        raise ValueError(f"frames: {recipe.frames} asked for, the cache has {len(away)} keyframes; cache.keyframes")
-    nearest = np.sort(np.argsort(away, kind="stable")[: recipe.frames])
-    return eidnet_images.prepare(clip, clip[eidnet_images.EXPRESSIONS][nearest], recipe.size)
+    """``neutral`` and ``expression`` of a macro clip: the onset, and the keyframes nearest to the apex in time.
+
+    Raises
+    ------
+    ValueError
+        If the feature file has fewer keyframes than the recipe needs.
+    """
+    distances = np.abs(clip[NUMBERS].astype(np.int64) - int(clip[APEX]))
+    if len(distances) < recipe.frames:
+        raise ValueError(
+            f"frames: expected at most {len(distances)}, the keyframes in the feature file, found {recipe.frames}; "
+            "set cache.keyframes for more"
+        )
+    nearest = np.sort(np.argsort(distances, kind="stable")[: recipe.frames])
+    return prepare_faces(clip, clip[EXPRESSIONS][nearest], recipe.size)
 
 
 def pretrain(recipe: MacroNetRecipe, material: Material, setup: Setup, output: Path) -> dict[str, object]:
-    """Train MacroNet and write it together with the macro faces, which phase II needs as positives.
+    """Train MacroNet and write it together with the macro faces, which are the positives of phase II.
 
     Parameters
     ----------
     recipe
-        Network and training.
+        Settings of network and training.
     material
-        Labelled macro clips of :func:`pretraining_prepare`.
+        Labelled macro clips, prepared by :func:`pretraining_prepare`.
     setup
-        Seed, device, folder of the checkpoint.
+        Seed, device and folder of the checkpoint.
     output
-        File of the weights. It holds every expression face of the macro clips.
+        File of the weights. It also holds all expression faces of the macro clips.
 
     Returns
     -------
     dict
-        ``classes``, ``clips`` trained, ``losses`` by epoch, and with held-out subjects ``held_out``: their clips and
-        the figures on them.
+        ``classes``, ``clips`` (number of training clips) and ``losses`` by epoch. With held-out subjects also
+        ``held_out``: the number of their clips and the scores on them.
     """
-    assert material.examples is not None  # the task is on labelled clips
-    network, said = macro.learn(lambda: Network(recipe, len(material.classes)), material, recipe.held_out, setup)
+    assert material.examples is not None  # the task needs labelled clips
+    network, summary = macro.learn(lambda: Network(recipe, len(material.classes)), material, recipe.held_out, setup)
     about = {"task": "eidnet", "classes": list(material.classes), "backbone": recipe.backbone, "size": recipe.size}
     faces = torch.from_numpy(material.examples.features["expression"])
     labels = torch.from_numpy(material.examples.labels).repeat_interleave(faces.shape[1])
     macro.write(output, {**network.net.state_dict(), "faces": faces.flatten(0, 1), "labels": labels}, about)
-    return said
+    return summary

@@ -1,6 +1,10 @@
-"""Faces as EIDNet sees them: a random view of every pair in training, the centre in testing.
+"""Input images, networks and losses of EIDNet.
 
-Shapes: N clips, L x L stored pixels, S x S pixels for the network; L : S = 256 : 224.
+In training, each pair of faces gets a random view; in testing, the centre of the image is used. The network has a
+backbone that is split into an expression and an identity branch, a decoder, a classifier and a discriminator.
+
+Shapes: N clips, K classes, L x L stored pixels, S x S pixels for the network (L : S = 256 : 224), C channels and
+M x M places of an embedding. Equation numbers are those of the paper.
 """
 
 from __future__ import annotations
@@ -19,19 +23,22 @@ from torchvision import models
 from mer_features.systems.common import backbones, inputs
 from mer_features.systems.common.contract import Arrays
 
+#: Augmentation: largest rotation, and smallest area of the crop as a share of the image.
 ROTATION_DEG = 10.0
 LEAST_AREA = 0.7
 
 NEUTRAL, EXPRESSIONS = "faces/onset", "faces/keyframes"
 
+# ---------------------------------------------------------------- images
+
 
 def stored_side(side: int) -> int:
-    """L of the faces kept in memory for images of S."""
+    """Side L of the faces in memory, for network images of side S."""
     return round(side * 256 / 224)
 
 
-def prepare(clip: Arrays, frames: np.ndarray, side: int) -> dict[str, np.ndarray]:
-    """``neutral`` (3, L, L) and ``expression`` (F, 3, L, L) uint8: the onset's face and some faces of one clip."""
+def prepare_faces(clip: Arrays, frames: np.ndarray, side: int) -> dict[str, np.ndarray]:
+    """``neutral`` (3, L, L) and ``expression`` (F, 3, L, L) uint8: the onset face and ``frames`` of a clip."""
     stored = stored_side(side)
     return {
         "neutral": inputs.rgb(clip[NEUTRAL], stored),
@@ -40,22 +47,22 @@ def prepare(clip: Arrays, frames: np.ndarray, side: int) -> dict[str, np.ndarray
 
 
 def centre(faces: Tensor, side: int) -> Tensor:
-    """The middle S x S of faces (N, 3, L, L) uint8, normalised."""
+    """The central S x S pixels of faces (N, 3, L, L) uint8, normalised."""
     start = (faces.shape[-1] - side) // 2
     middle = faces[..., start : start + side, start : start + side]
     return backbones.normalised(middle.float() / 255)
 
 
 def random_views(side: int, *parts: Tensor) -> list[Tensor]:
-    """Faces rotated, cut out, mirrored and normalised, each clip by a draw of its own, all parts of a clip alike.
+    """Rotate, crop, mirror and normalise faces at random; each clip gets its own draw, the same for all its parts.
 
-    One bilinear sampling does it all, so that small movements are blurred once. Cuts keep their proportions; what a
-    rotation brings in from outside is black.
+    Everything is one bilinear sampling, so that small movements are blurred only once. Crops keep the aspect ratio.
+    Pixels that a rotation takes from outside the image are black.
 
     Parameters
     ----------
     side
-        S.
+        Side S of the result, pixels.
     parts
         Faces (N, 3, L, L) uint8.
 
@@ -67,46 +74,44 @@ def random_views(side: int, *parts: Tensor) -> list[Tensor]:
     count = len(parts[0])
     angle = math.radians(ROTATION_DEG) * (2 * torch.rand(count) - 1)
     scale = (LEAST_AREA + (1 - LEAST_AREA) * torch.rand(count)).sqrt()
-    shift = (1 - scale)[:, None] * (2 * torch.rand(count, 2) - 1)  # of the cut's centre, in half sides
+    shift = (1 - scale)[:, None] * (2 * torch.rand(count, 2) - 1)  # of the crop's centre, in half sides
     mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
     cos, sin = angle.cos(), angle.sin()
     turn = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)  # (N, 2, 2)
     linear = turn @ torch.diag_embed(torch.stack([scale * mirror, scale], dim=1))
-    maps = torch.cat([linear, turn @ shift[:, :, None]], dim=2)  # (N, 2, 3): places of the result to those of the face
+    maps = torch.cat([linear, turn @ shift[:, :, None]], dim=2)  # (N, 2, 3), from result to face
     grid = F.affine_grid(maps.to(parts[0].device), [count, 3, side, side], align_corners=False)
     views = [F.grid_sample(part.float() / 255, grid, mode="bilinear", align_corners=False) for part in parts]
     return [backbones.normalised(view) for view in views]
 
 
 def views(side: int, augment: bool, *parts: Tensor) -> list[Tensor]:
-    """What a network trains on: :func:`random_views`, or the :func:`centre` without augmentation."""
+    """Training images: :func:`random_views`, or :func:`centre` without augmentation."""
     return random_views(side, *parts) if augment else [centre(part, side) for part in parts]
 
 
 def shown(faces: Tensor) -> np.ndarray:
-    """Normalised images (N, 3, S, S) as pictures (N, S, S, 3) uint8."""
+    """Convert normalised images (N, 3, S, S) to RGB images (N, S, S, 3) uint8."""
     mean = torch.tensor(backbones.IMAGENET_MEAN, device=faces.device)[:, None, None]
     std = torch.tensor(backbones.IMAGENET_STD, device=faces.device)[:, None, None]
     levels = ((faces.float() * std + mean) * 255).round().clamp(0, 255)
     return levels.permute(0, 2, 3, 1).to(torch.uint8).contiguous().cpu().numpy()
 
 
-# Networks of EIDNet: encoder with two branches, decoder, classifier, discriminator.
-
 # ---------------------------------------------------------------- encoder
 
 
 class Trunk(NamedTuple):
-    """A backbone cut in two: early features and what becomes a branch."""
+    """A backbone split into its early layers and the layers of a branch."""
 
     shared: nn.Sequential
     branch: nn.Sequential
     channels: int  # C
-    halvings: int  # log2 of pixels by places
+    halvings: int  # log2 of the pixels per place
 
 
 def trunk(backbone: str, weights: Path | None) -> Trunk:
-    """A backbone by name; the branch is the last stage (ours: the paper's Figure 3 says less)."""
+    """A backbone by name; the branch is its last stage (ours: Figure 3 of the paper is less specific)."""
     if backbone == "small":
         parts = [backbones.stem("strided"), backbones.stage(0, 2), backbones.stage(1, 2)]
         return Trunk(nn.Sequential(*parts), nn.Sequential(backbones.stage(2, 2)), backbones.WIDTHS[2], 4)
@@ -118,7 +123,7 @@ def trunk(backbone: str, weights: Path | None) -> Trunk:
 
 
 class Encoder(nn.Module):
-    """Shared early features, then an expression and an identity branch that start equal and are not tied."""
+    """Shared early layers, then an expression and an identity branch; both start from equal, separate weights."""
 
     def __init__(self, backbone: str, weights: Path | None) -> None:
         super().__init__()
@@ -126,7 +131,7 @@ class Encoder(nn.Module):
         self.identity = deepcopy(self.expression)
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 3, S, S)
-        """Expression embedding f^e (N, C, M, M); the identity branch is not run."""
+        """Expression embedding f^e (N, C, M, M), without running the identity branch."""
         return self.expression(self.shared(images))
 
 
@@ -134,7 +139,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From an expression and an identity embedding to a face: doubled and convolved until it has its size (Eq. 2)."""
+    """Reconstructs a face from an expression and an identity embedding by upsampling and convolution (Eq. 2)."""
 
     def __init__(self, channels: int, doublings: int) -> None:
         super().__init__()
@@ -145,13 +150,13 @@ class Decoder(nn.Module):
         self.net = nn.Sequential(*layers, nn.Conv2d(widths[-1], 3, 3, padding=1))
 
     def forward(self, expression: Tensor, identity: Tensor, side: int) -> Tensor:  # (N, C, M, M) each
-        """A normalised image (N, 3, side, side); only AlexNet's 6 x 6 places do not double to 224 pixels exactly."""
+        """A normalised image (N, 3, side, side); it is resized only for AlexNet, whose 6 x 6 places do not give 224."""
         image = self.net(torch.cat([expression, identity], dim=1))
         return image if image.shape[-1] == side else F.interpolate(image, (side, side), mode="bilinear")
 
 
 def pooled(embedding: Tensor) -> Tensor:
-    """Mean over places, (N, C, M, M) -> (N, C)."""
+    """Mean over the places, (N, C, M, M) -> (N, C)."""
     return embedding.mean(dim=(2, 3))
 
 
@@ -168,7 +173,7 @@ class Classifier(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Tells macro from micro embeddings: a logit (N,), positive for macro."""
+    """Distinguishes macro from micro embeddings; its logit (N,) is positive for macro."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -181,22 +186,22 @@ class Discriminator(nn.Module):
         self.last = nn.Linear(256, 1)
 
     def forward(self, embedding: Tensor) -> Tensor:  # (N, C, M, M)
-        """Logit of being macro."""
+        """Logits (N,) of the class macro."""
         return self.last(pooled(self.net(embedding)))[:, 0]
 
 
-# ---------------------------------------------------------------- whole
+# ---------------------------------------------------------------- complete network
 
 
-class Seen(NamedTuple):
-    """What a network says about N faces."""
+class Output(NamedTuple):
+    """Output of a network for N faces."""
 
     embedding: Tensor  # f^e (N, C, M, M)
     logits: Tensor  # (N, K)
 
 
 class Pair(NamedTuple):
-    """What a network says about N pairs of a neutral and an expression face of the same person."""
+    """Output of a network for N pairs of a neutral and an expression face of the same person."""
 
     logits: Tensor  # (N, K), of the expression face
     neutral_identity: Tensor  # f^i_N (N, C, M, M)
@@ -213,30 +218,30 @@ class EIDNet(nn.Module):
         self.decoder = Decoder(self.encoder.channels, self.encoder.halvings)
         self.classifier = Classifier(self.encoder.channels, classes)
 
-    def forward(self, images: Tensor) -> Seen:  # (N, 3, S, S)
-        """Expression path alone: all that recognition needs."""
+    def forward(self, images: Tensor) -> Output:  # (N, 3, S, S)
+        """Run only the expression path, which is enough for recognition."""
         embedding = self.encoder(images)  # (N, C, M, M)
-        return Seen(embedding, self.classifier(embedding))
+        return Output(embedding, self.classifier(embedding))
 
     def pair(self, neutral: Tensor, expression: Tensor) -> Pair:  # (N, 3, S, S) each
-        """All that phase I needs; f^e of the neutral face is not among it."""
+        """Everything that phase I needs; f^e of the neutral face is not needed."""
         early = self.encoder.shared(torch.cat([neutral, expression]))  # (2N, ...)
         neutral_identity, expression_identity = self.encoder.identity(early).chunk(2)  # (N, C, M, M) each
-        shown = self.encoder.expression(early[len(neutral) :])  # (N, C, M, M)
-        made = self.decoder(shown, neutral_identity, expression.shape[-1])
-        return Pair(self.classifier(shown), neutral_identity, expression_identity, made)
+        embedding = self.encoder.expression(early[len(neutral) :])  # f^e_E (N, C, M, M)
+        face = self.decoder(embedding, neutral_identity, expression.shape[-1])
+        return Pair(self.classifier(embedding), neutral_identity, expression_identity, face)
 
 
-# Losses of EIDNet, means over the batch. Numbers are the paper's equations.
+# ---------------------------------------------------------------- losses, means over the batch
 
 
 def distance(one: Tensor, other: Tensor, form: str) -> Tensor:
-    """Distance of maps or images (N, ...), as L_sim (1) and L_rec (2) take it.
+    """Distance of maps or images (N, ...) for L_sim (Eq. 1) and L_rec (Eq. 2).
 
     Parameters
     ----------
     one, other
-        What is compared.
+        Tensors of equal shape.
     form
         `mean_square`: mean of the squared differences; `norm`: mean over the batch of the Euclidean norm.
     """
@@ -247,7 +252,7 @@ def distance(one: Tensor, other: Tensor, form: str) -> Tensor:
 
 
 def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float, on: str) -> Tensor:
-    """L_tri (5): max(‖f_anc − f_pos‖ − ‖f_anc − f_neg‖ + m, 0), of pooled embeddings or of whole maps (`on`)."""
+    """L_tri (Eq. 5): max(‖f_anc − f_pos‖ − ‖f_anc − f_neg‖ + m, 0); ``on``: pooled embeddings or whole maps."""
     anchor, positive, negative = (
         pooled(part) if on == "pooled" else part.flatten(1) for part in (anchor, positive, negative)
     )
@@ -259,20 +264,20 @@ def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float, o
 def discriminator(macro: Tensor, micro: Tensor) -> Tensor:
     """−log D(f_pos) − log(1 − D(f_anc)) from the discriminator's logits (the text after Eq. 6).
 
-    The paper prints log D(1 − f_anc), which has no meaning for a map of features; this is the objective of the
-    work it cites.
+    The paper prints log D(1 − f_anc), which makes no sense for a feature map. This is the objective of the work that
+    the paper cites.
     """
     return F.softplus(-macro).mean() + F.softplus(micro).mean()
 
 
 def adversarial(micro: Tensor) -> Tensor:
-    """L_adv (7): −log D(f_anc) from the discriminator's logits."""
+    """L_adv (Eq. 7): −log D(f_anc) from the discriminator's logits."""
     return F.softplus(-micro).mean()
 
 
 def inequality(macro: Tensor, micro: Tensor) -> Tensor:
-    """L_LIR (9): max(L_cls(pos) − L_cls2, 0) of every sample's cross-entropies (N,), then the mean.
+    """L_LIR (Eq. 9): mean of max(L_cls(pos) − L_cls2, 0) over the cross-entropies (N,) of the samples.
 
-    As printed: where the macro loss is the larger, its gradient raises the micro loss.
+    This is the loss as printed: where the macro loss is larger, the gradient increases the micro loss.
     """
     return (macro.detach() - micro).clamp_min(0).mean()

@@ -1,9 +1,9 @@
 """EIDNet: expression-identity disentanglement, then adversarial tuning against a macro-expression network.
 
 "Learning from macro-expression, an adversarial micro-expression recognition framework". Phase I
-(:mod:`mer_features.systems.eidnet.disentangling`) trains MicroNet and, as a pre-training, MacroNet. Phase II, here,
-tunes MicroNet: its embedding of a micro-expression shall look like MacroNet's of a macro-expression of the same class.
-What the paper leaves open is a key of the recipe, or is said where it happens.
+(:mod:`mer_features.systems.eidnet.disentangling`) trains MicroNet and, as a pre-training, MacroNet. Phase II, in this
+module, tunes MicroNet: its embedding of a micro-expression should resemble MacroNet's embedding of a macro-expression
+of the same class. Details that the paper does not specify are keys of the recipe or are commented in the code.
 
 Shapes: N triplets, K classes, M macro faces; other sizes as in :mod:`mer_features.systems.eidnet.network`.
 """
@@ -23,8 +23,6 @@ from torch.nn import functional as F
 from mer_features.systems.common import engine, macro
 from mer_features.systems.common.contract import Arrays, Companions, Examples, Setup
 from mer_features.systems.eidnet import disentangling
-from mer_features.systems.eidnet import network as eidnet_images
-from mer_features.systems.eidnet import network as eidnet_losses
 from mer_features.systems.eidnet.disentangling import (
     Network,
     Pairs,
@@ -32,100 +30,114 @@ from mer_features.systems.eidnet.disentangling import (
     pretraining_prepare,
     pretraining_variables,
 )
-from mer_features.systems.eidnet.network import Discriminator, EIDNet, Seen, pooled
+from mer_features.systems.eidnet.network import (
+    EXPRESSIONS,
+    NEUTRAL,
+    Discriminator,
+    EIDNet,
+    Output,
+    adversarial,
+    centre,
+    discriminator,
+    inequality,
+    pooled,
+    prepare_faces,
+    triplet,
+    views,
+)
 from mer_features.systems.eidnet.recipe import EIDNetRecipe
 
 __all__ = ["build", "prepare", "pretrain", "pretraining_prepare", "pretraining_variables", "variables"]
 
-#: Macro faces of a class that are pictured beside the micro clips, as in the paper's Figure 4.
-_PICTURED = 200
+#: Number of macro faces per class in the plot of the embeddings (Figure 4 of the paper).
+_PLOTTED = 200
 
 
 def variables(recipe: EIDNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
     """Names of the feature-file variables of a clip that :func:`prepare` reads."""
-    return (eidnet_images.NEUTRAL, eidnet_images.EXPRESSIONS)
+    return (NEUTRAL, EXPRESSIONS)
 
 
 def prepare(recipe: EIDNetRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     """``neutral`` (3, L, L) and ``expression`` (F, 3, L, L) uint8: the onset and all keyframes around the apex."""
-    return eidnet_images.prepare(clip, clip[eidnet_images.EXPRESSIONS], recipe.size)
+    return prepare_faces(clip, clip[EXPRESSIONS], recipe.size)
 
 
 # ---------------------------------------------------------------- MacroNet and its faces
 
 
 class Macro:
-    """The frozen MacroNet of a file, and the macro faces of the classes that the protocol has too.
+    """The frozen MacroNet of a file, and its macro faces of the classes of the protocol.
 
     Parameters
     ----------
     path
         File of the pre-training.
     names
-        Classes of the protocol, in the order of the labels. Macro classes are matched by name; a class without a
+        Classes of the protocol, in the order of the labels. Macro classes are matched by name. A class without a
         counterpart (CASME II's repression and others) has no faces.
     recipe
-        Of MicroNet.
+        Recipe of MicroNet.
 
     Raises
     ------
     ValueError
-        If MacroNet has another backbone or size than MicroNet, or no class in common with the protocol.
+        If MacroNet and MicroNet differ in backbone or size, or MacroNet has no class of the protocol.
     """
 
     def __init__(self, path: Path, names: Sequence[str], recipe: EIDNetRecipe) -> None:
         weights, about = macro.read(path, "eidnet")
         for what, ours in (("backbone", recipe.backbone), ("size", recipe.size)):
             if about[what] != ours:
-                raise ValueError(f"{path}: MacroNet has {what} {about[what]}, the recipe {ours}; they are compared")
+                raise ValueError(f"{path}: MacroNet has {what} {about[what]}, the recipe {ours}; they must be equal")
         self.faces, self.labels = weights.pop("faces"), weights.pop("labels")  # (M, 3, L, L) uint8, (M,)
         self.names = tuple(names)
         self.counterparts = macro.counterparts(names, about["classes"])
-        #: Places of the faces of every class of the protocol.
-        self.places = [torch.nonzero(self.labels == theirs)[:, 0] for theirs in self.counterparts]
+        #: Positions of the faces of each class of the protocol.
+        self.places = [torch.nonzero(self.labels == counterpart)[:, 0] for counterpart in self.counterparts]
         if not any(map(len, self.places)):
-            raise ValueError(f"{path}: MacroNet knows {', '.join(about['classes'])}, none of {', '.join(names)}")
+            raise ValueError(f"{path}: MacroNet has classes {', '.join(about['classes'])}, none of {', '.join(names)}")
         network = EIDNet(about["backbone"], len(about["classes"]))
         network.load_state_dict(weights)
         self.network = macro.Frozen(network)
 
     def draw(self, labels: Tensor) -> dict[str, Tensor]:
-        """A random face of each class in ``labels`` (N,).
+        """Draw a random face of each class in ``labels`` (N,).
 
         Returns
         -------
         dict
-            ``positive`` (N, 3, L, L), ``macro_label`` (N,) in MacroNet's classes and ``paired`` (N,) bool: whether
-            there is a face of the class; where there is none the other two mean nothing.
+            ``positive`` (N, 3, L, L), ``macro_label`` (N,) in MacroNet's classes, and ``paired`` (N,) bool: whether
+            there is a face of the class. Where there is none, the other two entries have no meaning.
         """
         counts = torch.tensor([len(places) for places in self.places])[labels]
         drawn = (torch.rand(len(labels)) * counts).long()
-        found = [self.places[k][i] if n else 0 for k, i, n in zip(labels, drawn, counts, strict=True)]
-        chosen = torch.tensor([int(place) for place in found])
+        places = [self.places[k][i] if n else 0 for k, i, n in zip(labels, drawn, counts, strict=True)]
+        chosen = torch.tensor([int(place) for place in places])
         return {"positive": self.faces[chosen], "macro_label": self.labels[chosen], "paired": counts > 0}
 
     def companions(self, recipe: EIDNetRecipe) -> Companions:
-        """MacroNet's embeddings of some faces of every class, evenly taken, in both of MicroNet's layers."""
+        """MacroNet's embeddings of evenly spaced faces of each class, under the names of both layers of MicroNet."""
         chosen, labels = [], []
         for name, places in zip(self.names, self.places, strict=True):
-            taken = places[torch.linspace(0, len(places) - 1, min(len(places), _PICTURED)).round().long()]
-            chosen.append(taken)
-            labels += [name] * len(taken)
+            sample = places[torch.linspace(0, len(places) - 1, min(len(places), _PLOTTED)).round().long()]
+            chosen.append(sample)
+            labels += [name] * len(sample)
         faces = self.faces[torch.cat(chosen)].split(engine.EVALUATED_TOGETHER)
-        parts = [pooled(self.network(eidnet_images.centre(part, recipe.size)).embedding) for part in faces]
+        parts = [pooled(self.network(centre(part, recipe.size)).embedding) for part in faces]
         features = torch.cat(parts).cpu().numpy()
         return Companions({"phase_1": features, "phase_2": features}, tuple(labels))
 
 
 class Triplets:
-    """Batches of anchor, positive, negative; a pass takes every expression frame of every clip as anchor once.
+    """Batches of anchor, positive and negative; in one pass, each expression frame of each clip is an anchor once.
 
-    The negative is a random training frame of any other class, the positive a random macro face of the anchor's.
+    The negative is a random training frame of another class. The positive is a random macro face of the anchor's class.
 
     Raises
     ------
     ValueError
-        If all clips are of one class.
+        If all clips have the same class.
     """
 
     def __init__(self, examples: Examples, size: int, faces: Macro) -> None:
@@ -133,7 +145,7 @@ class Triplets:
         every = self.pairs.labels.repeat_interleave(self.pairs.frames)
         self._others = {int(label): torch.nonzero(every != label)[:, 0] for label in self.pairs.labels.unique()}
         if len(self._others) < 2:
-            raise ValueError("phase II needs training clips of two classes or more, for its negatives")
+            raise ValueError("phase II needs training clips of at least two classes for its negatives")
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -155,21 +167,21 @@ class Triplets:
 
 
 class Tuning(engine.Network):
-    """Phase II: MicroNet's expression path and classifier against MacroNet, with a discriminator between them.
+    """Phase II: tunes MicroNet's expression path and classifier against MacroNet, with a discriminator.
 
     Parameters
     ----------
     recipe
-        Weights and rates.
+        Loss weights and learning rates.
     micro
-        MicroNet, trained in phase I; tuned in place.
+        MicroNet after phase I; it is tuned in place.
     faces
         MacroNet and its faces.
     """
 
     def __init__(self, recipe: EIDNetRecipe, micro: EIDNet, faces: Macro) -> None:
         super().__init__(recipe.tuning_epochs)
-        self.automatic_optimization = False  # two optimisers take turns
+        self.automatic_optimization = False  # two optimisers alternate
         self.recipe, self.net, self.macro = recipe, micro, faces
         self.discriminator = Discriminator(micro.encoder.channels)
 
@@ -178,29 +190,29 @@ class Tuning(engine.Network):
         return Triplets(examples, self.recipe.batch_size, self.macro)
 
     def configure_optimizers(self) -> list[dict[str, Any]]:
-        """Adam for what recognises and Adam for the discriminator, both with the cosine of phase I."""
+        """Adam for MicroNet and Adam for the discriminator, both with the schedule of phase I."""
         recipe, encoder = self.recipe, self.net.encoder
-        tuned = [*encoder.shared.parameters(), *encoder.expression.parameters(), *self.net.classifier.parameters()]
-        found = []
+        micronet = [*encoder.shared.parameters(), *encoder.expression.parameters(), *self.net.classifier.parameters()]
+        optimisers = []
         for weights, rate in (
-            (tuned, recipe.tuning_rate),
+            (micronet, recipe.tuning_rate),
             (self.discriminator.parameters(), recipe.discriminator_rate),
         ):
             optimiser = torch.optim.Adam(weights, rate, weight_decay=recipe.weight_decay)
-            found.append({"optimizer": optimiser, "lr_scheduler": disentangling.cosine(optimiser, recipe)})
-        return found
+            optimisers.append({"optimizer": optimiser, "lr_scheduler": disentangling.cosine(optimiser, recipe)})
+        return optimisers
 
     def on_train_epoch_start(self) -> None:
-        """Step the rates, which Lightning leaves to a module with several optimisers."""
+        """Step the learning rates; with several optimisers, Lightning leaves this to the module."""
         super().on_train_epoch_start()
         if self.current_epoch > 0:
             for schedule in self.lr_schedulers():
                 schedule.step()
 
     def training_step(self, batch: engine.Batch) -> dict[str, Tensor]:
-        """A step of the discriminator, then one of MicroNet."""
+        """One step of the discriminator, then one step of MicroNet."""
         generator, critic = self.optimizers()
-        micro, positive, found = self.seen(batch)
+        micro, positive, negative = self.outputs(batch)
         paired = batch["paired"]
         terms: dict[str, Tensor] = {"unpaired": (~paired).float().mean()}
         if self.recipe.adversarial_weight and compared(paired):
@@ -208,53 +220,50 @@ class Tuning(engine.Network):
             terms["discriminator"] = self.criticism(positive.embedding[paired], micro.embedding[paired])
             self.manual_backward(terms["discriminator"])
             critic.step()
-        self.discriminator.requires_grad_(False)  # L_adv is MicroNet's
-        terms |= self.losses(batch, micro, positive, found)
+        self.discriminator.requires_grad_(False)  # L_adv trains only MicroNet
+        terms |= self.losses(batch, micro, positive, negative)
         generator.zero_grad()
         self.manual_backward(terms["loss"])
         generator.step()
         self.discriminator.requires_grad_(True)
         return terms
 
-    def seen(self, batch: engine.Batch) -> tuple[Seen, Seen, Tensor]:
-        """MicroNet on the anchors, MacroNet on the positives (no gradient), MicroNet's embedding of the negatives."""
+    def outputs(self, batch: engine.Batch) -> tuple[Output, Output, Tensor]:
+        """Outputs for anchors (MicroNet) and positives (MacroNet, no gradient); MicroNet embeddings of negatives."""
         size, augment = self.recipe.size, self.recipe.augment
         (anchor,), (positive,), (negative,) = (
-            eidnet_images.views(size, augment, batch[name]) for name in ("anchor", "positive", "negative")
+            views(size, augment, batch[name]) for name in ("anchor", "positive", "negative")
         )
-        embedding, other = self.net.encoder(torch.cat([anchor, negative])).chunk(2)
-        return Seen(embedding, self.net.classifier(embedding)), self.macro.network(positive), other
+        embedding, negative_embedding = self.net.encoder(torch.cat([anchor, negative])).chunk(2)
+        return Output(embedding, self.net.classifier(embedding)), self.macro.network(positive), negative_embedding
 
     def criticism(self, macro_embedding: Tensor, micro_embedding: Tensor) -> Tensor:
-        """L_D, whose gradient stops at the embeddings."""
-        return eidnet_losses.discriminator(
-            self.discriminator(macro_embedding), self.discriminator(micro_embedding.detach())
-        )
+        """L_D; its gradient stops at the embeddings."""
+        return discriminator(self.discriminator(macro_embedding), self.discriminator(micro_embedding.detach()))
 
-    def losses(self, batch: engine.Batch, micro: Seen, positive: Seen, other: Tensor) -> dict[str, Tensor]:
-        """Eq. 10. Anchors whose class no macro face has count in L_cls2 alone."""
+    def losses(self, batch: engine.Batch, micro: Output, positive: Output, negative: Tensor) -> dict[str, Tensor]:
+        """Losses of Eq. 10. Anchors without a macro face of their class only count in L_cls2."""
         recipe, paired = self.recipe, batch["paired"]
-        surprise = F.cross_entropy(micro.logits, batch["label"], reduction="none")  # (N,)
-        terms = {"classification": surprise.mean()}  # L_cls2 (8)
+        micro_loss = F.cross_entropy(micro.logits, batch["label"], reduction="none")  # (N,)
+        terms = {"classification": micro_loss.mean()}  # L_cls2 (Eq. 8)
         total = terms["classification"]
         if compared(paired):
-            theirs = F.cross_entropy(positive.logits[paired], batch["macro_label"][paired], reduction="none")
+            macro_loss = F.cross_entropy(positive.logits[paired], batch["macro_label"][paired], reduction="none")
             anchors, positives = micro.embedding[paired], positive.embedding[paired]
-            weighted = {"triplet": recipe.triplet_weight, "lir": recipe.lir_weight}
-            terms["triplet"] = eidnet_losses.triplet(
-                anchors, positives, other[paired], recipe.margin, recipe.triplet_on
-            )  # L_tri (5)
-            terms["lir"] = eidnet_losses.inequality(theirs, surprise[paired])  # L_LIR (9)
-            terms["lir_active"] = (theirs > surprise[paired]).float().mean()
+            weights = {"triplet": recipe.triplet_weight, "lir": recipe.lir_weight}
+            # L_tri (Eq. 5) and L_LIR (Eq. 9)
+            terms["triplet"] = triplet(anchors, positives, negative[paired], recipe.margin, recipe.triplet_on)
+            terms["lir"] = inequality(macro_loss, micro_loss[paired])
+            terms["lir_active"] = (macro_loss > micro_loss[paired]).float().mean()
             if recipe.adversarial_weight:
-                weighted["adversarial"] = recipe.adversarial_weight
-                terms["adversarial"] = eidnet_losses.adversarial(self.discriminator(anchors))  # L_adv (7)
-            total = total + torch.stack([weight * terms[name] for name, weight in weighted.items()]).sum()
+                weights["adversarial"] = recipe.adversarial_weight
+                terms["adversarial"] = adversarial(self.discriminator(anchors))  # L_adv (Eq. 7)
+            total = total + torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
         return {"loss": total, **terms}
 
 
 def compared(paired: Tensor) -> bool:
-    """Whether enough anchors have a positive: the discriminator's batch norm needs two."""
+    """Whether at least two anchors have a positive, which the discriminator's batch norm needs."""
     return int(paired.sum()) > 1
 
 
@@ -262,7 +271,7 @@ def compared(paired: Tensor) -> bool:
 
 
 class System(engine.TorchSystem):
-    """Both phases behind the interface of all systems."""
+    """Both phases, with the interface of all systems."""
 
     network: Network
 
@@ -270,19 +279,19 @@ class System(engine.TorchSystem):
         self.recipe = recipe
         self.macro = None
         if recipe.pretraining is not None:
-            assert setup.pretrained is not None  # the training loop sees to it
+            assert setup.pretrained is not None  # checked by the training loop
             self.macro = Macro(setup.pretrained, setup.class_names, recipe)
         super().__init__(lambda: Network(recipe, classes, remembers=self.macro is not None), setup)
 
     def fit(self, examples: Examples) -> None:
-        """Phase I and, unless the recipe stops there, phase II; each goes on where a killed training was."""
+        """Run phase I and, if the recipe has it, phase II; each resumes a killed training from its checkpoint."""
         with engine.seeded(self._setup.seed):
             pairs = self.network.batches(examples)
             self._losses = engine.run(self.network, pairs, self.network.epochs, self._state("phase1"))
         if self.macro is None:
             return
         self.network.remember()
-        # A stream of its own: a training resumed at the end of phase I draws as an uninterrupted one does.
+        # Phase II has its own seed, so that a training resumed after phase I draws the same numbers.
         with engine.seeded((self._setup.seed + 1) % 2**32):
             tuning = Tuning(self.recipe, self.network.net, self.macro)
             self._losses += engine.run(tuning, tuning.batches(examples), tuning.epochs, self._state("phase2"))
@@ -292,7 +301,7 @@ class System(engine.TorchSystem):
         return self._setup if state is None else replace(self._setup, state=state / phase)
 
     def companions(self) -> Companions | None:
-        """Macro faces as MacroNet sees them, for the picture of both networks' embeddings."""
+        """MacroNet's embeddings of macro faces, for the plot of the embeddings of both networks."""
         return None if self.macro is None else self.macro.companions(self.recipe)
 
 

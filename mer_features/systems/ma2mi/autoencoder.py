@@ -1,4 +1,6 @@
-"""Autoencoders of frames, 8 times smaller a side: a small one of our own, and Stable Diffusion's from a user's file.
+"""Autoencoders of frames, whose latents have 1/8 of the side; and the pre-training task `autoencoder`.
+
+There are two autoencoders: a small one (ours), and Stable Diffusion's, read from a file of the user.
 
 Shapes: N frames of S x S pixels in [-1, 1]; latents (N, 4, S/8, S/8).
 """
@@ -20,14 +22,14 @@ from torch.utils.data import Dataset
 from mer_features.features.sequences import Sequences
 from mer_features.systems.common import engine, inputs, macro, video_draws
 from mer_features.systems.common.contract import Material, Setup
-from mer_features.systems.ma2mi import network as ma2mi_images
+from mer_features.systems.ma2mi.network import scaled
 from mer_features.systems.ma2mi.recipe import AutoencoderRecipe
 
 CHANNELS = 4
-#: What Stable Diffusion, and DiT after it, multiplies latents by, so that they vary by about 1.
+#: Factor on the latents in Stable Diffusion and in DiT; it gives them a standard deviation of about 1.
 STABLE_DIFFUSION_SCALE = 0.18215
 
-#: Layout of Stable Diffusion's f8 autoencoder, in the words of diffusers' AutoencoderKL.
+#: Architecture of Stable Diffusion's f8 autoencoder, as arguments of AutoencoderKL of diffusers.
 _LAYOUT: Mapping[str, Any] = {
     "in_channels": 3,
     "out_channels": 3,
@@ -38,7 +40,7 @@ _LAYOUT: Mapping[str, Any] = {
     "latent_channels": CHANNELS,
     "sample_size": 256,
 }
-#: Names of attention layers in published files -> in today's diffusers.
+#: Names of attention layers in published files -> names in current versions of diffusers.
 _RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
 
@@ -47,12 +49,12 @@ def _layer(channels: int, width: int, stride: int = 1) -> list[nn.Module]:
 
 
 class Small(nn.Module):
-    """Three halvings and three doublings; groups are normalised, so that no frame depends on another.
+    """Small autoencoder with three halvings and three doublings; group norm keeps the frames independent.
 
     Parameters
     ----------
     width
-        Channels at full resolution; twice as many at half, four times as many below.
+        Channels at full resolution; twice as many at half resolution, four times as many below.
     """
 
     def __init__(self, width: int) -> None:
@@ -68,16 +70,16 @@ class Small(nn.Module):
         self.decoder = nn.Sequential(*up, *_layer(width, 3))
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Latents, not scaled."""
+        """Unscaled latents of frames."""
         return self.encoder(frames)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Frames of latents that are not scaled."""
+        """Frames of unscaled latents."""
         return self.decoder(latents)
 
 
 class StableDiffusion(nn.Module):
-    """Stable Diffusion's KL autoencoder, from the extra `diffusion`.
+    """Stable Diffusion's KL autoencoder; needs the extra `diffusion`.
 
     Raises
     ------
@@ -96,50 +98,50 @@ class StableDiffusion(nn.Module):
         self.net = AutoencoderKL(**_LAYOUT)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """The posterior's mean: a sample would put noise into the targets."""
+        """Mean of the posterior; a sample would add noise to the targets."""
         return self.net.encode(frames).latent_dist.mean
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Frames of latents that are not scaled."""
+        """Frames of unscaled latents."""
         return self.net.decode(latents).sample
 
     def take(self, path: Path, sha256: str | None) -> str:
-        """Take the weights of a file.
+        """Load the weights from a file.
 
         Parameters
         ----------
         path
             ``*.safetensors``, or a torch ``state_dict`` under any other name.
         sha256
-            Digest that it must have; None: any.
+            SHA-256 that the file must have; None: any.
 
         Returns
         -------
         str
-            Its SHA-256.
+            SHA-256 of the file.
 
         Raises
         ------
         ValueError
-            If the file has another digest or is not an autoencoder of this kind.
+            If the file has another SHA-256 or does not hold the weights of this autoencoder.
         """
-        found = _digest(path)
-        if sha256 is not None and found != sha256:
-            raise ValueError(f"{path}: found SHA-256 {found}, expected {sha256}")
-        wanted = self.net.state_dict()
+        digest = _digest(path)
+        if sha256 is not None and digest != sha256:
+            raise ValueError(f"{path}: found SHA-256 {digest}, expected {sha256}")
+        expected = self.net.state_dict()
         weights = {_renamed(name): value for name, value in _tensors(path).items()}
-        for name, value in wanted.items():
+        for name, value in expected.items():
             if name not in weights or weights[name].numel() != value.numel():
                 shape = tuple(weights[name].shape) if name in weights else "nothing"
                 raise ValueError(f"{path}: found {shape} for {name}, expected {tuple(value.shape)}")
-        # Attention layers were 1 x 1 convolutions once.
-        self.net.load_state_dict({name: weights[name].view(value.shape) for name, value in wanted.items()})
-        return found
+        # In older files the attention layers are 1 x 1 convolutions.
+        self.net.load_state_dict({name: weights[name].view(value.shape) for name, value in expected.items()})
+        return digest
 
 
 def _digest(path: Path) -> str:
     if not path.is_file():
-        raise ValueError(f"{path}: not found; it is the user's to get, nothing is downloaded")
+        raise ValueError(f"{path}: not found; get the file yourself, nothing is downloaded")
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -147,7 +149,7 @@ def _digest(path: Path) -> str:
 def _tensors(path: Path) -> Mapping[str, Tensor]:
     if path.suffix != ".safetensors":
         return engine.read_weights(path)
-    from safetensors.torch import load_file  # noqa: PLC0415  # only for this format
+    from safetensors.torch import load_file  # noqa: PLC0415  # only needed for this format
 
     return load_file(path)
 
@@ -159,14 +161,14 @@ def _renamed(name: str) -> str:
 
 
 class Codec:
-    """A trained autoencoder that nobody changes: no ``nn.Module``, so that no network trains or stores it.
+    """A trained autoencoder that is never changed; not an ``nn.Module``, so that no network trains or stores it.
 
     Parameters
     ----------
     network
-        Which has ``encode`` and ``decode``.
+        The autoencoder, with ``encode`` and ``decode``.
     about
-        ``kind``, ``scale`` (what latents are multiplied by) and for the small one ``width``.
+        ``kind``, ``scale`` (factor on the latents) and, for the small autoencoder, ``width``.
     """
 
     def __init__(self, network: Small | StableDiffusion, about: Mapping[str, Any]) -> None:
@@ -185,36 +187,36 @@ class Codec:
         return self.network.to(latents.device).decode(latents / self.scale).clamp(-1, 1)
 
     def weights(self) -> dict[str, Tensor]:
-        """All that :func:`restored` needs besides ``about``."""
+        """The weights, which :func:`restored` needs together with ``about``."""
         return self.network.state_dict()
 
 
 def restored(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> Codec:
-    """The autoencoder of :meth:`Codec.weights` and its description."""
+    """Build the autoencoder from :meth:`Codec.weights` and its description."""
     network = Small(about["width"]) if about["kind"] == "small" else StableDiffusion()
     network.load_state_dict(weights)
     return Codec(network, about)
 
 
 def read(path: Path) -> Codec:
-    """The autoencoder that the task `autoencoder` wrote.
+    """Read an autoencoder written by the task `autoencoder`.
 
     Raises
     ------
     ValueError
-        If the file is of another task.
+        If the file belongs to another task.
     """
     return restored(*macro.read(path, "autoencoder"))
 
 
-# Pre-training task `autoencoder`: what MA2MI's latents come from.
+# ---------------------------------------------------------------- pre-training task `autoencoder`
 
-#: Clips whose middle frame measures the spread of latents and the error of frames, evenly taken.
+#: Number of evenly spaced clips whose middle frames measure the standard deviation of the latents.
 _MEASURED = 256
 
 
 class Frames(Dataset[Tensor]):
-    """One random frame (3, S, S) uint8 of a clip for every draw."""
+    """One random frame (3, S, S) uint8 of a clip per draw."""
 
     def __init__(self, sequences: Sequences, chosen: list[int], side: int, seed: int) -> None:
         self.sequences, self.chosen, self.side, self.seed = sequences, chosen, side, seed
@@ -232,14 +234,14 @@ class Frames(Dataset[Tensor]):
         return torch.from_numpy(inputs.rgb(self.sequences.frames(clip, [position])[0], self.side))
 
     def middles(self, most: int) -> Tensor:
-        """The middle frames of some clips, evenly taken, (n, 3, S, S) uint8."""
+        """The middle frames of at most ``most`` evenly spaced clips, (n, 3, S, S) uint8."""
         places = np.linspace(0, len(self) - 1, min(len(self), most)).round().astype(int)
-        taken = [self.chosen[place] for place in places]
-        return torch.stack([self.frame(clip, self.sequences.clips[clip].length // 2) for clip in taken])
+        clips = [self.chosen[place] for place in places]
+        return torch.stack([self.frame(clip, self.sequences.clips[clip].length // 2) for clip in clips])
 
 
 class Training(video_draws.VideoNetwork):
-    """The small autoencoder under training: mean modulus of the difference between a frame and what comes back."""
+    """Training of the small autoencoder with the mean absolute error of the reconstructed frame."""
 
     def __init__(self, recipe: AutoencoderRecipe, order: video_draws.Order) -> None:
         super().__init__(recipe.epochs)
@@ -248,7 +250,7 @@ class Training(video_draws.VideoNetwork):
 
     def training_step(self, batch: Tensor) -> Tensor:
         """Loss of frames (N, 3, S, S) uint8."""
-        frames = ma2mi_images.scaled(batch)
+        frames = scaled(batch)
         return F.l1_loss(self.net.decode(self.net.encode(frames)), frames)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -257,53 +259,52 @@ class Training(video_draws.VideoNetwork):
 
 
 def pretrain(recipe: AutoencoderRecipe, material: Material, setup: Setup, output: Path) -> dict[str, object]:
-    """Train the small autoencoder, or take Stable Diffusion's, and write it.
+    """Train the small autoencoder, or read Stable Diffusion's, and write it.
 
     Parameters
     ----------
     recipe
-        Which one.
+        Kind of the autoencoder, and settings of its training.
     material
-        Frames of unlabelled clips; Stable Diffusion's is measured on them only.
+        Frames of unlabelled clips. Stable Diffusion's autoencoder is only tested on them.
     setup
-        Seed, device, folder of the checkpoint.
+        Seed, device and folder of the checkpoint.
     output
         File of the weights.
 
     Returns
     -------
     dict
-        ``autoencoder`` (its name for reports), ``scale`` (what latents are multiplied by), ``clips``,
-        ``error`` (mean modulus on some middle frames, grey levels), ``losses`` by epoch, and ``sha256`` of a given
-        file.
+        ``autoencoder`` (its name for reports), ``scale`` (factor on the latents), ``clips``, ``error`` (mean absolute
+        error on some middle frames, grey levels), ``losses`` by epoch and, for a file, its ``sha256``.
 
     Raises
     ------
     ValueError
-        If the given file is not the expected one, or there are fewer than two clips.
+        If the file is not the expected one, or if there are fewer than two clips.
     ImportError
-        If Stable Diffusion's is asked for without the extra `diffusion`.
+        If Stable Diffusion's autoencoder is used without the extra `diffusion`.
     """
-    assert material.sequences is not None  # the task is on unlabelled video
+    assert material.sequences is not None  # the task needs unlabelled video
     torch.set_num_threads(setup.execution.threads)
     frames = Frames(material.sequences, video_draws.usable(material.sequences, 1), recipe.size, setup.seed)
-    said: dict[str, object] = {"clips": len(frames)}
+    summary: dict[str, object] = {"clips": len(frames)}
     if recipe.kind == "small":
-        network, said["losses"] = _trained(recipe, frames, setup)
+        network, summary["losses"] = _train_small(recipe, frames, setup)
         codec = Codec(network, {"kind": "small", "width": recipe.width, "scale": _scale(network, frames)})
-        said["autoencoder"] = "small one of our own, not the paper's"
+        summary["autoencoder"] = "small one of our own, not the paper's"
     else:
-        taken = StableDiffusion()
-        assert recipe.weights is not None  # the recipe sees to it
-        said |= {"losses": [], "sha256": taken.take(recipe.weights, recipe.sha256)}
-        codec = Codec(taken, {"kind": recipe.kind, "scale": STABLE_DIFFUSION_SCALE})
-        said["autoencoder"] = "Stable Diffusion's f8 KL autoencoder, the user's file"
+        pretrained = StableDiffusion()
+        assert recipe.weights is not None  # checked by the recipe
+        summary |= {"losses": [], "sha256": pretrained.take(recipe.weights, recipe.sha256)}
+        codec = Codec(pretrained, {"kind": recipe.kind, "scale": STABLE_DIFFUSION_SCALE})
+        summary["autoencoder"] = "Stable Diffusion's f8 KL autoencoder, the user's file"
     if engine.first_process():
         macro.write(output, codec.weights(), {"task": "autoencoder", **codec.about})
-    return said | {"scale": codec.scale, "error": _error(codec, frames)}
+    return summary | {"scale": codec.scale, "error": _error(codec, frames)}
 
 
-def _trained(recipe: AutoencoderRecipe, frames: Frames, setup: Setup) -> tuple[Small, list[dict[str, float]]]:
+def _train_small(recipe: AutoencoderRecipe, frames: Frames, setup: Setup) -> tuple[Small, list[dict[str, float]]]:
     order = video_draws.Order(len(frames), setup.seed)
     with engine.seeded(setup.seed):
         training = Training(recipe, order)
@@ -314,17 +315,14 @@ def _trained(recipe: AutoencoderRecipe, frames: Frames, setup: Setup) -> tuple[S
 
 @torch.no_grad()
 def _scale(network: Small, frames: Frames) -> float:
-    """What makes latents vary by 1, as Stable Diffusion's number does for its own."""
-    middles = ma2mi_images.scaled(frames.middles(_MEASURED)).split(engine.EVALUATED_TOGETHER)
+    """Factor that gives the latents a standard deviation of 1, like Stable Diffusion's factor for its latents."""
+    middles = scaled(frames.middles(_MEASURED)).split(engine.EVALUATED_TOGETHER)
     spread = torch.cat([network.encode(part) for part in middles]).std()
     return 1 / max(float(spread), 1e-6)
 
 
 def _error(codec: Codec, frames: Frames) -> float:
-    """Mean modulus of the difference on middle frames, grey levels of 255."""
+    """Mean absolute error on middle frames, in grey levels (0 to 255)."""
     parts = frames.middles(_MEASURED // 8).split(engine.EVALUATED_TOGETHER)
-    found = [
-        (codec.decode(codec.encode(scaled)) - scaled).abs().mean(dim=(1, 2, 3))
-        for scaled in map(ma2mi_images.scaled, parts)
-    ]
-    return float(torch.cat(found).mean() * 127.5)
+    errors = [(codec.decode(codec.encode(images)) - images).abs().mean(dim=(1, 2, 3)) for images in map(scaled, parts)]
+    return float(torch.cat(errors).mean() * 127.5)

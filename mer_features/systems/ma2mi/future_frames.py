@@ -1,6 +1,7 @@
-"""The diffusion transformer (DiT, Peebles and Xie 2023) as MA2MI uses it: one step, no noise, no time, no classes.
+"""The diffusion transformer (DiT, Peebles and Xie 2023) of MA2MI, and the stored latents of video frames.
 
-The condition enters by adaLN-Zero where DiT has time and class. Shapes: N images of C channels and S x S places, T
+MA2MI uses DiT for a single step, without noise, time and classes. The condition enters by adaLN-Zero, in place of time
+and class. Shapes: N images of C channels and S x S places, T
 tokens of D features.
 """
 
@@ -37,7 +38,7 @@ class Shape(NamedTuple):
 
 
 def positions(side: int, width: int) -> Tensor:
-    """Fixed sine-cosine codes of side x side places, (side², D) float32: half the features tell rows, half columns."""
+    """Fixed sine-cosine codes of side x side places, (side², D) float32: half of them for rows, half for columns."""
     rates = 10000 ** (-torch.arange(width // 4, dtype=torch.float64) / (width // 4))
     angles = torch.arange(side, dtype=torch.float64)[:, None] * rates
     axis = torch.cat([angles.sin(), angles.cos()], dim=1)  # (side, D / 2)
@@ -46,24 +47,24 @@ def positions(side: int, width: int) -> Tensor:
 
 
 def modulated(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Tokens (N, T, D) normalised, then scaled and shifted by their image's condition (N, D)."""
+    """Normalise tokens (N, T, D), then scale and shift them by the condition (N, D) of their image."""
     return F.layer_norm(tokens, tokens.shape[-1:], eps=1e-6) * (1 + scale[:, None]) + shift[:, None]
 
 
 class Modulation(nn.Sequential):
-    """Shifts, scales and gates (N, D) out of a condition (N, D); all zero at the start."""
+    """Shifts, scales and gates (N, D) from a condition (N, D); all zero before training."""
 
     def __init__(self, width: int, parts: int) -> None:
         super().__init__(nn.SiLU(), nn.Linear(width, parts * width))
         self.parts = parts
 
     def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
-        """As many parts as asked for."""
+        """``parts`` tensors (N, D)."""
         return super().forward(condition).chunk(self.parts, dim=1)
 
 
 class Attention(nn.Module):
-    """Self-attention of several heads."""
+    """Multi-head self-attention."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -71,7 +72,7 @@ class Attention(nn.Module):
         self.entry, self.exit = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:  # (N, T, D)
-        """Mix tokens."""
+        """Attended tokens (N, T, D)."""
         n, t, d = tokens.shape
         queries, keys, values = self.entry(tokens).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(queries, keys, values)  # (N, heads, T, D / heads)
@@ -79,7 +80,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a two-layer network, each gated by the condition; the identity at the start."""
+    """Attention and a two-layer network, each gated by the condition; the identity before training."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -88,19 +89,19 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:  # (N, T, D), (N, D)
-        """Refine tokens."""
+        """Refined tokens (N, T, D)."""
         shift, scale, gate, shift_2, scale_2, gate_2 = self.modulation(condition)
         tokens = tokens + gate[:, None] * self.attention(modulated(tokens, shift, scale))
         return tokens + gate_2[:, None] * self.mlp(modulated(tokens, shift_2, scale_2))
 
 
 class DiT(nn.Module):
-    """The whole transformer.
+    """The complete transformer.
 
     Parameters
     ----------
     shape
-        Its sizes.
+        Sizes of the transformer.
     condition
         Width of the condition.
     """
@@ -118,7 +119,7 @@ class DiT(nn.Module):
         initialise(self)
 
     def forward(self, images: Tensor, condition: Tensor) -> Tensor:  # (N, C, S, S), (N, condition)
-        """An image (N, C, S, S) out of an image and its condition; 0 at the start."""
+        """An image (N, C, S, S) from an image and its condition; 0 before training."""
         projected = self.projection(condition)  # (N, D)
         tokens = self.embedding(images).flatten(2).transpose(1, 2) + self.places  # (N, T, D)
         for block in self.blocks:
@@ -127,14 +128,14 @@ class DiT(nn.Module):
         return self.joined(self.exit(modulated(tokens, shift, scale)))
 
     def joined(self, patches: Tensor) -> Tensor:
-        """Patches (N, T, patch² C) put side by side, (N, C, S, S)."""
+        """Join patches (N, T, patch² C) to images (N, C, S, S)."""
         patch, side = self.shape.patch, self.shape.side // self.shape.patch
         grid = patches.view(len(patches), side, side, patch, patch, self.shape.channels)
         return grid.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), self.shape.channels, *2 * (self.shape.side,))
 
 
 def initialise(dit: DiT) -> None:
-    """Xavier's uniform weights, biases 0; what the condition scales and the last layer start at 0 (adaLN-Zero)."""
+    """Xavier uniform weights and zero biases; modulations and the last layer start at 0 (adaLN-Zero)."""
     for part in dit.modules():
         if isinstance(part, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(part.weight.view(len(part.weight), -1))  # a patch is a vector
@@ -145,70 +146,70 @@ def initialise(dit: DiT) -> None:
     nn.init.zeros_(dit.exit.weight)
 
 
-# Latents of every frame of some clips, made once and kept on disk while a pre-training is under way.
+# ---------------------------------------------------------------- latents of video frames, stored during a pre-training
 
-#: Frames encoded together, always as many: convolutions may round differently for other numbers.
+#: Number of frames encoded together. It is constant, because convolutions may round differently for other numbers.
 _TOGETHER = 16
-#: Clips between two notes of how far it is.
+#: Number of clips between two updates of the progress file.
 _NOTED_EVERY = 64
 
 
 class Latents:
-    """Scaled latents by clip and frame, (4, s, s) float32 each; safe in workers, which open the file themselves.
+    """Scaled latents by clip and frame, (4, s, s) float32 each. Each worker process opens the file itself.
 
     Parameters
     ----------
     store
-        Either the array itself, (all frames, 4, s, s), or the file that holds it.
+        The array, (all frames, 4, s, s), or the file that holds it.
     starts
-        First row of every clip.
+        First row of each clip.
     scale
-        What the autoencoder's latents were multiplied by.
+        Factor on the latents of the autoencoder.
     """
 
     def __init__(self, store: np.ndarray | Path, starts: np.ndarray, scale: float) -> None:
         self._store, self._starts, self.scale = store, starts, scale
-        self._opened: np.ndarray | None = None
+        self._array: np.ndarray | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_opened": None}
+        return {**self.__dict__, "_array": None}
 
     def take(self, place: int, positions: Ordered[int]) -> torch.Tensor:
-        """Frames of the clip at a place among the chosen ones, (n, 4, s, s)."""
-        if self._opened is None:
-            self._opened = (
+        """Latents (n, 4, s, s) of frames of a clip; ``place`` is the position of the clip in the chosen clips."""
+        if self._array is None:
+            self._array = (
                 np.load(self._store, mmap_mode="r", allow_pickle=False)
                 if isinstance(self._store, Path)
                 else self._store
             )
-        return torch.from_numpy(self._opened[self._starts[place] + np.asarray(positions)])
+        return torch.from_numpy(self._array[self._starts[place] + np.asarray(positions)])
 
 
 def build(sequences: Sequences, chosen: Ordered[int], codec: Codec, side: int, folder: Path | None) -> Latents:
-    """Encode every frame of the chosen clips, or go on where a killed run was.
+    """Encode every frame of the chosen clips, or resume a killed run.
 
     Parameters
     ----------
     sequences
-        Crops.
+        Face crops of the clips.
     chosen
-        Indices of clips.
+        Indices of the clips.
     codec
-        Autoencoder; frames are encoded on the device it is on.
+        Autoencoder; frames are encoded on its device.
     side
         Side of the frames, pixels.
     folder
-        For ``latents.npy`` and ``latents.json`` (the scale, and how many clips are done); it belongs to these clips
-        and this autoencoder. None: everything stays in memory.
+        Folder of ``latents.npy`` and ``latents.json`` (the scale and the number of finished clips). It must only be
+        used for these clips and this autoencoder. None: everything stays in memory.
     """
     lengths = [sequences.clips[index].length for index in chosen]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     shape = (int(starts[-1]), CHANNELS, side // FACTOR, side // FACTOR)
     if folder is None:
-        array, done = np.empty(shape, dtype=np.float32), 0
+        array, finished = np.empty(shape, dtype=np.float32), 0
     else:
-        array, done = _opened(folder, shape)
-    for place in track(range(done, len(chosen)), len(chosen) - done, "latents"):
+        array, finished = _open_array(folder, shape)
+    for place in track(range(finished, len(chosen)), len(chosen) - finished, "latents"):
         frames = sequences.frames(chosen[place], range(lengths[place]))
         array[starts[place] : starts[place + 1]] = encoded(frames, codec, side)
         if folder is not None and ((place + 1) % _NOTED_EVERY == 0 or place + 1 == len(chosen)):
@@ -217,8 +218,8 @@ def build(sequences: Sequences, chosen: Ordered[int], codec: Codec, side: int, f
     return Latents(array if folder is None else folder / "latents.npy", starts, codec.scale)
 
 
-def _opened(folder: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
-    """The file, new or as it was left, and how many clips are in it."""
+def _open_array(folder: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
+    """The array in the file, new or of a killed run, and the number of clips in it."""
     folder.mkdir(parents=True, exist_ok=True)
     path, note = folder / "latents.npy", folder / "latents.json"
     if note.exists() and path.exists():

@@ -1,7 +1,11 @@
-"""Faces as MA2MI sees them: in [-1, 1], and turned, moved, cut or mirrored by one bilinear sampling.
+"""Input images, network, losses and Grad-CAM of MA2MI.
 
-Shapes: N images, S x S pixels. Places are in half sides, (-1, -1) the upper left corner, so that one transform holds
-for an image and for a coarser map of it.
+MIACNet has an action and a position encoder; together they give the condition. Images are in [-1, 1]. Rotation, shift,
+crop and mirroring are one bilinear sampling.
+
+Shapes: N images, S x S pixels, C channels, M x M places of a map. Positions are in half sides, with (-1, -1) in the
+upper left corner, so that one transform is valid for an image and for a coarser map of it. Equation numbers are those
+of the paper.
 """
 
 from __future__ import annotations
@@ -22,39 +26,42 @@ from mer_features.systems.ma2mi.recipe import Branches
 FIRST, SECOND = "faces/onset", "faces/apex"
 VARIABLES = (FIRST, SECOND)
 
-#: Fine-tuning: 256 of 288 pixels, and a rotation in either direction.
+#: Augmentation in fine-tuning: crop of 256 of 288 pixels, and largest rotation in either direction.
 CROP, ROTATION_DEG = 256 / 288, 10.0
-#: τ of L_3: rotation in either direction, and shift in either direction of both axes as a share of the side.
+#: τ of L_3: largest rotation, and largest shift along each axis as a share of the side.
 TAU_ROTATION_DEG, TAU_SHIFT = 15.0, 0.1
 
 
-def prepare(clip: Arrays, side: int) -> dict[str, np.ndarray]:
+# ---------------------------------------------------------------- images
+
+
+def prepare_faces(clip: Arrays, side: int) -> dict[str, np.ndarray]:
     """``first`` and ``second`` (3, S, S) uint8: onset and apex of one clip, RGB."""
     return {"first": inputs.rgb(clip[FIRST], side), "second": inputs.rgb(clip[SECOND], side)}
 
 
 def scaled(faces: Tensor) -> Tensor:
-    """Images uint8 in [-1, 1], as the autoencoder takes them; the encoders take the same."""
+    """Scale uint8 images to [-1, 1], the input range of the autoencoder and of the encoders."""
     return faces.float() / 127.5 - 1
 
 
 def shown(faces: Tensor) -> np.ndarray:
-    """Images (N, 3, S, S) in [-1, 1] as pictures (N, S, S, 3) uint8."""
+    """Convert images (N, 3, S, S) in [-1, 1] to RGB images (N, S, S, 3) uint8."""
     levels = ((faces.float() + 1) * 127.5).round().clamp(0, 255)
     return levels.permute(0, 2, 3, 1).to(torch.uint8).contiguous().cpu().numpy()
 
 
 def transforms(angle: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Maps (N, 2, 3) from places of the result to places of the source.
+    """Affine maps (N, 2, 3) from positions in the result to positions in the source.
 
     Parameters
     ----------
     angle
-        (N,), radians.
+        Rotation (N,), radians.
     shift
-        (N, 2), half sides.
+        Shift (N, 2), half sides.
     scale
-        (N, 2), of x and y; negative mirrors.
+        Scale (N, 2) of x and y; a negative value mirrors.
     """
     cos, sin = angle.cos(), angle.sin()
     turn = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
@@ -62,20 +69,20 @@ def transforms(angle: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def warp(maps: Tensor, planes: Tensor) -> Tensor:
-    """Planes (N, C, H, W) sampled bilinearly through ``maps`` (N, 2, 3); 0 from outside."""
+    """Sample planes (N, C, H, W) bilinearly through ``maps`` (N, 2, 3); pixels from outside are 0."""
     grid = F.affine_grid(maps.to(planes), list(planes.shape), align_corners=False)
     return F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def random_tau(rng: np.random.Generator) -> np.ndarray:
-    """One draw of τ (Eq. 5), (2, 3) float32: rotation by up to 15 degrees, shift by up to 10 % of the side (ours)."""
+    """Draw τ (Eq. 5), (2, 3) float32: rotation by up to 15 degrees, shift by up to 10 % of the side (ours)."""
     angle = torch.tensor([math.radians(TAU_ROTATION_DEG) * rng.uniform(-1, 1)])
     shift = torch.from_numpy(2 * TAU_SHIFT * rng.uniform(-1, 1, (1, 2)))
     return transforms(angle, shift.float(), torch.ones(1, 2)).float()[0].numpy()
 
 
 def random_views(*parts: Tensor) -> list[Tensor]:
-    """Images in [-1, 1], each clip by a draw of its own, all parts of a clip alike: rotated, cut, mirrored."""
+    """Rotate, crop and mirror images at random; each clip gets its own draw, the same for all its parts."""
     count = len(parts[0])
     angle = math.radians(ROTATION_DEG) * (2 * torch.rand(count) - 1)
     shift = (1 - CROP) * (2 * torch.rand(count, 2) - 1)
@@ -85,14 +92,14 @@ def random_views(*parts: Tensor) -> list[Tensor]:
 
 
 def views(augment: bool, *parts: Tensor) -> list[Tensor]:
-    """What a network trains on, of images uint8: :func:`random_views`, or the images as they are, in [-1, 1]."""
-    found = [scaled(part) for part in parts]
-    return random_views(*found) if augment else found
+    """Training images in [-1, 1] from uint8 images: :func:`random_views`, or the whole images without augmentation."""
+    images = [scaled(part) for part in parts]
+    return random_views(*images) if augment else images
 
 
-# MIACNet of MA2MI: an action and a position encoder, and the condition they make.
+# ---------------------------------------------------------------- network
 
-#: C by backbone.
+#: Channels C of the feature maps, by backbone.
 CHANNELS = {"resnet18": 512, "small": backbones.WIDTHS[2]}
 
 
@@ -106,14 +113,14 @@ def encoder(backbone: str, weights: Path | None = None) -> nn.Sequential:
 
 
 class Features(NamedTuple):
-    """What the encoders say about N pairs."""
+    """Output of the encoders for N pairs."""
 
     action: Tensor  # F^a (N, C, M, M)
     position: Tensor | None  # F^p (N, C, M, M); None without a position encoder
 
 
 class MIACNet(nn.Module):
-    """Two independent encoders (Eq. 1, Figure 2); they start equal and are not tied."""
+    """Two independent encoders (Eq. 1, Figure 2); they start from equal weights, which are not shared."""
 
     def __init__(self, recipe: Branches) -> None:
         super().__init__()
@@ -131,7 +138,7 @@ class MIACNet(nn.Module):
         return Features(self.action(second - first), None if self.position is None else self.position(first))
 
     def condition(self, features: Features) -> Tensor:
-        """C_Δ (N, width): both maps joined and averaged over their places."""
+        """C_Δ (N, width): both maps, fused and averaged over their places."""
         action, position = features
         if position is None:
             joined = action
@@ -143,7 +150,7 @@ class MIACNet(nn.Module):
 
 
 class Classifier(nn.Linear):
-    """The one layer of fine-tuning; it starts at zero, so that all classes are equally likely."""
+    """The linear layer for recognition; it starts at zero, so that all classes are equally likely."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__(width, classes)
@@ -151,50 +158,50 @@ class Classifier(nn.Linear):
         nn.init.zeros_(self.bias)
 
 
-# Losses of MA2MI's pre-training (paper 003, Eq. 2 to 10). Eq. 2 to 4 are on cosines, in float32 whatever comes.
+# ---------------------------------------------------------------- losses
 
-#: A place counts in L_3 where a warped map of ones is above this: elsewhere τ brought in what is not face.
+#: A place counts in L_3 if a warped map of ones exceeds this value there. Elsewhere τ took it from outside the image.
 INSIDE = 0.99
 
 
-def reconstruction(made: Tensor, wanted: Tensor) -> Tensor:
-    """L_rec (9): mean modulus of the difference."""
-    return F.l1_loss(made, wanted)
+def reconstruction(predicted: Tensor, target: Tensor) -> Tensor:
+    """L_rec (Eq. 9): mean absolute difference."""
+    return F.l1_loss(predicted, target)
 
 
 def _directions(maps: Tensor) -> Tensor:
-    """Unit vectors of all places, (N, C, H, W) -> (N, n, C); a place without a feature stays 0."""
+    """Unit feature vectors of all places, (N, C, H, W) -> (N, n, C) float32; a zero vector stays 0."""
     return F.normalize(maps.float().flatten(2).transpose(1, 2), dim=2)
 
 
 def separation(maps: Tensor) -> Tensor:
-    """L_1 (2): mean cosine of two different places of one face, (N, C, H, W) -> ()."""
-    found = _directions(maps)
-    cosines = found @ found.transpose(1, 2)  # (N, n, n)
+    """L_1 (Eq. 2): mean cosine of two different places of one face, (N, C, H, W) -> ()."""
+    directions = _directions(maps)
+    cosines = directions @ directions.transpose(1, 2)  # (N, n, n)
     n = cosines.shape[1]
     same = cosines.diagonal(dim1=1, dim2=2).sum(dim=1)
     return ((cosines.sum(dim=(1, 2)) - same) / (n * (n - 1))).mean()
 
 
 def matching(maps: Tensor, others: Tensor) -> Tensor:
-    """L_2 (3, 4): mean cosine of places that do not match on two faces minus that of places that do, as printed.
+    """L_2 (Eq. 3 and 4): mean cosine of non-matching places of two faces minus that of matching places, as printed.
 
-    A place's match is the most similar place of the other face; several places may share one.
+    The match of a place is the most similar place of the other face; several places may have the same match.
     """
     cosines = _directions(maps) @ _directions(others).transpose(1, 2)  # (N, n, n)
     n = cosines.shape[1]
-    best = cosines.max(dim=2).values  # (N, n); its slope is that of one match, as Eq. 4 names one
+    best = cosines.max(dim=2).values  # (N, n); the gradient is that of one match, as in Eq. 4
     rest = cosines.sum(dim=(1, 2)) - best.sum(dim=1)
     return (rest / (n * (n - 1)) - best.mean(dim=1)).mean()
 
 
-def equivariance(seen: Tensor, expected: Tensor, ones: Tensor, form: str) -> Tensor:
-    """L_3 (5): distance of E_p(τ(I)) and τ(E_p(I)), over places that τ took from inside.
+def equivariance(encoded: Tensor, expected: Tensor, ones: Tensor, form: str) -> Tensor:
+    """L_3 (Eq. 5): distance of E_p(τ(I)) and τ(E_p(I)), over the places that τ took from inside the image.
 
     Parameters
     ----------
-    seen, expected
-        Both maps, (N, C, H, W).
+    encoded, expected
+        The maps E_p(τ(I)) and τ(E_p(I)), (N, C, H, W).
     ones
         τ of a map of ones, (N, 1, H, W).
     form
@@ -202,31 +209,31 @@ def equivariance(seen: Tensor, expected: Tensor, ones: Tensor, form: str) -> Ten
         difference, mean over images.
     """
     inside = ones > INSIDE
-    squares = torch.where(inside, (seen - expected).float().square(), 0)
+    squares = torch.where(inside, (encoded - expected).float().square(), 0)
     if form == "norm":
-        # A root has no slope at 0.
+        # The root has no gradient at 0.
         return squares.sum(dim=(1, 2, 3)).clamp_min(torch.finfo(squares.dtype).tiny).sqrt().mean()
-    return squares.sum() / (inside.sum() * seen.shape[1]).clamp_min(1)
+    return squares.sum() / (inside.sum() * encoded.shape[1]).clamp_min(1)
 
 
-# Where MIACNet sees the action: Grad-CAM (Selvaraju et al. 2017) on F^a, paper 003's Figure 6.
+# ---------------------------------------------------------------- Grad-CAM
 
 
 def grad_cam(action: Tensor, score: Tensor) -> Tensor:
-    """Heat of each place of a map, for a score that was made of it.
+    """Grad-CAM (Selvaraju et al. 2017) on F^a: importance of each place for a score (Figure 6).
 
     Parameters
     ----------
     action
         F^a (N, C, M, M), part of the score's graph.
     score
-        (N,), each of its own row alone.
+        Score (N,); each value depends only on its own row of ``action``.
 
     Returns
     -------
     Tensor, (N, M, M)
-        ReLU(Σ_k α_k F^a_k), α_k the mean slope, scaled to [0, 1] by its own minimum and maximum; 0 where nothing
-        speaks for the score.
+        ReLU(Σ_k α_k F^a_k) with the mean slope α_k, scaled to [0, 1] by its own minimum and maximum. Places that do
+        not support the score are 0.
     """
     (slopes,) = torch.autograd.grad(score.sum(), action)
     heat = F.relu((slopes.mean(dim=(2, 3), keepdim=True) * action).sum(dim=1)).detach()

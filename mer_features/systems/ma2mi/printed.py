@@ -1,6 +1,6 @@
-"""What MA2MI's paper prints, as data: quoted, never computed.
+"""Results printed in the MA2MI paper. They are quoted, not computed.
 
-The text copy of the paper that these were read from has gaps; what is not legible in it is None.
+They were read from a text copy of the paper that has gaps. Values that are not legible in it are None.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from mer_features.systems.common.printed import Printed
 
 @dataclass(frozen=True)
 class Row:
-    """One row of Tables 1 to 4: accuracies in percent, and UF1 where it is given (MMEW has none)."""
+    """One row of Tables 1 to 4: accuracies in percent, and UF1 (the paper gives none for MMEW)."""
 
-    name: str  # of the recipe's ablation
+    name: str  # name of the ablation in the recipe
     table: str
     casme2: float | None
     casme2_uf1: float
@@ -25,7 +25,7 @@ class Row:
     mmew: float
 
 
-#: Pre-training on DFEW. Of Table 3, the others': AFEW 85.14 / 0.8362, 80.15 / 0.7146, 72.22; FERV39k SAMM 81.62.
+#: Pre-training on DFEW. Other rows of Table 3: AFEW 85.14 / 0.8362, 80.15 / 0.7146, 72.22; FERV39k SAMM 81.62.
 ROWS = (
     Row("MA2MI", "Tables 1 to 4", 89.16, 0.8882, 83.82, 0.7893, 75.21),
     Row("without pre-training", "Table 1", 83.94, 0.8073, 77.21, 0.6740, 68.80),
@@ -44,9 +44,10 @@ _POSITION = {"none": "no position encoder", "reconstruction": "no L_pos"}
 
 
 def printed_ma2mi(recipe: Mapping[str, Any]) -> tuple[Printed, ...]:
-    """CASME II, SAMM and MMEW for a recipe.
+    """Rows for a recipe on CASME II, SAMM and MMEW.
 
-    None for a mixture of rows, for other encoders and for smaller faces, which the paper does not have.
+    There are none for a recipe that combines several rows, for other encoders or for other face sizes, which are not in
+    the paper.
     """
     changed = _changes(recipe)
     if len(changed) > 1 or recipe.get("backbone", "resnet18") != "resnet18" or recipe.get("size", 256) != 256:
@@ -66,11 +67,11 @@ def _share(percent: float | None) -> float | None:
 
 
 def _changes(recipe: Mapping[str, Any]) -> list[str]:
-    """Names of the rows whose changes a recipe has."""
-    found = [_START.get(recipe.get("pretrain", "latent")), _POSITION.get(recipe.get("position", "independent"))]
-    tuned, kept = recipe.get("tuned", "both"), recipe.get("reconstruction", False)
-    if kept:
-        found.append(f"reconstruction kept, {tuned}")
+    """Names of the table rows whose changes a recipe contains."""
+    names = [_START.get(recipe.get("pretrain", "latent")), _POSITION.get(recipe.get("position", "independent"))]
+    tuned, reconstruction = recipe.get("tuned", "both"), recipe.get("reconstruction", False)
+    if reconstruction:
+        names.append(f"reconstruction kept, {tuned}")
     elif tuned != "both":
-        found.append(tuned)
-    return [name for name in found if name is not None]
+        names.append(tuned)
+    return [name for name in names if name is not None]

@@ -1,1 +1,1 @@
-"""TODO."""
+"""SA-AT (paper 002): style-aggregated apex faces, and attention transfer from a macro-expression teacher."""

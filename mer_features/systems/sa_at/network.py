@@ -1,4 +1,4 @@
-"""Networks of SA-AT, and its attention maps with their two distances.
+"""Networks of SA-AT, their attention maps and the distances of the maps.
 
 Shapes: N images, J channels of a stage, K classes.
 """
@@ -15,44 +15,44 @@ from torchvision import models
 from mer_features.systems.common import backbones
 from mer_features.systems.common.backbones import Output
 
-#: An attention map that is zero everywhere keeps that length instead of being divided by zero.
+#: Smallest length by which an attention map is divided, so that a map of zeros stays zero.
 EPSILON = 1e-8
 
 # ---------------------------------------------------------------- networks
 
 
 class Plain(nn.Module):
-    """AlexNet or VGG-16 of torchvision behind the interface of the residual networks; it has no stages to compare."""
+    """AlexNet or VGG-16 of torchvision with the interface of the residual networks, but without stages to compare."""
 
     def __init__(self, name: str, classes: int) -> None:
         super().__init__()
         self.net = getattr(models, name)(weights=None, num_classes=classes)
 
     def forward(self, images: Tensor) -> Output:  # (N, 3, H, W)
-        """Classify; the features are what the last layer sees."""
+        """Classify the images; the features are the input of the last layer."""
         features = self.net.avgpool(self.net.features(images)).flatten(1)
         features = self.net.classifier[:-1](features)  # (N, 4096)
         return Output(self.net.classifier[-1](features), features)
 
 
 def classifier(name: str, classes: int, stem: str) -> nn.Module:
-    """A network by its name in a recipe; torchvision's and ours start from the libraries' initialisations."""
+    """A network by its name in a recipe, with the default initialisation of its layers."""
     if name in ("alexnet", "vgg16"):
         return Plain(name, classes)
     return backbones.ResNet(int(name.removeprefix("resnet")), classes, stem)
 
 
 class Recogniser(nn.Module):
-    """A network and how it wants its images scaled, which belongs to its weights.
+    """A network together with the normalisation of its images, which is stored with its weights.
 
     Parameters
     ----------
     name, stem
-        The network.
+        Name and stem of the network.
     classes
-        K.
+        Number of classes, K.
     scale
-        `mean` or `imagenet`.
+        Normalisation, `mean` or `imagenet`.
     std
         Standard deviation of the initial weights.
     """
@@ -70,40 +70,40 @@ class Recogniser(nn.Module):
         self.register_buffer("std", torch.tensor(backbones.IMAGENET_STD if imagenet else (1.0, 1.0, 1.0)))
 
     def measure(self, images: Tensor) -> None:
-        """Take the channels' means from the training images (N, 3, H, W) uint8, if the scale asks for that."""
+        """Measure the channel means of the training images (N, 3, H, W) uint8, if the normalisation is `mean`."""
         if self.measured:
             self.mean.copy_(backbones.training_mean(images))
 
     def forward(self, images: Tensor) -> Output:  # (N, 3, H, W) uint8
-        """Scale and classify."""
-        scaled = (images.float() / 255 - self.mean[:, None, None]) / self.std[:, None, None]
-        return self.net(scaled)
+        """Normalise and classify."""
+        normalised = (images.float() / 255 - self.mean[:, None, None]) / self.std[:, None, None]
+        return self.net(normalised)
 
 
 # ---------------------------------------------------------------- attention
 
 
 def attention(features: Tensor, p: int) -> Tensor:
-    """Attention map F of a stage's output (N, J, H, W): Σ_j |A_j|^p, (N, H, W); Eq. 2 has p = 1."""
+    """Attention map F (N, H, W) of the output (N, J, H, W) of a stage: Σ_j |A_j|^p; Eq. 2 has p = 1."""
     features = features.float()
     return (features.abs() if p == 1 else features.square()).sum(dim=1)
 
 
 def unit(maps: Tensor) -> Tensor:
-    """Q / ‖Q‖₂ of maps (N, H, W), (N, H W); a map of zeros stays zero."""
+    """Q / ‖Q‖₂ of maps (N, H, W), as (N, H W); a map of zeros stays zero."""
     return F.normalize(maps.flatten(1), dim=1, eps=EPSILON)
 
 
 def distance(student: Tensor, teacher: Tensor, form: str) -> Tensor:
-    """Distance of attention maps (N, H, W) of one stage, mean over the images.
+    """Distance of the attention maps (N, H, W) of one stage, mean over the images.
 
     Parameters
     ----------
     student, teacher
-        Maps; where their sizes differ the larger is averaged over the places of the smaller.
+        Maps. If their sizes differ, the larger map is averaged to the size of the smaller one.
     form
-        `norm`: Euclidean norm of the difference of the unit maps (Eq. 4), 0 .. √2; `mean_square`: mean over the
-        elements of its square, as Zagoruyko and Komodakis have it.
+        `norm`: Euclidean norm of the difference of the unit maps (Eq. 4), 0 .. √2; `mean_square`: mean
+        square of its elements (Zagoruyko and Komodakis).
     """
     smaller = min(student.shape[1:], teacher.shape[1:])
     difference = unit(pooled(student, smaller)) - unit(pooled(teacher, smaller))  # (N, H W)
@@ -113,11 +113,11 @@ def distance(student: Tensor, teacher: Tensor, form: str) -> Tensor:
 
 
 def pooled(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Maps (N, H, W) averaged to a size."""
+    """Average maps (N, H, W) to a size."""
     return maps if maps.shape[1:] == tuple(size) else F.adaptive_avg_pool2d(maps, tuple(size))
 
 
 def transfer(student: Output, teacher: Output, form: str, p: int) -> Tensor:
-    """Sum over the stages of the distance of student's and teacher's attention (the sum of Eq. 4)."""
+    """Sum over the stages of the distances between the attention of student and teacher (the sum in Eq. 4)."""
     pairs = zip(student.maps, teacher.maps, strict=True)
     return torch.stack([distance(attention(s, p), attention(t, p), form) for s, t in pairs]).sum()

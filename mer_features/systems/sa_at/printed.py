@@ -1,4 +1,4 @@
-"""What SA-AT's paper prints under the composite protocol (MEGC 2019, CDE), as data: quoted, never computed."""
+"""Results printed in the SA-AT paper for the composite protocol (MEGC 2019, CDE). They are quoted, not computed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mer_features.systems.common.printed import Printed
 
 _WHERE = "Zhou, Mao, Xue 2019 (SA-AT), Table 3, {}"
 _TEACHER = "teacher trained on BU-3DFE"
-#: By (attention transfer, style aggregation).
+#: Rows by (attention transfer, style aggregation).
 _TABLE_3 = {
     (False, False): Printed("megc2019", _WHERE.format("ResNet"), 0.5415, 0.5348, remark=_TEACHER),
     (False, True): Printed("megc2019", _WHERE.format("ResNet&SA"), 0.5611, 0.5503, remark=_TEACHER),
@@ -19,7 +19,7 @@ _TABLE_3 = {
 
 
 def printed_sa_at(recipe: Mapping[str, Any]) -> tuple[Printed, ...]:
-    """The row of Table 3 for a recipe; none for a student without a teacher, which the paper does not have."""
+    """Row of Table 3 for a recipe; none for a student without a teacher, which is not in the paper."""
     trained = recipe.get("micro_training", True)
     if trained and recipe.get("beta") == 0:
         return ()

@@ -1,4 +1,4 @@
-"""Recipes of SA-AT, paper 002: the student and its teacher."""
+"""Recipes of SA-AT (paper 002): the student and its teacher."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pydantic import Field
 
 from mer_features.systems.common.recipe import Recipe
 
-#: CIFAR-style residual networks of 6n + 2 layers; the paper's are 38, 50 and 110.
+#: CIFAR-style residual networks of 6n + 2 layers; the paper uses 38, 50 and 110.
 Residual = Literal["resnet8", "resnet14", "resnet20", "resnet26", "resnet32", "resnet38", "resnet50", "resnet110"]
 
 _STEM = (
-    "`cifar`: full resolution, as the paper's family has it; `strided`: a stride of 2 and a 2 x 2 pooling first, "
-    "16 times cheaper (ours, for CPUs)."
+    "`cifar`: full resolution, as in the CIFAR networks of the paper; `strided`: a stride of 2 and 2 x 2 pooling "
+    "first, 16 times less computation (ours, for CPUs)."
 )
 _SCALE = (
-    "Images in [0, 1] minus the training set's mean per channel (`mean`, ours), or by ImageNet's mean and standard "
-    "deviation."
+    "Normalisation of images in [0, 1]: subtract the training set's mean per channel (`mean`, ours), or use ImageNet's "
+    "mean and standard deviation."
 )
 _FLIP = "Mirror half of the training images at random (ours)."
-_INIT = "Standard deviation of the normal distribution all weights start from."
+_INIT = "Standard deviation of the normal distribution of the initial weights."
 
 
 class SAATRecipe(Recipe):
-    """SA-AT (paper 002): a student on style-aggregated apex faces, its attention drawn to a macro teacher's."""
+    """SA-AT (paper 002): a student on style-aggregated apex faces with attention transfer from a macro teacher."""
 
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ResNet": {"images": "faces", "micro_training": False},
@@ -36,10 +36,10 @@ class SAATRecipe(Recipe):
     }
 
     images: Literal["style", "faces"] = Field(
-        "style", description="`style`: style-aggregated apexes (SA); `faces`: apexes as recorded."
+        "style", description="`style`: style-aggregated apex faces (SA); `faces`: apex faces as recorded."
     )
     micro_training: bool = Field(
-        True, description="`false`: the teacher itself is tested on micro-expressions, nothing is trained on them."
+        True, description="`false`: the teacher itself is tested on micro-expressions, without training on them."
     )
     student: Residual = Field("resnet38", description="Student network; the paper does not say which.")
     stem: Literal["cifar", "strided"] = Field("cifar", description=_STEM)
@@ -48,57 +48,63 @@ class SAATRecipe(Recipe):
     beta: float | None = Field(
         None,
         ge=0,
-        description="β of Eq. 4, which the paper does not print; none: 1 with `at_form: norm`, 1000 with "
+        description="β of Eq. 4, which the paper does not give. None: 1 with `at_form: norm`, 1000 with "
         "`mean_square`. 0: no attention transfer and no teacher.",
     )
     at_form: Literal["norm", "mean_square"] = Field(
         "norm",
-        description="Distance of attention maps: the Euclidean norm (Eq. 4), or the mean over map elements of the "
-        "squared difference, as the cited authors of attention transfer have it.",
+        description="Distance of attention maps: the Euclidean norm (Eq. 4), or the mean squared difference over the "
+        "map elements, as in the cited work on attention transfer.",
     )
-    at_p: Literal[1, 2] = Field(1, description="Attention maps sum moduli (1, Eq. 2) or squares (2) over channels.")
+    at_p: Literal[1, 2] = Field(
+        1, description="Attention maps sum absolute values (1, Eq. 2) or squares (2) over the channels."
+    )
     flip: bool = Field(True, description=_FLIP)
     init_std: float = Field(0.02, gt=0, description=_INIT)
-    learning_rate: float = Field(1e-4, gt=0, description="Learning rate of Adam (the paper names no optimiser).")
+    learning_rate: float = Field(
+        1e-4, gt=0, description="Learning rate of Adam (the paper does not name the optimiser)."
+    )
     batch_size: int = Field(16, ge=1, description="Clips per step.")
-    epochs: int = Field(100, ge=1, description="Epochs; the paper prints none. The last one's weights are used.")
+    epochs: int = Field(100, ge=1, description="Number of epochs (ours); the weights of the last one are used.")
 
     @property
     def weight(self) -> float:
-        """β."""
+        """β of Eq. 4."""
         if self.beta is not None:
             return self.beta
         return 1.0 if self.at_form == "norm" else 1000.0
 
     @property
     def pretraining(self) -> str | None:
-        """The teacher, unless the student learns alone."""
+        """Task of the teacher, unless the student is trained without one."""
         return "sa_at" if self.weight > 0 or not self.micro_training else None
 
     @property
     def styled(self) -> bool:
-        """Whether apexes are style-aggregated."""
+        """Whether the apex faces are style-aggregated."""
         return self.images == "style"
 
 
 class SAATTeacherRecipe(Recipe):
-    """Teacher of SA-AT: an expression classifier on single faces of a macro-expression database."""
+    """Teacher of SA-AT: a classifier of single faces of a macro-expression database."""
 
     network: Literal[Residual, "alexnet", "vgg16"] = Field(
-        "resnet110", description="Network; the paper's Table 2 compares five. Attention transfer needs a ResNet."
+        "resnet110", description="Network; Table 2 of the paper compares five. Attention transfer needs a ResNet."
     )
     stem: Literal["cifar", "strided"] = Field("cifar", description=_STEM)
     size: int = Field(256, ge=16, le=1024, description="Side to which images are resized, pixels.")
     scale: Literal["mean", "imagenet"] = Field("mean", description=_SCALE)
     flip: bool = Field(True, description=_FLIP)
     init_std: float = Field(0.02, gt=0, description=_INIT)
-    learning_rate: float = Field(1e-4, gt=0, description="Learning rate of Adam (the paper names no optimiser).")
+    learning_rate: float = Field(
+        1e-4, gt=0, description="Learning rate of Adam (the paper does not name the optimiser)."
+    )
     batch_size: int = Field(64, ge=1, description="Images per step.")
-    epochs: int = Field(100, ge=1, description="Epochs; the paper prints none.")
+    epochs: int = Field(100, ge=1, description="Number of epochs (ours: the paper does not give it).")
     held_out: float = Field(
         0.1,
         ge=0,
         le=0.5,
-        description="Share of the macro subjects that choose the best epoch (by UF1) and are not trained on; 0: all "
-        "are trained on and the last epoch is kept.",
+        description="Share of the macro subjects that are held out to choose the best epoch (by UF1). 0: none is held "
+        "out, and the last epoch is used.",
     )

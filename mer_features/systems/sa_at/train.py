@@ -1,9 +1,9 @@
 """SA-AT: style-aggregated apex faces and attention transfer.
 
 "Cross-database micro-expression recognition: a style aggregated and attention transfer approach". A residual teacher
-learns expressions on macro-expression faces (:mod:`mer_features.systems.sa_at.teacher`); a shallower student learns
-micro-expressions on single style-aggregated apex faces, its attention maps drawn to the teacher's. What the paper
-leaves open is a key of the recipe, or is said where it happens.
+learns expressions on macro-expression faces (:mod:`mer_features.systems.sa_at.teacher`). A shallower student learns
+micro-expressions on single style-aggregated apex faces, and a loss makes its attention maps similar to the teacher's.
+Details that the paper does not specify are keys of the recipe or are commented in the code.
 
 Shapes: N clips, K classes, S x S pixels.
 """
@@ -54,27 +54,27 @@ class Teacher(macro.Frozen):
 
 
 def teacher(recipe: SAATRecipe, setup: Setup) -> Teacher | None:
-    """The teacher a recipe asks for.
+    """Load the teacher that a recipe needs; None if it needs none.
 
     Raises
     ------
     ValueError
-        If attention is to come from a network without the three stages of a ResNet.
+        If the teacher of an attention transfer is not a ResNet with three stages.
     """
     if recipe.pretraining is None:
         return None
-    assert setup.pretrained is not None  # the training loop sees to it
-    found = Teacher(setup.pretrained)
-    if recipe.micro_training and not found.name.startswith("resnet"):
-        raise ValueError(f"{setup.pretrained}: attention transfer needs a ResNet teacher, found {found.name}")
-    return found
+    assert setup.pretrained is not None  # checked by the training loop
+    loaded = Teacher(setup.pretrained)
+    if recipe.micro_training and not loaded.name.startswith("resnet"):
+        raise ValueError(f"{setup.pretrained}: attention transfer needs a ResNet teacher, found {loaded.name}")
+    return loaded
 
 
 # ---------------------------------------------------------------- student
 
 
 class Student(engine.Network):
-    """The student with its two losses; without a teacher it has cross-entropy alone."""
+    """The student with its two losses; without a teacher only cross-entropy is used."""
 
     def __init__(self, recipe: SAATRecipe, classes: int, guide: Teacher | None) -> None:
         super().__init__(recipe.epochs)
@@ -82,24 +82,24 @@ class Student(engine.Network):
         self.net = Recogniser(recipe.student, classes, stem=recipe.stem, scale=recipe.scale, std=recipe.init_std)
 
     def batches(self, examples: Examples) -> engine.Batches:
-        """Shuffled batches; a last one of a single clip is left out, as batch norm cannot learn from it."""
-        found = engine.Batches(examples, self.recipe.batch_size, fewest=2)
-        self.net.measure(found.features["image"])
-        return found
+        """Shuffled batches; a last batch of one clip is left out, because batch norm cannot learn from it."""
+        batches = engine.Batches(examples, self.recipe.batch_size, fewest=2)
+        self.net.measure(batches.features["image"])
+        return batches
 
     def training_step(self, batch: engine.Batch) -> dict[str, Tensor]:
-        """Eq. 4 for images (N, 3, S, S) uint8 and labels (N,): cross-entropy + β/2 times the attention's distance."""
-        seen = flipped(batch["image"]) if self.recipe.flip else batch["image"]
-        output: Output = self.net(seen)
+        """Eq. 4 for images (N, 3, S, S) uint8 and labels (N,): cross-entropy + β/2 times the distance of attention."""
+        images = flipped(batch["image"]) if self.recipe.flip else batch["image"]
+        output: Output = self.net(images)
         classification = F.cross_entropy(output.logits, batch["label"])
         if self.teacher is None:
             return {"loss": classification, "classification": classification}
-        attended = transfer(output, self.teacher(seen), self.recipe.at_form, self.recipe.at_p)
-        total = classification + self.recipe.weight / 2 * attended
-        return {"loss": total, "classification": classification, "attention": attended}
+        distance = transfer(output, self.teacher(images), self.recipe.at_form, self.recipe.at_p)
+        total = classification + self.recipe.weight / 2 * distance
+        return {"loss": total, "classification": classification, "attention": distance}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam on the student alone."""
+        """Adam on the weights of the student."""
         return torch.optim.Adam(self.net.parameters(), self.recipe.learning_rate)
 
     def scores(self, batch: engine.Batch) -> Tensor:
@@ -107,20 +107,20 @@ class Student(engine.Network):
         return F.softmax(self.net(batch["image"]).logits, dim=1)
 
     def layers(self, batch: engine.Batch) -> engine.Batch:
-        """What the student's last layer sees."""
+        """``features``: input of the student's last layer."""
         return {"features": self.net(batch["image"]).features}
 
     def pictures(self, batch: engine.Batch) -> dict[str, np.ndarray]:
-        """The face, and over it the attention maps of the student's and the teacher's stages."""
+        """The face, and the attention maps of the stages of student and teacher overlaid on it."""
         with torch.no_grad():
-            found = {"image": shown(batch["image"]), **maps("student", self.net, batch, self.recipe.at_p)}
+            images = {"image": shown(batch["image"]), **maps("student", self.net, batch, self.recipe.at_p)}
             if self.teacher is not None:
-                found |= maps("teacher", self.teacher, batch, self.recipe.at_p)
-        return found
+                images |= maps("teacher", self.teacher, batch, self.recipe.at_p)
+        return images
 
 
 class Direct(engine.Network):
-    """The teacher itself, applied to micro-expressions: "AT off" of the paper's Table 3."""
+    """The teacher itself, applied to micro-expressions ("AT off" in Table 3 of the paper)."""
 
     def __init__(self, recipe: SAATRecipe, names: Sequence[str], guide: Teacher) -> None:
         super().__init__(0)
@@ -128,8 +128,8 @@ class Direct(engine.Network):
         self.chosen = macro.counterparts(names, guide.classes)
         if not names or -1 in self.chosen:
             raise ValueError(
-                f"the teacher knows {', '.join(guide.classes)}; applied without training it cannot tell "
-                f"{', '.join(names) or 'classes without names'}"
+                f"the teacher has classes {', '.join(guide.classes)}; without training on micro-expressions it cannot "
+                f"recognise {', '.join(names) or 'classes without names'}"
             )
 
     def scores(self, batch: engine.Batch) -> Tensor:
@@ -137,50 +137,50 @@ class Direct(engine.Network):
         return F.softmax(self.teacher(batch["image"]).logits[:, self.chosen], dim=1)
 
     def layers(self, batch: engine.Batch) -> engine.Batch:
-        """What the teacher's last layer sees."""
+        """``features``: input of the teacher's last layer."""
         return {"features": self.teacher(batch["image"]).features}
 
     def pictures(self, batch: engine.Batch) -> dict[str, np.ndarray]:
-        """The face, and over it the attention maps of the teacher's stages."""
+        """The face, and the attention maps of the teacher's stages overlaid on it."""
         return {"image": shown(batch["image"]), **maps("teacher", self.teacher, batch, self.recipe.at_p)}
 
 
 class Untrained(engine.TorchSystem):
-    """A system that has nothing to learn from micro-expressions."""
+    """A system that is not trained on micro-expressions."""
 
     def fit(self, examples: Examples) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
-# ---------------------------------------------------------------- pictures
+# ---------------------------------------------------------------- images
 
 
 def shown(faces: Tensor) -> np.ndarray:
-    """Images (N, 3, S, S) uint8 as pictures (N, S, S, 3)."""
+    """Images (N, 3, S, S) uint8 with channels last, (N, S, S, 3)."""
     return faces.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def maps(whose: str, network: Recogniser | Teacher, batch: engine.Batch, p: int) -> dict[str, np.ndarray]:
-    """Attention maps of every stage, each scaled to its own range, over the faces (N, S, S, 3)."""
+    """Attention maps of each stage, scaled to their own range and overlaid on the faces (N, S, S, 3) uint8."""
     faces = shown(batch["image"])
     return {
-        f"{whose}_stage_{number}": inputs.overlays(faces, np.stack([_spread(heat) for heat in attention(stage, p)]))
+        f"{whose}_stage_{number}": inputs.overlays(faces, np.stack([_unit_range(heat) for heat in attention(stage, p)]))
         for number, stage in enumerate(network(batch["image"]).maps, start=1)
     }
 
 
-def _spread(heat: Tensor) -> np.ndarray:
+def _unit_range(heat: Tensor) -> np.ndarray:
     low, high = heat.min(), heat.max()
     return ((heat - low) / (high - low).clamp_min(torch.finfo(heat.dtype).tiny)).cpu().numpy()
 
 
 def build(recipe: SAATRecipe, classes: int, setup: Setup) -> engine.TorchSystem:
-    """An untrained student for ``classes`` classes, or the teacher as it is.
+    """An untrained student for ``classes`` classes, or the teacher itself.
 
     Raises
     ------
     ValueError
-        If the teacher's file does not fit the recipe or, applied directly, the classes.
+        If the file of the teacher does not fit the recipe or, for the teacher itself, the classes.
     """
     guide = teacher(recipe, setup)
     if recipe.micro_training:
