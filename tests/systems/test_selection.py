@@ -118,5 +118,5 @@ def test_the_seed_decides_who_is_set_aside():
 def test_few_subjects():
     kept, aside = selection.hold_out(clips(2), 0.1, 0)
     assert len(np.unique(kept.subjects)) == len(np.unique(aside.subjects)) == 1
-    with pytest.raises(ValueError, match="one training subject"):
+    with pytest.raises(ValueError, match="only one subject"):
         selection.hold_out(clips(1), 0.2, 0)
