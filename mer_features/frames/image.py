@@ -1,6 +1,7 @@
-"""Size of an image from the head of its file, without decoding it.
+"""Still images decoded from the bytes of their files.
 
-A few hundred bytes can claim thousands of megapixels, so the claim is read before a decoder allocates for it.
+A file of a few hundred bytes can claim to hold thousands of megapixels. :func:`decode_image` therefore reads the size
+from the header (:func:`pixel_count`) before the decoder allocates memory for it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,58 @@ import numpy as np
 
 from mer_features.core.quality import ClipRejectedError
 
+#: Larger images are not decoded: no camera produces them, and a few bytes can claim any size.
+MAX_PIXELS = 64_000_000
+#: Larger files are not read: the limit is 64 million uncompressed pixels of four 16-bit channels, plus a header.
+MAX_BYTES = 8 * MAX_PIXELS + (1 << 20)
+
+_READ_FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+
 _JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
-# Start-of-frame markers: 0xC0..0xCF but for tables (C4), an extension (C8) and conditioning (CC).
+# Start-of-frame markers: 0xC0..0xCF without tables (C4), an extension (C8) and conditioning (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 
 
+def decode_image(data: bytes, name: str) -> np.ndarray:
+    """Image from the bytes of a JPEG, PNG, BMP or TIFF file.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3) RGB or (H, W, 1) grey, uint8
+
+    Raises
+    ------
+    ClipRejectedError
+        ``unreadable_frame`` for damaged or truncated data, more than 64 million pixels, or neither 8 nor 16 bits.
+    """
+    pixels = pixel_count(data)
+    if pixels is None:
+        raise ClipRejectedError("unreadable_frame", f"{name}: not a complete JPEG, PNG, BMP or TIFF image")
+    if pixels > MAX_PIXELS:
+        raise ClipRejectedError("unreadable_frame", f"{name}: {pixels} pixels, at most {MAX_PIXELS} are read")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_FLAGS)
+    except cv2.error as error:
+        raise ClipRejectedError("unreadable_frame", f"{name}: {error}") from error
+    if image is None:
+        raise ClipRejectedError("unreadable_frame", f"{name}: damaged or truncated")
+    if image.ndim == 3:  # the flag for RGB would convert grey images as well
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)  # in place: an allocation takes longer than the swap
+    return as_frame(image, name)
+
+
+def as_frame(image: np.ndarray, name: str) -> np.ndarray:
+    """Convert an image (H, W) or (H, W, C) of 8 or 16 bits to (H, W, C) uint8; 65535 becomes 255."""
+    if image.dtype == np.uint16:
+        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise ClipRejectedError("unreadable_frame", f"{name}: {image.dtype} pixels, expected 8 or 16 bits")
+    return image.reshape(*image.shape[:2], -1)
+
+
 def pixel_count(data: bytes) -> int | None:
-    """Width times height that a JPEG, PNG, BMP or TIFF file claims.
+    """Width times height in the header of a JPEG, PNG, BMP or TIFF file; nothing is decoded.
 
     Parameters
     ----------
@@ -29,8 +74,8 @@ def pixel_count(data: bytes) -> int | None:
     Returns
     -------
     int or None
-        None for another format, a header that ends early, or a JPEG or PNG file without its end marker: some
-        decoders fill what is missing with grey.
+        None for another format, an incomplete header, or a JPEG or PNG file without its end marker (some decoders
+        fill the missing part with grey).
     """
     try:
         if data.startswith(_JPEG_START):
@@ -48,19 +93,19 @@ def pixel_count(data: bytes) -> int | None:
 
 
 def _jpeg(data: bytes) -> int | None:
-    # Markers cannot occur in the compressed data, but a thumbnail before it has an end marker of its own.
+    # Markers cannot occur in the compressed data, but a thumbnail before it has its own end marker.
     if data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
         return None
-    place = 2
-    while data[place] == 0xFF:
-        marker = data[place + 1]
+    position = 2
+    while data[position] == 0xFF:
+        marker = data[position + 1]
         if marker == 0xFF:  # padding
-            place += 1
+            position += 1
             continue
         if marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, place + 5)
+            height, width = struct.unpack_from(">HH", data, position + 5)
             return width * height
-        place += 2 + struct.unpack_from(">H", data, place + 2)[0]
+        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
     return None
 
 
@@ -76,56 +121,8 @@ def _tiff(data: bytes) -> int | None:
     (entries,) = struct.unpack_from(f"{order}H", data, directory)
     sides: dict[int, int] = {}
     for entry in range(entries):
-        place = directory + 2 + 12 * entry
-        tag, kind = struct.unpack_from(f"{order}HH", data, place)
+        position = directory + 2 + 12 * entry
+        tag, kind = struct.unpack_from(f"{order}HH", data, position)
         if tag in {_TIFF_WIDTH, _TIFF_HEIGHT}:
-            sides[tag] = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, place + 8)[0]
+            sides[tag] = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, position + 8)[0]
     return sides[_TIFF_WIDTH] * sides[_TIFF_HEIGHT] if len(sides) == 2 else None
-
-
-# Still images from the bytes of their files.
-
-#: A larger image is not decoded: no camera writes it, and a few bytes can claim any size.
-MAX_PIXELS = 64_000_000
-
-#: A larger file is not read: 64 million pixels of four channels of 16 bits, uncompressed, and room for a header.
-MAX_BYTES = 8 * MAX_PIXELS + (1 << 20)
-
-_READ_FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-
-
-def decode_image(data: bytes, name: str) -> np.ndarray:
-    """Image from the bytes of a JPEG, PNG, BMP or TIFF file.
-
-    Returns
-    -------
-    ndarray, shape (H, W, 3) RGB or (H, W, 1) grey, uint8
-
-    Raises
-    ------
-    ClipRejectedError
-        ``unreadable_frame`` for damaged or cut-off data, more than 64 million pixels or other than 8 or 16 bits.
-    """
-    pixels = pixel_count(data)
-    if pixels is None:
-        raise ClipRejectedError("unreadable_frame", f"{name}: not a complete JPEG, PNG, BMP or TIFF image")
-    if pixels > MAX_PIXELS:
-        raise ClipRejectedError("unreadable_frame", f"{name}: {pixels} pixels, at most {MAX_PIXELS} are read")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_FLAGS)
-    except cv2.error as error:
-        raise ClipRejectedError("unreadable_frame", f"{name}: {error}") from error
-    if image is None:
-        raise ClipRejectedError("unreadable_frame", f"{name}: damaged or cut off")
-    if image.ndim == 3:  # the flag that asks for RGB would turn grey images into colour as well
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)  # in place: new memory costs more than the swap
-    return as_frame(image, name)
-
-
-def as_frame(image: np.ndarray, name: str) -> np.ndarray:
-    """Image (H, W) or (H, W, C) of 8 or 16 bits as (H, W, C) uint8; 65535 becomes 255."""
-    if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if image.dtype != np.uint8:
-        raise ClipRejectedError("unreadable_frame", f"{name}: {image.dtype} pixels, expected 8 or 16 bits")
-    return image.reshape(*image.shape[:2], -1)

@@ -1,4 +1,8 @@
-"""What an image folder and a video file have in common: frames with numbers and times, one at a time."""
+"""Frames with their numbers and times, read one at a time, and a buffer for them.
+
+:class:`FrameSequence` is the common base of image folders and video files and yields :class:`Frame` objects.
+:class:`FrameBuffer` collects the images of a long clip without filling memory.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +38,16 @@ class Frame:
 
 
 class FrameSequence(ABC):
-    """Frames in the order of their numbers; iterating decodes them one after the other, in constant memory.
+    """Frames in the order of their numbers; an iteration decodes them one by one, in constant memory.
 
-    A sequence may be iterated more than once. What is known only at the end (``numbers`` and ``issues`` of a
-    video, :meth:`sha256`) refers to the last complete iteration.
+    A sequence can be iterated more than once. What is only known at the end (``numbers`` and ``issues`` of a video, and
+    :meth:`sha256`) describes the last complete iteration.
     """
 
     def __init__(self, source: Path, fps: float | None) -> None:
         self.source = source
-        self.fps = fps  # frames a second; None for an image folder
-        self.count_hint: int | None = None  # how many frames to expect, where that is known beforehand
+        self.fps = fps  # frames per second; None for an image folder
+        self.count_hint: int | None = None  # expected number of frames, if known before decoding
         self.numbers: list[int] = []
         self.issues: tuple[Issue, ...] = ()
 
@@ -68,19 +72,19 @@ class FrameSequence(ABC):
 
     @abstractmethod
     def nearest(self, number: int) -> Frame:
-        """The frame with this number, or the one closest to it (the earlier of two)."""
+        """The frame with this number, or with the closest one (the lower of two)."""
 
     @abstractmethod
     def sha256(self) -> str:
-        """Hexadecimal digest of the bytes the frames come from."""
+        """Hexadecimal digest of the bytes that the frames were decoded from."""
 
     @abstractmethod
     def _decode(self) -> Iterator[tuple[str, Frame]]:
-        """Frames and what to call each in a message."""
+        """Frames, each with its name for messages."""
 
 
 def inside(number: int, first: int | None, last: int | None) -> bool:
-    """Whether a frame number lies in first..last, both inclusive, ``None`` for no limit."""
+    """Whether a frame number is in the range first..last, both inclusive; ``None`` means no limit."""
     return (first is None or number >= first) and (last is None or number <= last)
 
 
@@ -88,45 +92,42 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]} x {shape[0]} {'grey' if shape[2] == 1 else 'colour'}"
 
 
-# A growing stack of images that does not outgrow memory.
-
-
 class FrameBuffer:
-    """Collects images of one size and moves to an unnamed temporary file when they outgrow memory.
+    """Collects images of one shape in memory, and in an unnamed temporary file once they exceed a limit.
 
     Parameters
     ----------
     memory_bytes : int
-        Images are kept in memory up to this many bytes.
+        Limit for the images in memory, in bytes.
     """
 
     def __init__(self, memory_bytes: int = 256 * 2**20) -> None:
         self._memory_bytes = memory_bytes
-        self._held = bytearray()
+        self._data = bytearray()
         self._file: BinaryIO | None = None
         self._shape: tuple[int, ...] = ()
         self._count = 0
 
     def append(self, image: np.ndarray) -> None:
-        """Add an image, shape (H, W, C), uint8; all of one shape, and none after :meth:`stack`."""
+        """Add an image, shape (H, W, C), uint8. All must have the same shape; add none after :meth:`stack`."""
         self._shape = self._shape or image.shape
         if image.shape != self._shape:
             raise ValueError(f"image of shape {image.shape} in a buffer of {self._shape}")
         self._count += 1
-        if self._file is None and len(self._held) + image.nbytes > self._memory_bytes:
+        if self._file is None and len(self._data) + image.nbytes > self._memory_bytes:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the buffer
-            self._file.write(self._held)
-            self._held = bytearray()
+            self._file.write(self._data)
+            self._data = bytearray()
         if self._file is None:
-            self._held += np.ascontiguousarray(image).data
+            self._data += np.ascontiguousarray(image).data
         else:
             self._file.write(np.ascontiguousarray(image).data)
 
     def stack(self) -> np.ndarray:
-        """All images, shape (T, H, W, C), uint8; backed by the temporary file if they outgrew memory."""
+        """All images, shape (T, H, W, C), uint8; a memory map of the temporary file if there is one."""
         shape = (self._count, *self._shape)
         if self._file is None:
-            return np.frombuffer(self._held, np.uint8).reshape(shape)
+            return np.frombuffer(self._data, np.uint8).reshape(shape)
         with self._file:  # the mapping keeps the file open for itself
             self._file.flush()
             return np.memmap(self._file, np.uint8, "r", shape=shape)

@@ -1,4 +1,4 @@
-"""Frames of a video file, with the time stamps the file holds."""
+"""Frames of a video file, with the time stamps stored in the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mer_features.core.quality import ClipRejectedError, Issue
 from mer_features.frames.image import MAX_PIXELS, as_frame
 from mer_features.frames.sequence import Frame, FrameSequence, inside
 
-#: Containers that hold their pictures themselves. Playlists, which name other files to open, are not read.
+#: Containers that store the video themselves. Playlists, which refer to other files, are not read.
 _CONTAINERS = (
     "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "dv", "nut", "ivf", "rm",
     "gif", "yuv4mpegpipe", "h264", "hevc", "m4v", "mjpeg",
@@ -35,7 +35,7 @@ class VideoFile(FrameSequence):
             self.count_hint = stream.frames if whole and stream.frames else None
 
     def nearest(self, number: int) -> Frame:
-        """Decode from the start to this number, or to the end of a shorter video."""
+        """Decode from the start to the frame with this number, or to the last frame of a shorter video."""
         frame = None
         for _, frame in self._decode():
             if frame.number >= number:
@@ -50,23 +50,23 @@ class VideoFile(FrameSequence):
             return hashlib.file_digest(handle, "sha256").hexdigest()
 
     def _open(self) -> av.container.InputContainer:
-        # `file:` keeps a name like `concat:a|b` from being taken for a protocol.
+        # With `file:` a name like `concat:a|b` is not interpreted as a protocol.
         url, options = f"file:{self.source}", {"format_whitelist": ",".join(_CONTAINERS)}
         try:
             return av.open(url, metadata_errors="replace", options=options)
-        except av.ArgumentError as error:  # what FFmpeg says of a kind that is not on the list
-            said = f"not a video that holds its pictures itself; read are {', '.join(_CONTAINERS)}"
-            raise ClipRejectedError("no_frames", f"{self.source}: {said}") from error
+        except av.ArgumentError as error:  # FFmpeg's error for a container that is not on the list
+            reason = f"not a video file of a supported container ({', '.join(_CONTAINERS)})"
+            raise ClipRejectedError("no_frames", f"{self.source}: {reason}") from error
         except (av.FFmpegError, OSError) as error:
             raise ClipRejectedError("no_frames", f"{self.source}: {error.strerror}") from error
 
     def _pictures_of(self, container: av.container.InputContainer) -> av.VideoStream:
-        """The first video stream that is not the cover picture of a sound file."""
+        """The first video stream that is not the cover picture of an audio file."""
         for stream in container.streams.video:
             cover = stream.disposition & av.stream.Disposition.attached_pic
             if not cover and stream.codec_context is not None:  # None: no decoder for this kind of video
-                stream.codec_context.thread_count = 1  # the driver runs a process per core
-                # Pictures may claim another size than the container's header did.
+                stream.codec_context.thread_count = 1  # one process per core runs already
+                # The size of a frame may differ from that in the header of the container.
                 stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
                 return stream
         raise ClipRejectedError("no_frames", f"{self.source}: no video stream that can be decoded")
@@ -98,15 +98,15 @@ class VideoFile(FrameSequence):
 def _pictures(
     container: av.container.InputContainer, stream: av.VideoStream, issues: list[Issue]
 ) -> Iterator[av.VideoFrame]:
-    """Decoded frames in the order of presentation, up to the first damage, which is added to ``issues``.
+    """Decoded frames in presentation order, up to the first damaged packet, which is added to ``issues``.
 
-    Frames after a damage are not used, nor are those held back for reordering when it comes: their numbers would
-    be off by the unknown number lost.
+    Frames after the damage are not used, nor are frames that the decoder has buffered for reordering. An unknown number
+    of frames is lost, so their numbers would be wrong.
     """
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
-                issues.append(Issue("truncated_video", "a packet is damaged or cut off"))
+                issues.append(Issue("truncated_video", "a packet is damaged or truncated"))
                 return
             yield from packet.decode()
     except av.FFmpegError as error:
@@ -119,9 +119,9 @@ def _cut_short(
     decoded: int,
     span_s: tuple[float | None, float | None],
 ) -> list[Issue]:
-    """Whether frames are missing at the end, by the header's count or, without one, by its duration.
+    """An issue if frames are missing at the end, judged by the frame count in the header or else by the duration.
 
-    A per cent and two frames of tolerance: durations are rounded, and edit lists hide frames.
+    The tolerance is one per cent and two frames, because durations are rounded and edit lists hide frames.
     """
     if stream.frames:
         short = decoded < 0.99 * stream.frames - 2
@@ -129,7 +129,7 @@ def _cut_short(
     promised_s = None
     if stream.duration is not None:
         promised_s = float(stream.duration * stream.time_base)
-    elif container.duration is not None and len(container.streams) == 1:  # else it may be that of the sound
+    elif container.duration is not None and len(container.streams) == 1:  # else it may be that of the audio
         promised_s = container.duration / av.time_base
     start_s, end_s = span_s
     if promised_s is None or start_s is None or end_s is None or not stream.average_rate:
@@ -144,14 +144,14 @@ def _uneven(times: Sequence[float], tick_s: float) -> list[Issue]:
     if len(steps) < 2 or not np.isfinite(steps).all():
         return []
     middle = float(np.median(steps))
-    # Time stamps are rounded to ticks; beyond that, a tenth of the step is not rounding any more.
+    # Time stamps are rounded to ticks. A further deviation of a tenth of the step is not a rounding error.
     if np.abs(steps - middle).max() <= 0.1 * middle + 1.01 * tick_s:
         return []
     return [Issue("variable_frame_rate", f"{steps.min():.4f}..{steps.max():.4f} s between frames")]
 
 
 class _Converter:
-    """Pictures of a video as frames; keeps the colour conversion's tables between frames."""
+    """Converts decoded pictures to RGB or grey arrays; keeps the tables of the colour conversion between frames."""
 
     def __init__(self) -> None:
         self._reformatter = av.video.reformatter.VideoReformatter()

@@ -1,4 +1,4 @@
-"""Writes a video frame by frame, each with its own time."""
+"""Writes a video frame by frame; each frame has its own time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from mer_features.core.files import atomic_path
 
-#: By suffix: container, codec, pixel format, options. Rate factor 12 is H.264 without visible loss.
+#: Suffix -> container, codec, pixel format, options. H.264 with rate factor 12 has no visible loss.
 _FORMATS: dict[str, tuple[str, str, str, dict[str, str]]] = {
     ".mp4": ("mp4", "libx264", "yuv420p", {"crf": "12", "preset": "medium"}),
     ".mov": ("mov", "libx264", "yuv420p", {"crf": "12", "preset": "medium"}),
@@ -20,7 +20,7 @@ _FORMATS: dict[str, tuple[str, str, str, dict[str, str]]] = {
 }
 SUFFIXES = tuple(_FORMATS)
 
-_TICKS = Fraction(1, 90_000)  # the clock of MPEG: no usual frame rate needs a finer one
+_TICKS = Fraction(1, 90_000)  # the clock of MPEG; no common frame rate needs a finer one
 _BT601 = 5  # FFmpeg's number of the colour matrix that its converter uses by default
 
 
@@ -30,12 +30,12 @@ def write(path: Path | str, frames: Iterable[tuple[np.ndarray, float]], fps: flo
     Parameters
     ----------
     path
-        ``.mp4`` or ``.mov``: H.264, rate factor 12, which any player shows; ``.mkv``: FFV1, lossless RGB.
+        ``.mp4`` or ``.mov``: H.264, rate factor 12, which any player can show; ``.mkv``: FFV1, lossless RGB.
     frames
         Images (H, W, 3) RGB or (H, W, 1) grey, uint8, all of one shape, with their times in seconds, ascending; the
-        first is shown at time 0. H.264 wants even sides: an odd one gets its last row or column twice.
+        first is shown at time 0. H.264 needs even sides: for an odd side the last row or column is repeated.
     fps
-        Frame rate that the header names; the times are what counts.
+        Frame rate in the header (default 25); players use the times.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def write(path: Path | str, frames: Iterable[tuple[np.ndarray, float]], fps: flo
     Raises
     ------
     ValueError
-        For another suffix, or no frame at all.
+        For another suffix, or if there is no frame.
     """
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
@@ -74,9 +74,9 @@ def _set_up(stream: Any, picture: av.VideoFrame, pixels: str) -> None:
     stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, pixels
     context = stream.codec_context
     context.time_base = _TICKS
-    context.thread_count = 1  # with more, the file depends on their number
+    context.thread_count = 1  # with more threads, the file depends on their number
     if pixels == "yuv420p":
-        context.colorspace = _BT601  # players guess another one for large pictures that do not say
+        context.colorspace = _BT601  # without it, players assume another one for large pictures
 
 
 def _picture(image: np.ndarray, *, even: bool) -> av.VideoFrame:

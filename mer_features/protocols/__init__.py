@@ -1,9 +1,9 @@
-"""Protocols: which clips take part, in which class, and in whose test fold.
+"""Protocols: which clips are used, their classes, and the fold that tests each clip.
 
-A protocol is a rule over clip tables (:func:`build`); the published ones have names and frozen counts
-(:data:`PRESETS`, :data:`EXPECTED_COUNTS`). Its outcome is a :class:`FoldTable`, stored as a TSV in which every clip
-appears once, with the name of the fold that tests it; all clips of the other folds train that fold, and so do the
-clips that no fold tests (:data:`TRAIN_ONLY`).
+A protocol is a rule that :func:`build` applies to clip tables. The published protocols have names and fixed counts
+(:data:`PRESETS`, :data:`EXPECTED_COUNTS`). The result is a :class:`FoldTable`, stored as a TSV in which each clip
+appears once, with the name of the fold that tests it. The training set of a fold is all clips of the other folds and
+the clips that no fold tests (:data:`TRAIN_ONLY`).
 """
 
 from mer_features.protocols.counts import EXPECTED_COUNTS, CountsError, Difference, compare, published

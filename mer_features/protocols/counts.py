@@ -1,4 +1,4 @@
-"""Published counts: what a protocol must hold, what it does hold, and which clips explain the difference."""
+"""Published counts of a protocol, compared with the counts found, and the clips that explain a difference."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mer_features.protocols.presets import PRESETS, Counts, Preset
 if TYPE_CHECKING:  # the configuration checks itself against the presets of this package
     from mer_features.protocols.options import Protocol
 
-#: Published clips per class and subjects with clips: protocol -> role of the database -> what is counted -> number.
+#: Published numbers: protocol -> role of the database -> class (clips) or "subjects" (subjects with clips) -> number.
 EXPECTED_COUNTS: dict[str, Counts] = {name: preset.counts for name, preset in PRESETS.items()}
 
 
 class CountsError(ValueError):
-    """A protocol whose clips are not those it was published with; the message says where and why."""
+    """The clips of a protocol are not the published ones; the message lists the differences and possible reasons."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A count that is not the published one; ``found`` or ``expected`` is 0 for a database only one side has."""
+    """A count that differs from the published one; ``found`` or ``expected`` is 0 if only one side has the database."""
 
     database: str
     what: str  # a class or "subjects"
@@ -34,7 +34,7 @@ class Difference:
 
 
 def published(protocol: Protocol) -> dict[str, Mapping[str, int]]:
-    """Counts of a preset by the names its databases have in a configuration; empty for a protocol of one's own."""
+    """Published counts by the configured names of the databases; empty for a protocol that is not a preset."""
     if not protocol.preset:
         return {}
     expected = EXPECTED_COUNTS[protocol.preset]
@@ -42,15 +42,15 @@ def published(protocol: Protocol) -> dict[str, Mapping[str, int]]:
 
 
 def compare(protocol: str, counts: Mapping[str, Mapping[str, int]]) -> tuple[Difference, ...]:
-    """Differences between a table's counts and the published ones; empty if the list is the published one.
+    """Differences between the counts of a table and the published counts; empty if all are equal.
 
     Parameters
     ----------
     protocol
         A key of :data:`EXPECTED_COUNTS`.
     counts
-        Database -> class or ``subjects`` -> number, as of :meth:`FoldTable.counts`, the databases named as in
-        :data:`EXPECTED_COUNTS`.
+        Database -> class or ``subjects`` -> number, as returned by :meth:`FoldTable.counts`, but with the databases
+        named by their roles as in :data:`EXPECTED_COUNTS`.
     """
     expected = EXPECTED_COUNTS[protocol]
     differences = []
@@ -63,9 +63,9 @@ def compare(protocol: str, counts: Mapping[str, Mapping[str, int]]) -> tuple[Dif
 
 
 def clip_key(clip_id: str) -> tuple[str, str]:
-    """What identifies a clip whichever way its subject is written: ``sub04/EP12_01f`` and ``4/EP12_01F`` are one.
+    """Key of a clip that does not depend on the spelling: equal for ``sub04/EP12_01f`` and ``4/EP12_01F``.
 
-    Subjects differ by their number in every database that has a preset.
+    The number is enough to identify a subject in each database that has a preset.
     """
     subject, _, name = clip_id.casefold().partition("/")
     digits = re.sub(r"\D", "", subject)
@@ -73,19 +73,19 @@ def clip_key(clip_id: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A clip as the check sees it: which role's, its class ("" if the protocol does not take it), whether usable."""
+class ListedClip:
+    """A clip of the databases, for the explanation of differing counts."""
 
     role: str
     clip_id: str
-    label: str
-    usable: bool
+    label: str  # its class; "" if the protocol leaves it out
+    usable: bool  # False if a stage rejected it
 
 
-def explain(preset: Preset, found: Iterable[Found], differences: Sequence[Difference]) -> list[str]:
-    """What is known of the clips behind differing counts, one line per clip, of the databases that differ only."""
+def explain(preset: Preset, listed: Iterable[ListedClip], differences: Sequence[Difference]) -> list[str]:
+    """Known reasons for differing counts, one line per clip, for the databases whose counts differ."""
     roles = {item.database for item in differences}
-    clips = [item for item in found if item.role in roles]
+    clips = [item for item in listed if item.role in roles]
     lines = [
         f"{item.role} {item.clip_id} ({item.label}) is listed, but a stage rejected it: see the report"
         for item in clips

@@ -1,4 +1,4 @@
-"""Folds: who is held out when."""
+"""Assignment of subjects to folds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mer_features.protocols.table import TRAIN_ONLY, Subject
 if TYPE_CHECKING:  # the configuration checks itself against the presets of this package
     from mer_features.protocols.options import Protocol
 
-#: The one fold of a protocol that trains on whole databases and tests on others.
+#: The only fold of a protocol that trains on whole databases and tests on other databases.
 TRANSFER = "transfer"
 
 
@@ -26,7 +26,7 @@ def assign(owners: Sequence[Subject], labels: Sequence[str], protocol: Protocol,
     protocol
         Kind of folds.
     seed
-        Decides between equals in numbered folds.
+        Seed of the order of subjects with equally many clips, for numbered folds.
 
     Raises
     ------
@@ -46,11 +46,12 @@ def assign(owners: Sequence[Subject], labels: Sequence[str], protocol: Protocol,
 
 
 def balanced_folds(owners: Sequence[Subject], labels: Sequence[str], folds: int, seed: int) -> dict[Subject, int]:
-    """Spread whole subjects over folds so that clips and classes are balanced.
+    """Distribute whole subjects over folds so that clips and classes are balanced.
 
-    Greedy: subjects by falling number of clips, equals in an order drawn from ``seed``, each to the fold where the
-    sum over classes of (clips in the fold)² / (clips of the class), and the same for all clips, grows least. The
-    outcome depends on nothing but the arguments, so that a stored table can be rebuilt with any library version.
+    The algorithm is greedy. Subjects are processed in descending order of their number of clips; the order of subjects
+    with equally many clips is drawn from ``seed``. Each subject goes to the fold where the sum over the classes of
+    (clips in the fold)² / (clips of the class), plus the same term for all clips, increases least. The result depends
+    only on the arguments, so a stored table can be rebuilt with any library version.
 
     Parameters
     ----------
@@ -59,26 +60,26 @@ def balanced_folds(owners: Sequence[Subject], labels: Sequence[str], folds: int,
     folds
         Number of folds; at most the number of subjects.
     seed
-        Decides between equals.
+        Seed of the order of subjects with equally many clips.
 
     Returns
     -------
     dict
-        Subject -> fold, 0 .. ``folds`` - 1; no fold is empty.
+        Subject -> fold, 0 to ``folds`` - 1; no fold is empty.
     """
     subjects = sorted(set(owners))
     classes = sorted(set(labels))
     counts = np.zeros((len(subjects), len(classes)), dtype=np.int64)
     np.add.at(counts, ([subjects.index(owner) for owner in owners], [classes.index(label) for label in labels]), 1)
     counts = np.column_stack([counts, counts.sum(axis=1)])  # (subjects, classes + 1), the last for all clips
-    drawn = np.random.default_rng(seed).permutation(len(subjects))
-    order = drawn[np.argsort(-counts[drawn, -1], kind="stable")]
+    shuffled = np.random.default_rng(seed).permutation(len(subjects))
+    order = shuffled[np.argsort(-counts[shuffled, -1], kind="stable")]
     weight = 1.0 / counts.sum(axis=0)
-    filled = np.zeros((folds, counts.shape[1]), dtype=np.int64)
+    totals = np.zeros((folds, counts.shape[1]), dtype=np.int64)
     result: dict[Subject, int] = {}
     for index in order:
-        growth = ((filled + counts[index]) ** 2 - filled**2) @ weight
-        chosen = int(np.argmin(growth))
-        filled[chosen] += counts[index]
-        result[subjects[index]] = chosen
+        growth = ((totals + counts[index]) ** 2 - totals**2) @ weight
+        fold = int(np.argmin(growth))
+        totals[fold] += counts[index]
+        result[subjects[index]] = fold
     return result

@@ -1,36 +1,37 @@
-"""Label maps: class -> the owners' emotion words, lower case. Words that a map does not name leave the clip out."""
+"""Label maps: class -> the owners' emotion words in lower case. Clips with other words are left out."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 LabelMap = Mapping[str, tuple[str, ...]]
 
-#: SMIC's sheets and folders hold the classes themselves.
+#: The sheets and folders of SMIC use the names of the classes.
 SMIC_3: LabelMap = {"negative": ("negative",), "positive": ("positive",), "surprise": ("surprise",)}
 
-#: CASME II in MEGC 2019 and in the dual-branch paper: sadness (7 clips) and fear (2) are out.
+#: CASME II in MEGC 2019 and in the dual-branch paper, without sadness (7 clips) and fear (2 clips).
 CASME2_MEGC: LabelMap = {
     "negative": ("disgust", "repression"),
     "positive": ("happiness",),
     "surprise": ("surprise",),
 }
 
-#: CASME II in the cross-database benchmark: repression is out, sadness and fear are in.
+#: CASME II in the cross-database benchmark, without repression and with sadness and fear.
 CASME2_CDMER: LabelMap = {
     "negative": ("disgust", "sadness", "fear"),
     "positive": ("happiness",),
     "surprise": ("surprise",),
 }
 
-#: FR, Table 12: the benchmark's three classes, repression joins the others.
+#: FR, Table 12: the three classes of the benchmark; repression belongs to the class "others".
 CASME2_4: LabelMap = {**CASME2_CDMER, "others": ("others", "repression")}
 
 CASME2_5: LabelMap = {word: (word,) for word in ("disgust", "happiness", "others", "repression", "surprise")}
 
 CASME2_7: LabelMap = {**CASME2_5, "fear": ("fear",), "sadness": ("sadness",)}
 
-#: MEGC 2019 and the dual-branch paper's table (its text names contempt and anger alone).
+#: MEGC 2019 and the table of the dual-branch paper, whose text mentions only contempt and anger.
 SAMM_3: LabelMap = {
     "negative": ("anger", "contempt", "disgust", "fear", "sadness"),
     "positive": ("happiness",),
@@ -48,28 +49,28 @@ SAMM_5: LabelMap = {
     "surprise": ("surprise",),
 }
 
-#: MA2MI; the sheet's "others" are out.
+#: MA2MI, without the word "others" of the sheet.
 MMEW_6: LabelMap = {word: (word,) for word in ("anger", "disgust", "fear", "happiness", "sadness", "surprise")}
 
-#: EIDNet's macro side (CK+) under the three classes; the same grouping as its micro side.
+#: Macro-expressions of EIDNet (CK+) in three classes, grouped as its micro-expressions.
 CKPLUS_3: LabelMap = {
     "negative": ("anger", "contempt", "disgust", "fear", "sadness"),
     "positive": ("happy", "happiness"),
     "surprise": ("surprise",),
 }
 
-#: EIDNet's macro side under CASME II's five classes: repression and others have no counterpart.
+#: Macro-expressions of EIDNet in the five classes of CASME II; repression and others have no counterpart.
 CKPLUS_5: LabelMap = {"disgust": ("disgust",), "happiness": ("happy", "happiness"), "surprise": ("surprise",)}
 
-#: SA-AT's teacher (BU-3DFE); neutral is out.
+#: Teacher of SA-AT (BU-3DFE), without neutral.
 BU3DFE_3: LabelMap = {
     "negative": ("anger", "disgust", "fear", "sadness"),
     "positive": ("happy", "happiness"),
     "surprise": ("surprise",),
 }
 
-#: Label maps by the name a configuration gives. `megc2019` takes every word of the three databases at once and suits
-#: data that has no map of its own; the preset `megc2019` maps each database by its own list.
+#: Label maps by their names in a configuration. `megc2019` accepts the words of all three databases and is meant for
+#: data without an own map; the preset `megc2019` uses one map per database.
 LABEL_MAPS: dict[str, LabelMap] = {
     "megc2019": {
         "negative": ("negative", "disgust", "repression", "anger", "contempt", "fear", "sadness"),
@@ -101,20 +102,20 @@ def words(labels: LabelMap) -> dict[str, str]:
         If a word belongs to two classes or there are fewer than two classes.
     """
     pairs = [(word.lower(), label) for label, names in labels.items() for word in names]
-    seen = [word for word, _ in pairs]
-    if twice := sorted({word for word in seen if seen.count(word) > 1}):
-        raise ValueError(f"emotions listed more than once: {', '.join(twice)}")
+    occurrences = Counter(word for word, _ in pairs)
+    if duplicates := sorted(word for word, n in occurrences.items() if n > 1):
+        raise ValueError(f"emotions listed more than once: {', '.join(duplicates)}")
     if len(labels) < 2:
         raise ValueError(f"at least two classes are needed, found {len(labels)}")
     return dict(pairs)
 
 
 def configured(labels: str | LabelMap) -> dict[str, str]:
-    """:func:`words` of a map that a configuration names or writes out; raises ``ValueError`` for an unknown name."""
+    """:func:`words` of a configured map, given by name or in full; raises ``ValueError`` for an unknown name."""
     if not isinstance(labels, str):
         return words(labels)
     if labels not in LABEL_MAPS:
         raise ValueError(
-            f"unknown label map {labels!r}; known: {', '.join(LABEL_MAPS)}, or write out class: [emotion, ...]"
+            f"unknown label map {labels!r}; known: {', '.join(LABEL_MAPS)}, or give a map class: [emotion, ...]"
         )
     return words(LABEL_MAPS[labels])

@@ -1,12 +1,12 @@
-"""Result logs as the MEGC 2019 challenge wants them: a line per subject, then a line per clip.
+"""Result logs in the format of the MEGC 2019 challenge: one line per subject, followed by one line per clip.
 
 ::
 
     casme2 sub01
     EP02_01f 1 1
 
-A clip's line holds its name, its true class and the predicted one: 0 negative, 1 positive, 2 surprise. Subjects and
-clips are written as in the challenge's list: ``sub01``, ``s01`` with ``s01_ne_01``, ``006``.
+The line of a clip holds its name, its true class and the predicted class: 0 negative, 1 positive, 2 surprise.
+Subjects and clips are written as in the list of the challenge: ``sub01``, ``s01`` with ``s01_ne_01``, ``006``.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pathlib import Path
 from mer_features.core.files import write_text
 from mer_features.protocols.metrics import Prediction
 
-#: The challenge's classes in the order of their codes, which is alphabetical.
+#: Classes of the challenge in the order of their codes, which is alphabetical.
 CLASSES = ("negative", "positive", "surprise")
 
-#: The challenge's name of a database -> how it writes a subject's number.
+#: Name of a database in the challenge -> format of a subject's number.
 _SUBJECTS = {"casme2": "sub{:02d}", "smic": "s{:02d}", "samm": "{:03d}"}
 
 
 def subject_name(database: str, subject: str) -> str:
-    """A subject as the challenge writes it, from the owner's ``sub01``, ``s1``, ``006`` or a list's ``6``.
+    """Name of a subject in the challenge, from the owner's ``sub01``, ``s1`` or ``006`` or from a bare number ``6``.
 
     Raises
     ------
     ValueError
-        If the database is none of the challenge's or the subject has no number.
+        If the database is not part of the challenge or the subject has no number.
     """
     if database not in _SUBJECTS:
         raise ValueError(f"database {database!r} is not in MEGC 2019; it has {', '.join(_SUBJECTS)}")
@@ -42,7 +42,7 @@ def subject_name(database: str, subject: str) -> str:
 
 
 def clip_name(database: str, clip: str) -> str:
-    """A clip as the challenge writes it: SMIC's ``s1_ne_01`` becomes ``s01_ne_01``, others stay."""
+    """Name of a clip in the challenge: ``s1_ne_01`` of SMIC becomes ``s01_ne_01``, others are unchanged."""
     if database != "smic":
         return clip
     subject, _, rest = clip.partition("_")
@@ -50,21 +50,21 @@ def clip_name(database: str, clip: str) -> str:
 
 
 def write_log(path: Path | str, predictions: Sequence[Prediction], databases: Mapping[str, str]) -> None:
-    """Write the log of one run, atomically, subjects in the order of their first clip.
+    """Write the log of one run atomically, with the subjects in the order of their first clips.
 
     Parameters
     ----------
     path
-        Where to.
+        File to write.
     predictions
-        Of one seed, classes as in :data:`CLASSES`.
+        Predictions of one seed, with the classes of :data:`CLASSES`.
     databases
-        Name of each database in the predictions -> the challenge's name, ``casme2``, ``smic`` or ``samm``.
+        Name of each database in the predictions -> its name in the challenge: ``casme2``, ``smic`` or ``samm``.
 
     Raises
     ------
     ValueError
-        If the predictions are of several seeds, of a database without a name, or of another class.
+        If the predictions have several seeds, a database that is not in ``databases``, or another class.
     """
     if len(seeds := {item.seed for item in predictions}) > 1:
         raise ValueError(f"a log holds one run; found seeds {', '.join(map(str, sorted(seeds)))}")
@@ -87,12 +87,13 @@ def _code(clip_id: str, label: str) -> int:
 
 
 def read_log(path: Path | str) -> tuple[Prediction, ...]:
-    """Predictions of a log, in its order; a log holds no probabilities, so theirs are empty, and the seed is 0.
+    """Predictions of a log, in the order of its lines. A log has no probabilities and no seed: they are () and 0.
 
     Raises
     ------
     ValueError
-        If a line is neither a subject's nor a clip's, or a clip's comes first; names file and line.
+        If a line is neither a subject nor a clip, or a clip comes before the first subject; the message names the file
+        and the line.
     """
     predictions: list[Prediction] = []
     database = subject = ""

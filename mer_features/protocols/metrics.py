@@ -1,7 +1,7 @@
-"""Metrics of a classification run: counted over all folds first, then averaged over classes.
+"""Metrics of a classification run: predictions are pooled over all folds, then metrics are averaged over classes.
 
-A confusion matrix has shape (..., K, K), rows truth, columns prediction. Averaging per-fold figures instead gives
-other (higher) numbers, since most subjects lack a class; nothing here does so.
+A confusion matrix has shape (..., K, K); rows are the ground truth, columns the predictions. An average of metrics per
+fold would give other (higher) values, because most subjects do not have all classes; it is not used here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mer_features.core.files import write_text
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one run said about one held-out clip."""
+    """Prediction of one run for one held-out clip."""
 
     clip_id: str
     database: str
@@ -36,7 +36,7 @@ _COLUMNS = ("clip_id", "database", "subject", "fold", "seed", "truth", "predicti
 
 
 def write_predictions(path: Path | str, predictions: Iterable[Prediction], classes: Sequence[str]) -> None:
-    """Write predictions as TSV, one column ``p_<class>`` for each class, atomically."""
+    """Write predictions atomically as TSV, with one column ``p_<class>`` per class."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
     writer.writerow([*_COLUMNS, *(f"p_{name}" for name in classes)])
@@ -47,12 +47,12 @@ def write_predictions(path: Path | str, predictions: Iterable[Prediction], class
 
 
 def read_predictions(path: Path | str) -> tuple[tuple[Prediction, ...], tuple[str, ...]]:
-    """Predictions and classes from a file of :func:`write_predictions`.
+    """Predictions and classes from a file that :func:`write_predictions` wrote.
 
     Raises
     ------
     ValueError
-        If the file is not a table of predictions or a cell cannot be read; names the file.
+        If the file is not a table of predictions or a cell cannot be read; the message names the file.
     """
     with Path(path).open(newline="", encoding="utf-8") as handle:
         lines = list(csv.reader(handle, delimiter="\t"))
@@ -78,7 +78,7 @@ def pool(predictions: Iterable[Prediction], classes: Sequence[str]) -> np.ndarra
     Returns
     -------
     ndarray, shape (K, K), int64
-        Clips by truth (row) and prediction (column).
+        Number of clips by ground truth (row) and prediction (column).
 
     Raises
     ------
@@ -99,19 +99,19 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def _parts(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hits, clips by truth and clips by prediction of each class, (..., K) each, float64."""
+    """Correct predictions, clips by ground truth and clips by prediction of each class, (..., K) each, float64."""
     confusion = np.asarray(confusion, dtype=np.float64)
     return np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1), confusion.sum(axis=-2)
 
 
 def f1(confusion: np.ndarray) -> np.ndarray:
-    """F1 of each class, 2 TP / (2 TP + FP + FN), shape (..., K); 0 where a class is neither true nor predicted."""
+    """F1 of each class, 2 TP / (2 TP + FP + FN), shape (..., K); 0 for a class without clips and predictions."""
     hits, truth, predicted = _parts(confusion)
     return _ratio(2 * hits, truth + predicted)
 
 
 def recall(confusion: np.ndarray) -> np.ndarray:
-    """Recall of each class, TP / n, shape (..., K); 0 where a class has no truth."""
+    """Recall of each class, TP / n, shape (..., K); 0 for a class without clips."""
     hits, truth, _ = _parts(confusion)
     return _ratio(hits, truth)
 
@@ -119,7 +119,7 @@ def recall(confusion: np.ndarray) -> np.ndarray:
 def uf1(confusion: np.ndarray) -> np.ndarray:
     """Unweighted F1: mean over all K classes (MEGC 2019; FR section 6.2).
 
-    A class without truth stays in the mean, as 0. Equals scikit-learn's ``f1_score(average="macro", labels=...)``
+    A class without clips counts as 0 in the mean. Equals scikit-learn's ``f1_score(average="macro", labels=...)``
     on the concatenated predictions.
 
     Returns
@@ -131,9 +131,9 @@ def uf1(confusion: np.ndarray) -> np.ndarray:
 
 
 def uar(confusion: np.ndarray) -> np.ndarray:
-    """Unweighted average recall: mean over the classes that have truth (MEGC 2019; FR section 6.2).
+    """Unweighted average recall: mean over the classes that have clips (MEGC 2019; FR section 6.2).
 
-    The recall of a class without truth is undefined; such a class is left out. Equals scikit-learn's
+    The recall of a class without clips is undefined, so the class is left out. Equals scikit-learn's
     ``balanced_accuracy_score`` on the concatenated predictions.
 
     Returns
@@ -146,7 +146,7 @@ def uar(confusion: np.ndarray) -> np.ndarray:
 
 
 def accuracy(confusion: np.ndarray) -> np.ndarray:
-    """Share of clips on the diagonal, shape (...); 0 without any clip."""
+    """Share of clips that are predicted correctly, shape (...); 0 if there are no clips."""
     hits, truth, _ = _parts(confusion)
     return _ratio(hits.sum(axis=-1), truth.sum(axis=-1))
 
@@ -155,28 +155,28 @@ METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"uf1": uf1, "uar": uar
 
 
 def per_class(confusion: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Clips ``n``, hits ``tp``, ``f1``, ``recall`` and ``precision`` of every class of one matrix."""
+    """Clips ``n``, correct predictions ``tp``, ``f1``, ``recall`` and ``precision`` of each class of one matrix."""
     hits, truth, predicted = _parts(confusion)
     columns = zip(hits, truth, f1(confusion), recall(confusion), _ratio(hits, predicted), strict=True)
     return {
-        name: {"n": int(n), "tp": int(tp), "f1": float(score), "recall": float(found), "precision": float(right)}
-        for name, (tp, n, score, found, right) in zip(classes, columns, strict=True)
+        name: {"n": int(n), "tp": int(tp), "f1": float(score), "recall": float(share), "precision": float(precision)}
+        for name, (tp, n, score, share, precision) in zip(classes, columns, strict=True)
     }
 
 
 def scores(confusion: np.ndarray) -> dict[str, Any]:
-    """The confusion matrix of one run or part as nested lists, with its ``uf1``, ``uar`` and ``accuracy``."""
+    """A confusion matrix as nested lists, with its ``uf1``, ``uar`` and ``accuracy``."""
     return {"confusion": confusion.tolist()} | {name: float(of(confusion)) for name, of in METRICS.items()}
 
 
 def per_database(predictions: Sequence[Prediction], classes: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """:func:`scores` of each database's part of the same predictions."""
+    """:func:`scores` of the predictions of each database."""
     names = dict.fromkeys(item.database for item in predictions)
     return {name: scores(pool((item for item in predictions if item.database == name), classes)) for name in names}
 
 
 def per_fold(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Clips and accuracy of every fold; no other metric is meaningful in one."""
+    """Number of clips and accuracy of each fold; other metrics are not meaningful for one fold."""
     hits: dict[str, list[bool]] = {}
     for item in predictions:
         hits.setdefault(item.fold, []).append(item.truth == item.prediction)
@@ -184,7 +184,7 @@ def per_fold(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
 
 
 def per_subject(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Clips ``n`` and wrong predictions ``wrong`` of every person, ``database`` and ``subject``."""
+    """Number of clips ``n`` and of wrong predictions ``wrong`` of each subject (``database``, ``subject``)."""
     wrong: dict[tuple[str, str], list[bool]] = {}
     for item in predictions:
         wrong.setdefault((item.database, item.subject), []).append(item.truth != item.prediction)
@@ -204,17 +204,17 @@ def bootstrap(
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of the metrics under resampling of subjects.
 
-    Clips of one person are not independent, so whole subjects, (database, subject), are drawn with replacement;
-    the same draw serves all runs, whose metrics are averaged.
+    Clips of one subject are not independent, so whole subjects (database, subject) are drawn with replacement. Each
+    draw is used for all runs, and the metrics of the runs are averaged.
 
     Parameters
     ----------
     runs
-        Predictions of each run (seed); every run must hold the same subjects.
+        Predictions of each run (seed); all runs must have the same subjects.
     classes
         Order of the classes.
     seed
-        Source of the draws.
+        Seed of the draws.
     samples
         Number of draws.
     level
@@ -242,7 +242,7 @@ def bootstrap(
 
 
 def summarise(runs: Mapping[int, Sequence[Prediction]], classes: Sequence[str], *, seed: int) -> dict[str, Any]:
-    """Every figure of a system under a protocol.
+    """All results of a system under a protocol.
 
     Parameters
     ----------
@@ -251,15 +251,15 @@ def summarise(runs: Mapping[int, Sequence[Prediction]], classes: Sequence[str], 
     classes
         Order of the classes.
     seed
-        Source of the bootstrap's draws.
+        Seed of the bootstrap draws.
 
     Returns
     -------
     dict
-        ``seeds``: per run the confusion matrix, its metrics and their ``intervals`` of :func:`bootstrap`,
-        ``per_class``, ``per_database``, ``per_fold`` and ``per_subject``; ``uf1``, ``uar``, ``accuracy``: ``mean`` and
-        ``std`` (n - 1; 0 for one run) over runs and the ``interval`` of :func:`bootstrap` for all runs together;
-        ``chance``: the UAR of guessing, 1 / K.
+        ``seeds``: for each run, the confusion matrix, its metrics and their ``intervals`` (:func:`bootstrap`),
+        ``per_class``, ``per_database``, ``per_fold`` and ``per_subject``. ``uf1``, ``uar``, ``accuracy``: ``mean`` and
+        ``std`` (n - 1; 0 for one run) over the runs and the ``interval`` (:func:`bootstrap`) for all runs together.
+        ``chance``: the UAR of random guessing, 1 / K.
     """
     seeds = []
     for number, run in runs.items():

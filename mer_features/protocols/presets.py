@@ -1,8 +1,8 @@
-"""Protocols by name: the papers' clip lists as rules over clip tables, with the counts they must give.
+"""Named protocols: the clip lists of the papers as rules on clip tables, with the counts that they must give.
 
-A preset names the parts databases play in it (roles); a configuration says which of its databases plays which.
-Counts and clip names are those of the challenge's published list, of public copies of the owners' sheets and of
-the papers' tables; docs/protocols.md tells where they disagree.
+A preset has roles, one per database; a configuration says which of its databases has which role. Counts and clip names
+are from the published list of the challenge, from public copies of the owners' sheets and from the tables of the
+papers; docs/protocols.md says where these disagree.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Counts = Mapping[str, Mapping[str, int]]  # role -> class or "subjects" -> numbe
 
 @dataclass(frozen=True)
 class Remark:
-    """What is known of a clip that copies of a database disagree about; told when counts differ.
+    """A known fact about a clip that differs between copies of a database; reported if counts differ.
 
-    ``label`` is the class it has in the published list, "" if it is not in it.
+    ``label`` is the class of the clip in the published list; "" if the clip is not in the list.
     """
 
     role: str
@@ -38,21 +38,21 @@ class Preset:
     Attributes
     ----------
     title
-        What it is and whose, in one line.
+        Content and source, in one line.
     labels
         Role -> label map. The order of the roles is the order of the databases and so of the folds.
     counts
-        Role -> clips per class and ``subjects`` of the published list.
+        Role -> number of clips per class and of ``subjects`` in the published list.
     folds
         As in the configuration.
     test
-        Roles that are tested, where ``folds`` is ``transfer``; the others only train.
+        Roles that are tested if ``folds`` is ``transfer``; the others are only used for training.
     without
-        Role -> clip -> why it is left out.
+        Role -> clip -> reason why it is left out.
     words
-        Role -> clip -> the emotion word of the edition of the sheet that the list was made from.
+        Role -> clip -> emotion word in the edition of the sheet that the list is based on.
     remarks
-        Clips to look at when counts differ.
+        Facts about clips, reported if counts differ.
     """
 
     title: str
@@ -66,13 +66,13 @@ class Preset:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Parts that databases play."""
+        """Roles of the databases."""
         return tuple(self.labels)
 
 
 # ---- facts about clips
 
-#: CASME II, three clips of one subject: their word in the sheets of 2014 and of 2019.
+#: CASME II, three clips of one subject whose emotion word differs between the sheets of 2014 and 2019.
 _RELABELLED = ("sub24/EP07_01", "sub24/EP07_04f", "sub24/EP10_03")
 _2014 = {"casme2": dict.fromkeys(_RELABELLED, "sadness")}
 _2019 = {"casme2": dict.fromkeys(_RELABELLED, "surprise")}
@@ -87,7 +87,7 @@ _MEGC_CASME2 = {
     "sub24/EP02_07": _NO_ROW,
 }
 
-#: Three surprises that fell out of the dual-branch paper's table.
+#: Three surprise clips that are missing from the table of the dual-branch paper.
 _DUAL_BRANCH = {
     "casme2": dict.fromkeys(("sub03/EP01_2", "sub15/EP04_02", "sub17/EP01_13"), "not in the paper's table")
     | _WITHOUT_ROW["casme2"]
@@ -148,7 +148,7 @@ _CDMER_COUNTS = {
     "casme2": _three(73, 32, 25, 22),
 }
 _H, _V, _N, _C = _CDMER_LABELS
-#: Source and target of the twelve tasks: 1 to 6 within SMIC, 7 to 12 between SMIC and CASME II.
+#: Source and target of the twelve tasks: 1 to 6 are within SMIC, 7 to 12 between SMIC and CASME II.
 _CDMER_TASKS = (
     (_H, _V), (_V, _H), (_H, _N), (_N, _H), (_V, _N), (_N, _V),
     (_C, _H), (_H, _C), (_C, _V), (_V, _C), (_C, _N), (_N, _C),
@@ -174,7 +174,7 @@ def _cdmer(number: int, source: str, target: str) -> Preset:
     )
 
 
-# ---- all
+# ---- all presets
 
 PRESETS: dict[str, Preset] = {
     "megc2019": Preset(
@@ -187,7 +187,7 @@ PRESETS: dict[str, Preset] = {
     ),
     **{f"cdmer-{n}": _cdmer(n, *pair) for n, pair in enumerate(_CDMER_TASKS, start=1)},
     "casme2-5-2019": Preset(
-        title="CASME II, five classes, labels of 2019: 249 clips (EIDNet and MA2MI by their figures)",
+        title="CASME II, five classes, labels of 2019: 249 clips (EIDNet and MA2MI by their numbers of clips)",
         labels={"casme2": labels.CASME2_5},
         counts=_casme2_5(63, 28),
         words=_2019,
@@ -283,7 +283,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def find(name: object) -> Preset:
-    """A preset by its name; raises ``ValueError`` naming the nearest for an unknown one."""
+    """The preset of a name; for an unknown name, a ``ValueError`` that suggests the closest one."""
     if isinstance(name, str) and name in PRESETS:
         return PRESETS[name]
     near = difflib.get_close_matches(str(name), PRESETS, n=1)
@@ -292,30 +292,30 @@ def find(name: object) -> Preset:
 
 
 def by_role(name: str, databases: object, roles: object = None) -> dict[str, Any]:
-    """Database that plays each part of a preset.
+    """The database of each role of a preset.
 
     Parameters
     ----------
     name
         The preset.
     databases
-        ``{part: database}``; or databases in the order of ``roles``; or the one database of a preset of one part.
+        ``{role: database}``, or databases in the order of ``roles``, or the only database of a preset with one role.
     roles
-        Parts in the order of the databases.
+        Roles in the order of the databases.
 
     Raises
     ------
     ValueError
-        If a part has no database or a database no part.
+        If a role has no database or a database has no role.
     """
     parts = PRESETS[name].roles
     names: dict[Any, Any] = {}
     if isinstance(databases, Mapping):
         names = dict(databases)
     elif isinstance(databases, list | tuple):
-        given = roles if isinstance(roles, list | tuple) and roles else parts if len(parts) == 1 else ()
-        if len(given) == len(databases):
-            names = {str(part): database for part, database in zip(given, databases, strict=True)}
+        order = roles if isinstance(roles, list | tuple) and roles else parts if len(parts) == 1 else ()
+        if len(order) == len(databases):
+            names = {str(part): database for part, database in zip(order, databases, strict=True)}
     if set(names) != set(parts):
         wanted = ", ".join(f"{part}: <database>" for part in parts)
         raise ValueError(f"databases: preset {name!r} needs {{{wanted}}}; found {databases!r}")

@@ -1,4 +1,4 @@
-"""The fold table: what a protocol yields and training starts from, and its TSV."""
+"""The fold table, which is the result of a protocol and the input of training, and its TSV file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mer_features.core.files import write_text
 
-Subject = tuple[str, str]  # (database, subject): names of subjects repeat between databases
+Subject = tuple[str, str]  # (database, subject), since two databases may use the same names of subjects
 
-#: The fold of clips that train and are never tested.
+#: The fold of clips that are used for training and never tested.
 TRAIN_ONLY = "train-only"
 
 
@@ -38,8 +38,8 @@ class FoldRow:
 class FoldTable:
     """All clips of a protocol, ordered by database (as the protocol lists them), subject and clip.
 
-    ``classes`` are in alphabetical order, which is the order of every confusion matrix and probability column.
-    ``left_out`` counts the clips that the protocol does not take, by the owner's word.
+    ``classes`` are in alphabetical order, which is the order in confusion matrices and of probability columns.
+    ``left_out`` counts the clips that the protocol leaves out, by the owner's emotion word.
     """
 
     rows: tuple[FoldRow, ...]
@@ -52,16 +52,16 @@ class FoldTable:
 
     @property
     def folds(self) -> tuple[str, ...]:
-        """Names of the folds in the order of their first clip."""
+        """Names of the folds, in the order of their first clips."""
         return tuple(dict.fromkeys(row.fold for row in self.tested))
 
     @property
     def tested(self) -> tuple[FoldRow, ...]:
-        """The clips that some fold tests: all of them, unless the protocol trains on whole databases."""
+        """The clips that are tested in a fold: all clips, unless the protocol trains on whole databases."""
         return tuple(row for row in self.rows if row.fold != TRAIN_ONLY)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Per database the clips of each class and the number of ``subjects``."""
+        """Number of clips of each class and of ``subjects``, by database."""
         result: dict[str, dict[str, int]] = {}
         for database in dict.fromkeys(row.database for row in self.rows):
             rows = [row for row in self.rows if row.database == database]
@@ -75,7 +75,7 @@ _COLUMNS = tuple(item.name for item in fields(FoldRow))
 
 
 def write(path: Path | str, table: FoldTable) -> None:
-    """Write a fold table as TSV, atomically; the same table gives the same bytes."""
+    """Write a fold table atomically as TSV; the same table gives the same bytes."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -89,13 +89,13 @@ def read(path: Path | str) -> FoldTable:
     Raises
     ------
     ValueError
-        If the file is not a fold table; names file and line.
+        If the file is not a fold table; the message names the file and the line.
     """
     with Path(path).open(newline="", encoding="utf-8") as handle:
         lines = list(csv.reader(handle, delimiter="\t"))
     if not lines or tuple(lines[0]) != _COLUMNS:
-        found = lines[0] if lines else "an empty file"
-        raise ValueError(f"{path}: not a fold table; found {found}, expected the columns {', '.join(_COLUMNS)}")
+        header = lines[0] if lines else "an empty file"
+        raise ValueError(f"{path}: not a fold table; found {header}, expected the columns {', '.join(_COLUMNS)}")
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(_COLUMNS):
             raise ValueError(f"{path}:{number}: {len(line)} cells, expected {len(_COLUMNS)}")
@@ -103,5 +103,5 @@ def read(path: Path | str) -> FoldTable:
 
 
 def fold_names(path: Path | str) -> list[str]:
-    """Names of the folds of a stored table, in its order."""
+    """Names of the folds of a stored table, in the order of their first clips."""
     return list(read(path).folds)
