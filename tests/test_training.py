@@ -170,7 +170,7 @@ def test_a_log_line_a_fold(store: Store, tmp_path: Path, caplog: pytest.LogCaptu
         train(path, tmp_path / "out")
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
-    assert lines[0].startswith("fold demo/s0, seed 0: 12 clips trained, ")
+    assert lines[0].startswith("fold demo/s0, seed 0: trained on 12 clips, ")
 
 
 # ---------------------------------------------------------------- leaks
@@ -204,7 +204,7 @@ def test_a_row_of_the_held_out_subject_is_caught(store: Store, tmp_path: Path):
     rows = list(table().rows)
     rows[0] = replace(rows[0], fold="demo/s1")  # a clip of s0 is tested with s1, so that it would train fold s0
     path, _ = store(FoldTable(tuple(rows)))
-    with pytest.raises(LeakError, match="held-out subject would train it: demo/s0/negative0"):
+    with pytest.raises(LeakError, match=r"held-out subject .*: demo/s0/negative0"):
         train(path, tmp_path / "out", folds=["demo/s0"])
     assert not (tmp_path / "out" / "predictions.tsv").exists()
 
@@ -281,13 +281,13 @@ def test_clear_errors(store: Store, tmp_path: Path):
     path, cache = store(table())
     with pytest.raises(ValueError, match="fold 'demo/s9' holds 0 of 36 clips"):
         train(path, tmp_path / "out", folds=["demo/s9"])
-    with pytest.raises(ValueError, match="no cache for database 'demo'; given: casme2"):
+    with pytest.raises(ValueError, match="database 'demo'; known: casme2"):
         training.load_clips({"casme2": Path("x")}, protocols.read(path), training.inputs_of(LINEAR))
     with pytest.raises(ValueError, match="'frr'; known: fr, "):
         training.module_of("frr")
     cache.clips[0].clip_id = "gone"
     cache.index = lambda clip_id: {clip.clip_id: i for i, clip in enumerate(cache.clips)}[clip_id]
-    with pytest.raises(ValueError, match="no clip 's0/negative0', which the protocol lists"):
+    with pytest.raises(ValueError, match="no clip 's0/negative0'"):
         train(path, tmp_path / "out")
 
 

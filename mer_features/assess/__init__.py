@@ -1,1 +1,1 @@
-"""TODO."""
+"""Assessment: errors of the stages, of magnification and of style aggregation, measured against ground truth."""

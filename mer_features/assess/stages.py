@@ -1,8 +1,8 @@
-"""Measures the stages against the truth of the embedded database: errors of apex, flow and registration.
+"""Errors of apex, flow and registration against the ground truth of the embedded database.
 
-Only the embedded database has a dense truth; on recordings of people none of this can be known. Positions and
-displacements of the truth are pixels of the source's onset frame, those of the stages pixels of the crop;
-flow is compared in crop pixels, registration in source pixels.
+Only the embedded database has a dense ground truth; recordings of people have none. Positions and displacements of the
+ground truth are in pixels of the onset frame of the source, those of the stages in pixels of the crop. Flow is compared
+in crop pixels, registration in source pixels.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from mer_features.synthetic import Truth, read_truth
 
 #: True displacement, crop pixels, above which a pixel counts as moving.
 MOVING_PX = 0.1
-#: Clips whose flow is estimated by every method, which takes 3-4 s per clip: OpenCV's and scikit-image's TV-L1.
+#: Number of clips whose flow is estimated with every method. This takes 3-4 s per clip, mainly for the TV-L1 methods.
 FLOW_CLIPS = 8
-#: Spacing of the face pixels at which registration is compared; its error is affine in the position.
+#: Spacing of the face pixels at which registration is compared; the error is affine in the position.
 _GRID_PX = 8
 
 Errors = dict[str, float]
 
 
 def truth_flow_in_crop(true_flow: np.ndarray, transform: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The true flow as it appears on the face crop.
+    """Transform the true flow to the face crop.
 
-    A crop pixel q shows the source pixel p with ``q = A p + t``; a displacement d there becomes ``A d``.
+    Crop pixel q shows source pixel p with ``q = A p + t``, so a displacement d at p becomes ``A d``.
 
     Parameters
     ----------
     true_flow : ndarray, shape (2, H, W)
-        u, v on the source's onset frame, source pixels.
+        u, v on the onset frame of the source, source pixels.
     transform : ndarray, shape (2, 3)
         ``[A | t]``, source to crop pixels.
     size
@@ -52,49 +52,49 @@ def truth_flow_in_crop(true_flow: np.ndarray, transform: np.ndarray, size: int) 
     Returns
     -------
     flow : ndarray, shape (2, S, S), float32
-        u, v on the crop, crop pixels; 0 where not valid.
+        u, v on the crop, crop pixels; 0 where it is not valid.
     valid : ndarray, shape (S, S), bool
-        Where the crop shows the inside of the source frame.
+        True where the crop shows a part of the source frame.
     """
-    turned = np.tensordot(transform[:, :2], _sampled(true_flow, transform, size, order=1), axes=1)
-    valid = np.isfinite(turned[0])
-    return np.where(valid, turned, 0).astype(np.float32), valid
+    rotated = np.tensordot(transform[:, :2], _resample(true_flow, transform, size, order=1), axes=1)
+    valid = np.isfinite(rotated[0])
+    return np.where(valid, rotated, 0).astype(np.float32), valid
 
 
 def mask_in_crop(mask: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
-    """A (H, W) bool mask of the source frame as (S, S) bool on the crop, nearest neighbour."""
-    return _sampled(mask[None].astype(np.float64), transform, size, order=0)[0] > 0
+    """Transform a mask (H, W) bool of the source frame to the crop, (S, S) bool, by nearest neighbour."""
+    return _resample(mask[None].astype(np.float64), transform, size, order=0)[0] > 0
 
 
-def _sampled(images: np.ndarray, transform: np.ndarray, size: int, order: int) -> np.ndarray:
-    """Images (N, H, W) of the source on the crop, (N, S, S), NaN outside; splines of ``order``."""
+def _resample(images: np.ndarray, transform: np.ndarray, size: int, order: int) -> np.ndarray:
+    """Resample images (N, H, W) of the source on the crop, (N, S, S), with splines of ``order``; NaN outside."""
     inverse = np.linalg.inv(transform[:, :2])
     x, y = np.tensordot(inverse, np.stack(np.meshgrid(*[np.arange(size)] * 2)) - transform[:, 2, None, None], axes=1)
-    # SciPy, because OpenCV's warpAffine rounds positions to about a thousandth of a pixel.
+    # SciPy is used because OpenCV's warpAffine rounds positions to about a thousandth of a pixel.
     return np.stack([ndimage.map_coordinates(image, (y, x), np.float64, order, cval=np.nan) for image in images])
 
 
-def flow_errors(found: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> Errors:
+def flow_errors(estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> Errors:
     """Errors of one flow field inside a mask.
 
     Parameters
     ----------
-    found, truth : ndarray, shape (2, H, W)
+    estimate, truth : ndarray, shape (2, H, W)
         Estimated and true flow, pixels.
     mask : ndarray, shape (H, W), bool
-        Pixels that count.
+        Pixels that are compared.
 
     Returns
     -------
     dict
-        ``epe``: mean end-point error, pixels. ``epe_moving``: the same where the truth moves by more than 0.1
-        px. ``angular_deg``: mean angle there between (u, v, 1) of both, degrees (Barron et al. 1994). NaN
-        where there is no such pixel.
+        ``epe``: mean end-point error, pixels. ``epe_moving``: the same where the true displacement exceeds 0.1 px.
+        ``angular_deg``: mean angle between (u, v, 1) of both fields there, degrees (Barron et al. 1994). NaN if there
+        is no such pixel.
     """
-    distance = np.hypot(*(found - truth))
+    distance = np.hypot(*(estimate - truth))
     moving = mask & (np.hypot(*truth) > MOVING_PX)
-    dot = 1 + (found * truth).sum(axis=0)
-    cosine = dot / np.sqrt((1 + (found**2).sum(axis=0)) * (1 + (truth**2).sum(axis=0)))
+    dot = 1 + (estimate * truth).sum(axis=0)
+    cosine = dot / np.sqrt((1 + (estimate**2).sum(axis=0)) * (1 + (truth**2).sum(axis=0)))
     angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     return {
         "epe": _mean(distance[mask]),
@@ -106,22 +106,22 @@ def flow_errors(found: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> Error
 def apex_errors(
     truth: Sequence[int], spotted: Mapping[str, Sequence[int]], durations: Sequence[int]
 ) -> dict[str, dict[str, float | int | None]]:
-    """Errors of spotters over clips.
+    """Errors of the apex spotters over all clips.
 
     Parameters
     ----------
     truth
         True apex of each clip, frame number.
     spotted
-        Frame numbers of each clip's spotted apex, by spotter.
+        Spotted apex of each clip, frame number, by spotter.
     durations
-        Frames from onset to offset of each clip, both included.
+        Number of frames of each clip from onset to offset, both included.
 
     Returns
     -------
     dict
         By spotter: ``median_frames``, the median absolute error in frames; ``median_percent``, the median of
-        the errors in per cent of the clip's duration; ``n`` clips. ``None`` where there is no clip.
+        the errors in per cent of the clip's duration; ``n``, the number of clips. None if there is no clip.
     """
     out: dict[str, dict[str, float | int | None]] = {}
     for spotter, numbers in spotted.items():
@@ -135,13 +135,13 @@ def apex_errors(
     return out
 
 
-def registration_errors(found: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """How far registration puts the face's pixels from where the head took them.
+def registration_errors(estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Distance between the estimated and the true position of face pixels, by frame.
 
     Parameters
     ----------
-    found, truth : ndarray, shape (T, 2, 3)
-        Motion from the onset frame to each frame, source pixels.
+    estimate, truth : ndarray, shape (T, 2, 3)
+        Estimated and true motion from the onset frame to each frame, source pixels.
     mask : ndarray, shape (H, W), bool
         The face on the onset frame.
 
@@ -152,7 +152,7 @@ def registration_errors(found: np.ndarray, truth: np.ndarray, mask: np.ndarray) 
     """
     y, x = np.nonzero(mask[::_GRID_PX, ::_GRID_PX])
     points = np.stack([_GRID_PX * x, _GRID_PX * y, np.ones_like(x)]).astype(np.float64)
-    return np.linalg.norm((found - truth) @ points, axis=1).mean(axis=1)
+    return np.linalg.norm((estimate - truth) @ points, axis=1).mean(axis=1)
 
 
 def assess(
@@ -165,40 +165,40 @@ def assess(
     threads: int = 1,
     flow_clips: int = FLOW_CLIPS,
 ) -> dict[str, Any]:
-    """Compare the stage files of the embedded database with its truth.
+    """Compare the stage files of the embedded database with its ground truth.
 
     Parameters
     ----------
     database_root
-        Folder the database was rendered into.
+        Folder of the database.
     faces_shards, apex_shards
-        Stage files of all its shards.
+        Stage files of all shards.
     clips
-        Its clips; those a stage rejected are left out.
+        Clips of the database; clips that a stage rejected are left out.
     method
         The flow method of the run.
     threads
         Worker processes; the result does not depend on it.
     flow_clips
-        Clips, evenly spaced over the table, whose flow is estimated by every method.
+        Number of clips, evenly spaced over the table, whose flow is estimated with every method.
 
     Returns
     -------
     dict
-        JSON values. ``apex``: as :func:`apex_errors`. ``flow``: for every method, for the run's method after
-        :func:`light.match` (``<method>+light``) and for predicting no motion (``zero``) the median over clips of
-        each of :func:`flow_errors`, ``n`` and the values ``per_clip``; ``flow_clips`` names the clips,
-        ``flow_method`` the run's method. ``registration``: medians over clips of the mean error over the frames
-        (``error_px``), of the error on the apex frame (``error_apex_px``) and of the head motion that was there to
-        remove (``motion_px``), and the largest mean error (``worst_px``). ``None`` marks what cannot be measured.
+        JSON values. ``apex``: see :func:`apex_errors`. ``flow``: the median over the clips of each of
+        :func:`flow_errors`, ``n`` and the values ``per_clip``, for every method, for the method of the run after
+        :func:`light.match` (``<method>+light``) and for zero motion (``zero``). ``flow_clips``: names of these clips.
+        ``flow_method``: the method of the run. ``registration``: medians over the clips of the mean error over the
+        frames (``error_px``), of the error on the apex frame (``error_apex_px``) and of the head motion before
+        registration (``motion_px``), and the largest mean error (``worst_px``). None if a value cannot be measured.
     """
-    faces, apexes = homes(faces_shards), homes(apex_shards)
+    faces, apexes = shards_by_clip(faces_shards), shards_by_clip(apex_shards)
     names = [clip.clip_id for clip in clips if clip.clip_id in faces and clip.clip_id in apexes]
     spaced = np.linspace(0, len(names) - 1, min(flow_clips, len(names))).round().astype(int)
     with_flow = {names[position] for position in spaced}
     root = Path(database_root)
     pool = joblib.Parallel(n_jobs=threads, batch_size=1)
-    measured: list[_Measured] = pool(
+    measured: list[_ClipErrors] = pool(
         joblib.delayed(_measure)(root, faces[name], apexes[name], name, method if name in with_flow else None)
         for name in names
     )
@@ -212,8 +212,8 @@ def assess(
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """What one clip contributes."""
+class _ClipErrors:
+    """Errors of one clip."""
 
     clip_id: str
     apex: int
@@ -223,17 +223,19 @@ class _Measured:
     flow: dict[str, Errors] = field(default_factory=dict)
 
 
-def homes(shards: Iterable[Path | str]) -> dict[str, Path]:
-    """The stage file of every clip that was not rejected."""
-    homes: dict[str, Path] = {}
+def shards_by_clip(shards: Iterable[Path | str]) -> dict[str, Path]:
+    """Stage file of each clip that was not rejected."""
+    by_clip: dict[str, Path] = {}
     for path in map(Path, shards):
         with ShardReader(path) as reader:
-            homes |= {name: path for name in reader.clip_ids if reader.status(name) is not Status.REJECTED}
-    return homes
+            by_clip |= {name: path for name in reader.clip_ids if reader.status(name) is not Status.REJECTED}
+    return by_clip
 
 
-def _measure(root: Path, faces_path: Path, apex_path: Path, clip_id: str, flow_method: FlowMethod | None) -> _Measured:
-    """One clip in one worker; without a flow method its flow is left out."""
+def _measure(
+    root: Path, faces_path: Path, apex_path: Path, clip_id: str, flow_method: FlowMethod | None
+) -> _ClipErrors:
+    """Measure one clip; without a flow method its flow is left out."""
     cv2.setNumThreads(1)  # parallel over clips
     truth = read_truth(root, clip_id)
     with ShardReader(apex_path) as reader:
@@ -241,7 +243,7 @@ def _measure(root: Path, faces_path: Path, apex_path: Path, clip_id: str, flow_m
     with ShardReader(faces_path) as reader:
         view = reader.view(clip_id)
         numbers = view["numbers"][()]
-        return _Measured(
+        return _ClipErrors(
             clip_id,
             truth.apex,
             truth.offset - truth.onset + 1,
@@ -258,46 +260,46 @@ def _spotted_numbers(apex: ClipRecord, numbers: np.ndarray) -> dict[str, int]:
 
 
 def _registration(motion: np.ndarray, numbers: np.ndarray, truth: Truth) -> Errors:
-    """The truth has a row for every frame from its onset on; the source's first frame may lie before."""
+    """Registration errors of the frames from the onset on; the ground truth has no earlier frames."""
     rows = numbers - truth.onset
     known = (rows >= 0) & (rows < len(truth.head_motion))
     true_motion = truth.head_motion[rows[known]]
     error = registration_errors(motion[known], true_motion, truth.face_mask)
-    still = registration_errors(np.eye(2, 3)[None], true_motion, truth.face_mask)
+    unregistered = registration_errors(np.eye(2, 3)[None], true_motion, truth.face_mask)
     at_apex = error[numbers[known] == truth.apex]
-    return {"error_px": _mean(error), "error_apex_px": _mean(at_apex), "motion_px": _mean(still)}
+    return {"error_px": _mean(error), "error_apex_px": _mean(at_apex), "motion_px": _mean(unregistered)}
 
 
 def _flow(view: ClipView, numbers: np.ndarray, truth: Truth, run_method: FlowMethod) -> dict[str, Errors]:
-    """Errors of every method between the crops of the true onset and apex."""
+    """Flow errors of every method between the crops of the true onset and apex; empty if a crop is missing."""
     positions = [np.flatnonzero(numbers == number) for number in (truth.onset, truth.apex)]
-    if not all(len(found) for found in positions):
+    if not all(len(item) for item in positions):
         return {}
-    onset, apex = (view["crops"][int(found[0])] for found in positions)
+    onset, apex = (view["crops"][int(item[0])] for item in positions)
     transform, size = view["transform"][()], onset.shape[0]
     expected, _ = truth_flow_in_crop(truth.flow, transform, size)
-    mask = mask_in_crop(truth.face_mask, transform, size)  # False outside the source, too
+    mask = mask_in_crop(truth.face_mask, transform, size)  # also False outside the source
     fields = {name: _estimate(onset, apex, name) for name in get_args(FlowMethod)}
     fields[f"{run_method}+light"] = _estimate(onset, light.match(onset, apex), run_method)
     fields["zero"] = np.zeros_like(expected)
-    return {name: flow_errors(found, expected, mask) for name, found in fields.items()}
+    return {name: flow_errors(estimate, expected, mask) for name, estimate in fields.items()}
 
 
 def _estimate(onset: np.ndarray, apex: np.ndarray, method: FlowMethod) -> np.ndarray:
-    """The flow, or NaN where the crops are not as still as the method needs."""
+    """The flow; NaN if the method refuses the crops because they are not aligned well enough."""
     try:
         return flow.estimate(onset, apex, method)
     except flow.NotAlignedError:
         return np.full((2, *onset.shape[:2]), np.nan, np.float32)
 
 
-def _apex_summary(measured: Sequence[_Measured]) -> dict[str, Any]:
+def _apex_summary(measured: Sequence[_ClipErrors]) -> dict[str, Any]:
     spotters = dict.fromkeys(name for item in measured for name in item.spotted)
     spotted = {name: [item.spotted[name] for item in measured] for name in spotters}
     return apex_errors([item.apex for item in measured], spotted, [item.duration for item in measured])
 
 
-def _flow_summary(measured: Sequence[_Measured]) -> dict[str, Any]:
+def _flow_summary(measured: Sequence[_ClipErrors]) -> dict[str, Any]:
     flows = [item.flow for item in measured if item.flow]
     out: dict[str, Any] = {}
     for method in flows[0] if flows else ():
@@ -308,7 +310,7 @@ def _flow_summary(measured: Sequence[_Measured]) -> dict[str, Any]:
     return out
 
 
-def _registration_summary(measured: Sequence[_Measured]) -> dict[str, Any]:
+def _registration_summary(measured: Sequence[_ClipErrors]) -> dict[str, Any]:
     columns = {key: [item.registration[key] for item in measured] for key in ("error_px", "error_apex_px", "motion_px")}
     known = [value for value in columns["error_px"] if np.isfinite(value)]
     medians = {key: _median(column) for key, column in columns.items()}
@@ -320,12 +322,12 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _median(values: Sequence[float] | np.ndarray) -> float | None:
-    """Median of the finite values, for JSON."""
+    """Median of the finite values; None if there are none, because JSON has no NaN."""
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
     return float(np.median(known)) if known.size else None
 
 
 def _json(value: float) -> float | None:
-    """JSON knows no NaN."""
+    """A finite value, or None, because JSON has no NaN."""
     return float(value) if np.isfinite(value) else None

@@ -1,4 +1,7 @@
-"""The style gap: how well databases are told apart by colour and spectrum alone, with a linear probe."""
+"""Effect of style aggregation: differences between databases in colour and spectrum, and changes of geometry.
+
+A linear probe predicts the database of a face from its colours and its spectrum, before and after aggregation.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +27,15 @@ from mer_features.stages.flow import light
 from mer_features.stages.style import geometry, lab
 from mer_features.synthetic import read_truth
 
-#: Rings of the spectrum that the probe sees, and its cross-validation folds, of whole subjects.
+#: Rings of the spectrum for the probe, and number of cross-validation folds, which keep subjects together.
 RINGS, FOLDS = 8, 5
 
 
 def signature(image: np.ndarray) -> np.ndarray:
     """Mean L, a, b and the log mean amplitude of L's Fourier spectrum in eight rings: (11,), float64.
 
-    Other numbers than the statistical method sets: rings of the FFT over the whole band, not four means of logarithms
-    of a cosine spectrum.
+    These values differ from those that the statistical method sets: they are rings of the FFT over the whole band, not
+    four means of logarithms of a cosine spectrum.
 
     Parameters
     ----------
@@ -50,31 +53,31 @@ def signature(image: np.ndarray) -> np.ndarray:
 
 
 def accuracy(signatures: np.ndarray, databases: Sequence[str], subjects: Sequence[str]) -> float:
-    """Balanced accuracy of a linear probe that names the database of a face, on subjects it was not fitted on.
+    """Balanced accuracy of a linear probe that predicts the database of a face, on subjects outside its training set.
 
     Parameters
     ----------
     signatures : ndarray, shape (N, 11)
-        Of :func:`signature`.
+        Values of :func:`signature`.
     databases, subjects
-        Of each face; at least two databases with two subjects each.
+        Database and subject of each face; at least two databases with two subjects each.
 
     Returns
     -------
     float
-        1: always told apart; one over the number of databases: not at all.
+        1 if the probe is always right; 1 divided by the number of databases is chance level.
     """
     truth = np.asarray(databases)
     people = np.array([f"{name}/{subject}" for name, subject in zip(databases, subjects, strict=True)])
     fewest = min(len(set(people[truth == name])) for name in set(databases))
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000, class_weight="balanced"))
     folds = StratifiedGroupKFold(min(FOLDS, fewest))
-    found = cross_val_predict(probe, signatures, truth, groups=people, cv=folds)
-    return float(np.mean([np.mean(found[truth == name] == name) for name in sorted(set(databases))]))
+    predicted = cross_val_predict(probe, signatures, truth, groups=people, cv=folds)
+    return float(np.mean([np.mean(predicted[truth == name] == name) for name in sorted(set(databases))]))
 
 
 def colour_distance(signatures: np.ndarray, databases: Sequence[str]) -> float:
-    """Mean distance between the mean colours of two databases, units of Lab."""
+    """Mean distance between the mean colours of two databases, in Lab units."""
     truth = np.asarray(databases)
     centres: Mapping[str, np.ndarray] = {
         name: signatures[truth == name, :3].mean(axis=0) for name in sorted(set(databases))
@@ -82,9 +85,7 @@ def colour_distance(signatures: np.ndarray, databases: Sequence[str]) -> float:
     return float(np.mean([np.linalg.norm(one - other) for one, other in combinations(centres.values(), 2)]))
 
 
-# What style aggregation did to feature files: how much style is left, how much geometry and motion moved.
-
-#: Clips a database whose colours are compared, and whose flow is computed, which takes some seconds a clip.
+#: Clips per database for the comparison of colours, and for flow, which takes some seconds per clip.
 COLOUR_CLIPS, FLOW_CLIPS = 60, 6
 
 
@@ -94,26 +95,26 @@ def measure(caches: Mapping[str, Path], truths: Mapping[str, Path], *, threads: 
     Parameters
     ----------
     caches
-        Feature file of every database, with the group ``style``.
+        Feature file of each database, with the group ``style``.
     truths
-        Folder of every embedded database, whose true flow is known.
+        Folder of each embedded database; their true flow is known.
     threads
         Worker processes; the result does not depend on it.
 
     Returns
     -------
     dict
-        JSON values. ``gap``: accuracy of :func:`mer_features.assess.style.accuracy` and ``colour`` distance before and
-        after, or ``None`` with one database or too few subjects. ``databases``: by name the medians over some clips of
-        ``displacement_px`` (between onset and aggregated onset), ``landmarks_px`` (mean distance of 68 landmarks found
-        on both), ``motion_px`` (between the flow from onset to apex before and after aggregation), and, with a truth,
-        ``epe_before_px`` and ``epe_after_px``, the end-point errors of these flows inside the face; ``clips``.
+        JSON values. ``gap``: :func:`accuracy` and ``colour`` distance before and after aggregation; None with one
+        database or too few subjects. ``databases``: by name, the number of ``clips`` and medians over them of
+        ``displacement_px`` (between onset and aggregated onset), ``landmarks_px`` (mean distance of the 68 landmarks on
+        both) and ``motion_px`` (between the flow from onset to apex before and after aggregation); with ground truth
+        also ``epe_before_px`` and ``epe_after_px``, the end-point errors of these flows inside the face.
     """
-    chosen = [(name, path, row) for name, path in caches.items() for row in _spread(path, FLOW_CLIPS)]
+    chosen = [(name, path, row) for name, path in caches.items() for row in _evenly_spaced(path, FLOW_CLIPS)]
     pool = joblib.Parallel(n_jobs=threads, batch_size=1)
-    found = pool(joblib.delayed(_clip)(path, row, truths.get(name)) for name, path, row in chosen)
+    results = pool(joblib.delayed(_clip)(path, row, truths.get(name)) for name, path, row in chosen)
     by_name: dict[str, list[dict[str, float]]] = {name: [] for name in caches}
-    for (name, _, _), values in zip(chosen, found, strict=True):
+    for (name, _, _), values in zip(chosen, results, strict=True):
         by_name[name].append(values)
     return {
         "gap": _gap(caches),
@@ -121,26 +122,26 @@ def measure(caches: Mapping[str, Path], truths: Mapping[str, Path], *, threads: 
     }
 
 
-def _spread(path: Path, wanted: int) -> list[int]:
+def _evenly_spaced(path: Path, most: int) -> list[int]:
     with open_features(path) as features:
         count = len(features.clips)
-    return sorted(set(np.linspace(0, count - 1, min(wanted, count)).round().astype(int).tolist()))
+    return sorted(set(np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()))
 
 
 @dataclass(frozen=True)
 class _Side:
-    """Crops of one clip before or after."""
+    """Crops of one clip, before or after aggregation."""
 
     onset: np.ndarray
     apex: np.ndarray
 
     def motion(self) -> np.ndarray:
-        """Flow from onset to apex, a change of lighting removed."""
+        """Flow from onset to apex, after changes of lighting are removed."""
         return flow.estimate(self.onset, light.match(self.onset, self.apex))
 
 
 def _clip(path: Path, row: int, truth_root: Path | None) -> dict[str, float]:
-    """One clip in one worker."""
+    """Measure one clip."""
     cv2.setNumThreads(1)  # parallel over clips
     with open_features(path) as features:
         before, after = (
@@ -148,24 +149,24 @@ def _clip(path: Path, row: int, truth_root: Path | None) -> dict[str, float]:
         )
         points, transform = features["faces/landmarks"][row], features["faces/transform"][row]
         clip_id = features.clips[row].clip_id
-    moved = before.motion(), after.motion()
-    found = {
+    motions = before.motion(), after.motion()
+    values = {
         "displacement_px": geometry.median_length(geometry.displacement(before.onset, after.onset)),
-        "motion_px": geometry.median_length(moved[1] - moved[0]),
+        "motion_px": geometry.median_length(motions[1] - motions[0]),
     }
     if np.isfinite(points).all():
-        found["landmarks_px"] = _landmark_drift(before.onset, after.onset, points)
+        values["landmarks_px"] = _landmark_drift(before.onset, after.onset, points)
     if truth_root is not None:
         truth = read_truth(truth_root, clip_id)
         expected, _ = truth_flow_in_crop(truth.flow, transform, before.onset.shape[0])
         mask = mask_in_crop(truth.face_mask, transform, before.onset.shape[0])
-        for name, field in zip(("epe_before_px", "epe_after_px"), moved, strict=True):
-            found[name] = flow_errors(field, expected, mask)["epe"]
-    return found
+        for name, field in zip(("epe_before_px", "epe_after_px"), motions, strict=True):
+            values[name] = flow_errors(field, expected, mask)["epe"]
+    return values
 
 
 def _landmark_drift(image: np.ndarray, rendering: np.ndarray, points: np.ndarray) -> float:
-    """Mean distance of the landmarks found on an image and on its rendering, from the same box, pixels."""
+    """Mean distance between the landmarks of an image and of its rendering, from the same box, pixels."""
     low, high = points.min(axis=0), points.max(axis=0)
     box = np.array([*low, *(high - low)])
     return float(np.linalg.norm(landmarks.find(image, box) - landmarks.find(rendering, box), axis=1).mean())
@@ -182,7 +183,7 @@ def _gap(caches: Mapping[str, Path]) -> dict[str, Any] | None:
     if len(caches) < 2 or min(len(set(subjects)) for subjects in people) < 2:
         return None
     databases = [name for name, subjects in zip(caches, people, strict=True) for _ in subjects]
-    subjects = [subject for found in people for subject in found]
+    subjects = [subject for group in people for subject in group]
     before, after = (
         np.concatenate([_signatures(path, group) for path in caches.values()]) for group in ("faces", "style")
     )
@@ -194,11 +195,11 @@ def _gap(caches: Mapping[str, Path]) -> dict[str, Any] | None:
 
 
 def _subjects(path: Path) -> list[str]:
-    """Subjects of the clips of a database whose colours are compared."""
+    """Subjects of the clips for the comparison of colours."""
     with open_features(path) as features:
-        return [features.clips[row].subject for row in _spread(path, COLOUR_CLIPS)]
+        return [features.clips[row].subject for row in _evenly_spaced(path, COLOUR_CLIPS)]
 
 
 def _signatures(path: Path, group: str) -> np.ndarray:
     with open_features(path) as features:
-        return np.stack([signature(features[f"{group}/onset"][row]) for row in _spread(path, COLOUR_CLIPS)])
+        return np.stack([signature(features[f"{group}/onset"][row]) for row in _evenly_spaced(path, COLOUR_CLIPS)])

@@ -1,11 +1,11 @@
-"""The embedded database: clips rendered from one real photograph, with everything about them known.
+"""The embedded database: clips rendered from one photograph, with complete ground truth.
 
-Virtual subjects are made from scikit-image's public-domain portrait by smooth changes of shape, colour and light;
-expressions are FACS action units that move the skin by fractions of a pixel to a few pixels; head drift, flicker,
-noise, blinks and JPEG make it as hard as a recording. :func:`render_database` writes frames, an annotation sheet and
-the truth; :func:`read_truth` reads the truth back.
+Virtual subjects are made from scikit-image's public-domain portrait by smooth changes of shape, colour and lighting.
+Expressions are FACS action units that move the skin by fractions of a pixel to a few pixels. Head drift, flicker,
+noise, blinks and JPEG compression make the clips as difficult as recordings. :func:`render_database` writes frames, an
+annotation sheet and the ground truth; :func:`read_truth` reads the ground truth.
 
-The heavy modules are imported when a name is first used, so that importing this package stays light.
+The modules are imported when a name is first used, so that importing this package is fast.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mer_features.synthetic.render import RenderedClip, Truth, render_clip
     from mer_features.synthetic.store import read_truth, render_database
 
-_HOMES = {
+_MODULES = {
     "PRESETS": "presets",
     "Preset": "presets",
     "ClipPlan": "planning",
@@ -45,6 +45,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,8 +1,8 @@
 """FACS action units as smooth displacement fields anchored at landmarks.
 
-Directions follow the descriptions of the Facial Action Coding System (Ekman, Friesen and Hager, 2002); extents are
-our own, chosen so that exaggerated faces look right. Left and right are the person's: the person's left is the
-right of the picture.
+Directions follow the Facial Action Coding System (Ekman, Friesen and Hager, 2002). The extents are ours; they were
+chosen so that exaggerated faces look natural. Left and right are those of the person: the person's left is on the right
+of the image.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from mer_features.synthetic.portrait_parts import MIRRORED
 
-#: Steepest change of displacement over distance of one action unit; beyond it skin would fold, so it saturates.
+#: Largest slope of the displacement of one action unit. With a larger slope the skin would fold, so peaks saturate.
 MAX_SLOPE = 0.6
 
 
@@ -28,7 +28,7 @@ class Action:
 
     @property
     def text(self) -> str:
-        """The unit as annotation sheets write it: "12", "L12", "R12"."""
+        """The unit in the notation of annotation sheets: "12", "L12", "R12"."""
         side = "L" if self.right_px == 0 else "R" if self.left_px == 0 else ""
         return f"{side}{self.unit}"
 
@@ -40,18 +40,18 @@ class Action:
 
 @dataclass(frozen=True)
 class Bump:
-    """A Gaussian displacement on the person's right side (the left of the picture).
+    """A Gaussian displacement on the person's right side (the left of the image).
 
-    Lengths are in distances between the eyes; ``push`` and ``offset`` are (outwards, upwards).
+    Lengths are multiples of the distance between the eyes; ``push`` and ``offset`` are (outwards, upwards).
     """
 
-    landmarks: tuple[int, ...]  # centre: their mean
+    landmarks: tuple[int, ...]  # their mean is the centre
     push: tuple[float, float]
     size: tuple[float, float]  # standard deviations (horizontal, vertical)
     offset: tuple[float, float] = (0.0, 0.0)
 
 
-#: Landmark-anchored bumps by action unit; bumps at the chin or the middle of the lips serve both sides.
+#: Bumps by action unit; bumps at the chin or the middle of the lips act on both sides.
 UNITS: dict[int, tuple[Bump, ...]] = {
     1: (Bump((21,), (0, 1), (0.2, 0.2), (0, 0.05)), Bump((20,), (0, 0.4), (0.15, 0.18), (0, 0.05))),
     2: (Bump((17, 18), (0.1, 1), (0.2, 0.2), (0, 0.04)), Bump((19,), (0, 0.45), (0.15, 0.18), (0, 0.04))),
@@ -87,7 +87,7 @@ UNITS: dict[int, tuple[Bump, ...]] = {
     25: (Bump((57,), (0, -1), (0.24, 0.1)), Bump((51,), (0, 0.4), (0.2, 0.07))),
 }
 
-#: Units that have no side.
+#: Action units without sides.
 MEDIAL = frozenset({17, 23, 24, 25})
 
 
@@ -107,7 +107,7 @@ def eye_distance(landmarks: np.ndarray) -> float:
 
 
 def window(landmarks: np.ndarray) -> Window:
-    """The face with a border of a third of the eyes' distance, more above the brows."""
+    """The face with a border of about a third of the distance between the eyes, more above the brows."""
     border = eye_distance(landmarks) * np.array([0.35, 0.65])
     low = np.floor(landmarks.min(axis=0) - border).astype(int)
     high = np.ceil(landmarks.max(axis=0) + border[0]).astype(int)
@@ -122,18 +122,18 @@ def displacement(actions: Sequence[Action], landmarks: np.ndarray) -> tuple[np.n
     actions
         Peak displacements in canvas pixels.
     landmarks : ndarray, shape (68, 2)
-        Of the neutral face, canvas pixels.
+        Landmarks of the neutral face, canvas pixels.
 
     Returns
     -------
     field : ndarray, shape (2, h, w), float32
-        x and y displacement in canvas pixels on the :func:`window`, 0 at its border.
+        x and y displacement on the :func:`window`, canvas pixels; 0 at its border.
     actions
-        As given, the peaks lowered where a unit saturates at :data:`MAX_SLOPE`.
+        The actions, with lower peaks where a unit saturates at :data:`MAX_SLOPE`.
     """
     area = window(landmarks)
     total = np.zeros((2, area.height, area.width), np.float32)
-    done = []
+    limited_actions = []
     for action in actions:
         sides = []
         for peak, side in ((action.left_px, "L"), (action.right_px, "R")):
@@ -146,12 +146,12 @@ def displacement(actions: Sequence[Action], landmarks: np.ndarray) -> tuple[np.n
             if unit is not None:
                 total += np.float32(peak) * unit
         peaks = [peak for peak, _ in limited]
-        done.append(Action(action.unit, peaks[0], peaks[-1]))
-    return total, tuple(done)
+        limited_actions.append(Action(action.unit, peaks[0], peaks[-1]))
+    return total, tuple(limited_actions)
 
 
 def _limited(peak: float, unit: np.ndarray | None) -> tuple[float, np.ndarray | None]:
-    """A field scaled to a peak of 1 px, and the peak that its slope allows."""
+    """The peak that the slope of a field allows, and the field scaled to a peak of 1 px."""
     if unit is None:
         return 0.0, None
     unit = unit / np.linalg.norm(unit, axis=0).max()
@@ -169,7 +169,7 @@ def _side_field(unit: int, side: str, landmarks: np.ndarray, area: Window) -> np
     length = eye_distance(landmarks)
     x = np.arange(area.left, area.left + area.width, dtype=np.float32)
     y = np.arange(area.top, area.top + area.height, dtype=np.float32)
-    outward = 1.0 if side == "L" else -1.0  # the person's left is the right of the picture
+    outward = 1.0 if side == "L" else -1.0  # the person's left is on the right of the image
     field = np.zeros((2, area.height, area.width), np.float32)
     for bump in UNITS[unit]:
         anchors = MIRRORED[list(bump.landmarks)] if side == "L" else list(bump.landmarks)
@@ -182,7 +182,7 @@ def _side_field(unit: int, side: str, landmarks: np.ndarray, area: Window) -> np
 
 
 def _taper(count: int) -> np.ndarray:
-    """1 inside, smoothly 0 at both ends, over an eighth of the length; float32."""
+    """Weights (count,) float32: 1 inside, falling smoothly to 0 over an eighth of the length at both ends."""
     position = np.arange(count) / (count - 1)
     edge = np.clip(np.minimum(position, 1 - position) * 8, 0, 1)
     return (0.5 - 0.5 * np.cos(np.pi * edge)).astype(np.float32)

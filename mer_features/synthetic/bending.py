@@ -1,4 +1,4 @@
-"""The smooth map from a subject's picture to the photograph: a thin-plate spline through the landmarks."""
+"""Smooth map from the image of a subject to the photograph: a thin-plate spline through the landmarks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import numpy as np
 from mer_features.synthetic import identities, portrait
 from mer_features.synthetic.identities import Identity
 
-#: Edge of the hair: follows the width of the face and the height of the brows.
+#: Points on the edge of the hair; they move with the width of the face and the height of the brows.
 _HAIR = np.array([(160, 85), (165, 55), (195, 30), (230, 17), (265, 27), (290, 55), (297, 85)], float)
-#: Around the head: stays.
+#: Fixed points around the head.
 _AROUND = np.array(
     [(110, 60), (120, 160), (150, 210), (225, 225), (300, 210), (335, 150), (340, 60), (225, -25)], float
 )
-#: Smoothing of the spline: lets landmarks miss their place by some tenths of a pixel rather than fold the skin.
+#: Smoothing of the spline. Landmarks may be off by some tenths of a pixel, but the skin does not fold.
 _STIFFNESS = 1.0
 
 
 class Bend:
-    """Positions in the photograph, its mouth closed, of positions in a subject's picture; photograph pixels."""
+    """Map from positions in the image of a subject to positions in the photograph with closed mouth, in pixels."""
 
     def __init__(self, person: Identity, shaped: np.ndarray) -> None:
         self._mirror = person.mirror
@@ -30,7 +30,7 @@ class Bend:
         self._weights = _solve(self._knots, np.vstack([_knots(source), still]) - self._knots)
 
     def __call__(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Positions x, y of any shape, bent; float32."""
+        """Mapped positions, of the shape of x and y; float32."""
         shift_x, shift_y = np.zeros(x.shape), np.zeros(y.shape)
         for (knot_x, knot_y), (weight_x, weight_y) in zip(self._knots, self._weights[:-3], strict=True):
             kernel = _thin_plate((x - knot_x) ** 2 + (y - knot_y) ** 2)
@@ -39,20 +39,20 @@ class Bend:
         for basis, (weight_x, weight_y) in zip((1.0, x, y), self._weights[-3:], strict=True):
             shift_x += weight_x * basis
             shift_y += weight_y * basis
-        bent_x = x + shift_x
+        mapped_x = x + shift_x
         if self._mirror:
-            bent_x = 511 - bent_x
-        return bent_x.astype(np.float32), (y + shift_y).astype(np.float32)
+            mapped_x = 511 - mapped_x
+        return mapped_x.astype(np.float32), (y + shift_y).astype(np.float32)
 
 
 def _knots(landmarks: np.ndarray) -> np.ndarray:
-    """Landmarks, the inner lips, which touch, replaced by the line between them."""
+    """Landmarks, with the line between the lips instead of the inner lips, which touch."""
     line = (landmarks[[61, 62, 63]] + landmarks[[67, 66, 65]]) / 2
     return np.vstack([landmarks[:61], line, landmarks[64:65]])
 
 
 def _anchors(person: Identity) -> tuple[np.ndarray, np.ndarray]:
-    """Points off the landmarks: where they are in the (unmirrored) subject's picture and in the photograph."""
+    """Further points: their positions in the (unmirrored) image of the subject and in the photograph."""
     centre = portrait.landmarks()[27]
     growth = 0.1 * person.hair_volume * (_HAIR[:, 1:] < 80)
     widening = np.array([0.05 * person.face_width, 0.0])
@@ -69,7 +69,7 @@ def _thin_plate(squared: np.ndarray) -> np.ndarray:
 
 
 def _solve(knots: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Weights (n + 3, 2) of the spline that takes ``values`` (n, 2) at ``knots`` (n, 2); the last three affine."""
+    """Weights (n + 3, 2) of the spline with ``values`` (n, 2) at ``knots`` (n, 2); the last three are affine."""
     count = len(knots)
     system = np.zeros((count + 3, count + 3))
     system[:count, :count] = _thin_plate(((knots[:, None] - knots[None]) ** 2).sum(axis=-1))
@@ -78,4 +78,4 @@ def _solve(knots: np.ndarray, values: np.ndarray) -> np.ndarray:
     system[:count, count + 1 :] = knots
     system[count + 1 :, :count] = knots.T
     weights = np.linalg.solve(system, np.vstack([values, np.zeros((3, 2))]))
-    return np.round(weights, 9)  # the last bits depend on the number of threads of the algebra library
+    return np.round(weights, 9)  # the last bits depend on the threads of the linear algebra library

@@ -1,4 +1,4 @@
-"""A subject's colours, light and skin."""
+"""Colours, lighting and skin texture of a subject."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mer_features.synthetic.identities import Identity
 
 
 def recolour(person: Identity) -> np.ndarray:
-    """The photograph in the subject's colours; (512, 512, 3), float32, 0..1."""
+    """The photograph in the colours of the subject; (512, 512, 3), float32, 0..1."""
     parts = portrait.load()
     grey = parts.image @ LUMA
     hair = _tint(person.hair) * ((grey / 0.36) ** 0.75)[..., None]
@@ -30,8 +30,8 @@ def _skin(person: Identity, image: np.ndarray) -> np.ndarray:
 
 
 def _features(person: Identity, parts: portrait.Portrait) -> np.ndarray:
-    """The photograph with the subject's brows and lips, before the tone of the skin."""
-    around = cv2.GaussianBlur(parts.image, (0, 0), 6)  # brows lost in the skin around them
+    """The photograph with the brows and lips of the subject, before the skin tone is changed."""
+    around = cv2.GaussianBlur(parts.image, (0, 0), 6)  # the surrounding skin, which replaces the brows
     brows = parts.image * np.float32(0.4) if person.brow_tone > 0 else 1.05 * around
     out = _blend(parts.image, parts.brows * abs(person.brow_tone), brows)
     tone = person.lip_tone
@@ -48,13 +48,13 @@ def _blend(base: np.ndarray, mask: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _saturation(image: np.ndarray) -> np.ndarray:
-    """1 where a colour is strong, as the orange of the suit, 0 on greys; (H, W) float32."""
+    """Saturation (H, W) float32: 1 for strong colours such as the orange of the suit, 0 for grey."""
     spread = image.max(axis=2) - image.min(axis=2)
     return np.clip((spread - 0.2) / 0.2, 0, 1)
 
 
 def shading(person: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Brightness, 1 on average, of an ellipsoid head under the subject's lamp at photograph positions; float32."""
+    """Shading of an ellipsoid head under the subject's lighting at photograph positions, about 1; float32."""
     across, down = (x - 225) / 75, (y - 115) / 95
     reach = np.exp(-0.5 * (across**2 + down**2) ** 2)
     angle = np.deg2rad(person.light_degrees)
@@ -65,26 +65,26 @@ def shading(person: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def skin_detail(
     person: Identity, skin: np.ndarray, pores: float, face_px: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Pores and moles, fixed to the skin and band-limited.
+    """Draw band-limited pores and moles, which move with the skin.
 
     Parameters
     ----------
     skin : ndarray, shape (h, w), float32
-        1 on skin; the detail is drawn on this grid.
+        1 on skin; the texture is drawn on this grid.
     pores : float
-        Rms of the pores in grey levels.
+        Root mean square of the pores, grey levels.
     face_px : float
-        Height of the face, on which the size of moles depends.
+        Height of the face, pixels; it determines the size of moles.
 
     Returns
     -------
     ndarray, shape (h, w), float32
-        To be added, grey levels.
+        Texture to be added, grey levels.
     """
     detail = np.zeros(skin.shape, np.float32)
     for sigma in (1.0, 2.2):
         noise = cv2.GaussianBlur(random.standard_normal(skin.shape, dtype=np.float32), (0, 0), sigma)
-        detail += np.float32(0.7 * 2 * np.sqrt(np.pi) * sigma) * noise  # each band with rms 0.7
+        detail += np.float32(0.7 * 2 * np.sqrt(np.pi) * sigma) * noise  # each band has an rms of 0.7
     detail *= np.float32(pores * (0.7 + 0.6 * person.pores))
     inside = np.argwhere(skin > 0.95)
     for row, column in inside[random.integers(len(inside), size=person.moles)]:

@@ -1,4 +1,4 @@
-"""How things move over time: the expression's profile, the head, the lids."""
+"""Motion over time: profile of the expression, head motion and blinks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mer_features.synthetic.resample import similarity
 
 
 def profile(frames: int, apex: int) -> np.ndarray:
-    """Strength of the expression, 0 at onset and offset, 1 at the apex, raised cosines between; (T,) float64."""
+    """Strength of the expression, (T,) float64: 0 at onset and offset, 1 at the apex, raised cosines in between."""
     time = np.arange(frames)
     rise = 0.5 - 0.5 * np.cos(np.pi * time / apex)
     fall = 0.5 + 0.5 * np.cos(np.pi * (time - apex) / (frames - 1 - apex))
@@ -20,7 +20,7 @@ def profile(frames: int, apex: int) -> np.ndarray:
 
 
 def wander(frames: int, fps: float, seconds: float, random: np.random.Generator) -> np.ndarray:
-    """A smooth random path from 0 with rms 1; ``seconds`` is its correlation time; (T,) float64."""
+    """Smooth random path (T,) float64 that starts at 0, with rms 1; ``seconds`` is its correlation time."""
     sigma = seconds * fps
     pad = int(4 * sigma) + 1
     path = ndimage.gaussian_filter1d(random.standard_normal(frames + 2 * pad), sigma)[pad : pad + frames]
@@ -30,7 +30,7 @@ def wander(frames: int, fps: float, seconds: float, random: np.random.Generator)
 
 @dataclass(frozen=True)
 class HeadMotion:
-    """Ranges as drawn for one clip."""
+    """Amount of head motion in one clip."""
 
     drift_px: float
     turn_deg: float
@@ -39,7 +39,7 @@ class HeadMotion:
 
     @classmethod
     def draw(cls, nuisance: Nuisance, random: np.random.Generator) -> HeadMotion:
-        """One clip's amount of head motion."""
+        """Draw the amount of head motion of one clip."""
         return cls(
             random.uniform(*nuisance.drift_px),
             random.uniform(*nuisance.turn_deg),
@@ -51,17 +51,17 @@ class HeadMotion:
 def head_motion(
     motion: HeadMotion, frames: int, fps: float, pivot: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
-    """Similarity that takes a point of the head from the onset frame to each frame.
+    """Similarity transforms of the head from the onset frame to each frame.
 
     Parameters
     ----------
     pivot : ndarray, shape (2,)
-        What the head turns about, frame pixels.
+        Centre of rotation of the head, frame pixels.
 
     Returns
     -------
     ndarray, shape (T, 2, 3), float64
-        The first is the identity.
+        The first one is the identity.
     """
     x, y, turn, zoom = (wander(frames, fps, 0.15, random) for _ in range(4))
     tremor = motion.tremor_px * random.standard_normal((frames, 2))
@@ -81,15 +81,15 @@ def head_motion(
 
 
 def blink(frames: int, apex: int, fps: float, rate: float, random: np.random.Generator) -> np.ndarray:
-    """How far the lids are closed, 0..1, (T,) float64: zero throughout, or one blink of about 0.15 s.
+    """Closure of the lids, 0..1, (T,) float64: either zero or one blink of about 0.15 s.
 
-    The onset and the apex frame are kept free of it, so that the true flow between them is the expression's alone.
+    Onset and apex frame have no blink, so that the true flow between them comes from the expression only.
     """
     time = np.arange(frames)
     half = max(1.5, 0.075 * fps)
-    free = [c for c in time if c - half > 0 and abs(c - apex) > half]
+    centres = [c for c in time if c - half > 0 and abs(c - apex) > half]
     happens, where = random.uniform() < rate, random.uniform()
-    if not happens or not free:
+    if not happens or not centres:
         return np.zeros(frames)
-    centre = free[int(where * len(free))]
+    centre = centres[int(where * len(centres))]
     return np.clip(0.5 + 0.5 * np.cos(np.pi * np.clip(np.abs(time - centre) / half, 0, 1)), 0, 1)

@@ -1,6 +1,6 @@
-"""Which action units an emotion moves: prototypes with the variation of real annotation sheets.
+"""Action units of each emotion: prototypes with the variation of real annotation sheets.
 
-Prototypes after Ekman and Friesen's EMFACS and the action units annotated in published micro-expression sheets.
+The prototypes follow EMFACS (Ekman and Friesen) and the action units in published micro-expression sheets.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mer_features.synthetic.action_units import MEDIAL, UNITS, Action
 
 @dataclass(frozen=True)
 class Prototype:
-    """``cores``: one is drawn; ``options``: each joins with its probability; ``one_sided``: how often."""
+    """``cores``: one of them is drawn; ``options``: units with their probability; ``one_sided``: its probability."""
 
     cores: tuple[tuple[int, ...], ...]
     options: tuple[tuple[int, float], ...] = ()
@@ -37,10 +37,10 @@ PROTOTYPES: dict[str, Prototype] = {
 def draw(
     emotion: str, intensity_px: tuple[float, float], distractor_rate: float, random: np.random.Generator
 ) -> tuple[Action, ...]:
-    """Action units of one clip, in ascending order.
+    """Draw the action units of one clip, in ascending order.
 
-    The main peak is log-uniform over ``intensity_px``; further units reach half to all of it; the two sides of a
-    face differ by up to a fifth.
+    The main peak is log-uniform over ``intensity_px``. Further units have 50 to 100 % of it. The two sides of a face
+    differ by up to a fifth.
     """
     prototype = PROTOTYPES[emotion]
     units = set(prototype.cores[random.integers(len(prototype.cores))])
@@ -61,13 +61,13 @@ def draw(
 
 
 def rest(peak_px: float, random: np.random.Generator) -> tuple[Action, ...]:
-    """What a resting face holds throughout a clip, whatever the emotion: two weak units of any kind."""
+    """Draw the resting expression of a clip: two weak units that do not depend on the emotion."""
     units = random.choice(sorted(UNITS), size=2, replace=False)
     return tuple(_sided(int(unit), peak_px * random.uniform(0.1, 1.0), False, False, random) for unit in units)
 
 
 def text(actions: tuple[Action, ...]) -> str:
-    """Action units as annotation sheets write them, e.g. "1+2+L12"."""
+    """Action units in the notation of annotation sheets, e.g. "1+2+L12"."""
     return "+".join(action.text for action in actions)
 
 

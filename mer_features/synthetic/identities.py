@@ -1,4 +1,4 @@
-"""Virtual subjects: shape, colours and light that turn the one portrait into many people."""
+"""Virtual subjects: shape, colours and lighting that turn one portrait into many persons."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BACKDROPS = ((1.0, 1.0, 1.0), (0.75, 0.85, 1.0), (0.62, 0.62, 0.62), (0.85, 0.95
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes one subject. Shape parameters lie in -1..1, 0 is the sitter of the photograph."""
+    """Parameters of one subject. Shape parameters are in -1..1; 0 is the person in the photograph."""
 
     mirror: bool
     hair_volume: float
@@ -50,8 +50,8 @@ class Identity:
     hair: tuple[float, float, float]
     suit: tuple[float, float, float]
     backdrop: tuple[float, float, float]
-    light_degrees: float  # direction the light comes from, 0 = right, 90 = above
-    light: float  # 0..1, strength of the shading it makes
+    light_degrees: float  # direction of the light source, 0 = right, 90 = above
+    light: float  # 0..1, strength of the shading
     moles: int
     pores: float  # 0..1
 
@@ -60,10 +60,10 @@ _UNIFORM = tuple(field.name for field in fields(Identity))[1:18]
 
 
 def identity(preset: Preset, seed: int, subject: str) -> Identity:
-    """The subject of that name.
+    """Parameters of the subject with this name.
 
-    Every parameter is stratified: over the subjects of a preset its values fill its range evenly, in an order of
-    its own, so that no two subjects are alike by chance.
+    Each parameter is stratified: its values over the subjects of a preset fill its range evenly, in a random order per
+    parameter. So no two subjects are similar by chance.
     """
     index = preset.subjects.index(subject)
     count = len(preset.subjects)
@@ -101,13 +101,13 @@ _JAW, _BROWS, _NOSE, _EYES, _MOUTH = (
 
 
 def shaped_landmarks(person: Identity) -> np.ndarray:
-    """Landmarks as a subject has them at rest, mirrored where the subject is.
+    """Landmarks of a subject at rest; mirrored if the subject is mirrored.
 
     Returns
     -------
     ndarray, shape (68, 2), float64
-        Pixels of the photograph. Landmarks in the order of the picture: 0-16 run from the picture's left to its
-        right for every subject.
+        Pixels of the photograph. The landmarks are ordered as in the image: 0-16 run from left to right for every
+        subject.
     """
     points = portrait.relaxed_landmarks()
     centre = points[27].copy()  # between the eyes
@@ -120,7 +120,7 @@ def shaped_landmarks(person: Identity) -> np.ndarray:
 
 
 def mirror(points: np.ndarray, width: float = 512.0) -> np.ndarray:
-    """Landmarks of the mirrored picture, renumbered to run from left to right again."""
+    """Landmarks of the mirrored image, renumbered so that they run from left to right."""
     return points[portrait_parts.MIRRORED] * [-1, 1] + [width - 1, 0]
 
 

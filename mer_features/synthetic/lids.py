@@ -1,4 +1,4 @@
-"""A blink: the upper lid drawn over the eye."""
+"""Blinks: the upper lid moves over the eye."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from mer_features.synthetic.action_units import Window, eye_distance
 
-#: Outer corner to inner corner along the upper and the lower lid, by eye.
+#: Landmarks of the upper and the lower lid, by eye.
 _EYES = (((36, 37, 38, 39), (36, 41, 40, 39)), ((42, 43, 44, 45), (42, 47, 46, 45)))
 
 
 def window(landmarks: np.ndarray) -> Window:
-    """The rectangle of both eyes, within which :func:`close` moves anything."""
+    """The rectangle of both eyes; :func:`close` moves nothing outside it."""
     border = 0.3 * eye_distance(landmarks)
     low = np.floor(landmarks[36:48].min(axis=0) - border).astype(int)
     high = np.ceil(landmarks[36:48].max(axis=0) + border).astype(int)
@@ -24,34 +24,34 @@ def close(landmarks: np.ndarray, closure: float, x: np.ndarray, y: np.ndarray) -
     Parameters
     ----------
     landmarks : ndarray, shape (68, 2)
-        Of the neutral face.
+        Landmarks of the neutral face.
     closure : float
-        0 open .. 1 closed.
+        0 (open) to 1 (closed).
     x, y : ndarray, shape (h, w), float32
         Positions on the face, in the pixels of the landmarks.
 
     Returns
     -------
     ndarray, shape (h, w), float32
-        To be added to y: what the lid covers shows the skin that lies above the open lid; the eye below its edge
-        stays where it is.
+        Displacement to be added to y. The part that the lid covers shows the skin above the open lid; the eye below
+        the edge of the lid does not move.
     """
     shift = np.zeros_like(y)
     for upper, lower in _EYES:
         lid = _curve(landmarks[list(upper)], x)
-        opening = 1.15 * np.maximum(_curve(landmarks[list(lower)], x) - lid, 0)  # landmarks lie inside the lids
+        opening = 1.15 * np.maximum(_curve(landmarks[list(lower)], x) - lid, 0)  # the landmarks are inside the lids
         lash = lid + 0.1 * opening
-        fold = lid - 0.95 * opening  # lid skin from here on unfolds over the eye
+        fold = lid - 0.95 * opening  # skin below this height unfolds over the eye
         drop = np.float32(closure) * (lid + opening - lash)
         edge = lash + drop
-        # The lashes, a third of an opening thick, come down as they are; the skin above them is stretched.
+        # The lashes, with a thickness of a third of the opening, move down unchanged; the skin above is stretched.
         unfolded = (y - fold) / np.maximum(edge - 0.33 * opening - fold, 1e-3)
         shift -= np.where((y > fold) & (y < edge), drop * np.minimum(unfolded, 1), 0)
     return shift
 
 
 def _curve(points: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Height of a lid at x: a parabola through its four landmarks, flat beyond the corners."""
+    """Height of a lid at x: a parabola fitted to its four landmarks, constant outside the corners."""
     reach = 0.06 * (points[-1, 0] - points[0, 0])
     fine = np.linspace(points[0, 0] - reach, points[-1, 0] + reach, 64)
     height = np.polynomial.Polynomial.fit(points[:, 0], points[:, 1], 2)(fine)

@@ -1,4 +1,4 @@
-"""What lamp and camera add to a rendered frame: flicker, a wandering gradient, black level, sensor noise."""
+"""Lighting and camera: flicker, brightness gradients, black level and sensor noise of a rendered frame."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mer_features.synthetic.presets import Nuisance
 
 @dataclass(frozen=True)
 class Lighting:
-    """Brightness of each frame: image * lamp + offset.
+    """Lighting of each frame: image * lamp + offset.
 
-    ``lamp`` holds one row per frame of the factors of 1, x, y, x², xy and y² (x and y in -1..1 over the frame), shape
-    (T, 6), about (1, 0, 0, 0, 0, 0); ``offset`` the black level, shape (T,), grey levels.
+    ``lamp`` (T, 6) holds one row per frame with the factors of 1, x, y, x², xy and y² (x and y in -1..1 over the
+    frame), about (1, 0, 0, 0, 0, 0). ``offset`` (T,) is the black level, grey levels.
     """
 
     lamp: np.ndarray
@@ -24,7 +24,7 @@ class Lighting:
 
     @classmethod
     def draw(cls, nuisance: Nuisance, frames: int, fps: float, random: np.random.Generator) -> Lighting:
-        """One clip's light: slow wandering, and a faster flicker of a third of its size."""
+        """Draw the lighting of one clip: slow changes, and a faster flicker of a third of their size."""
         flicker, gradient, uneven, offset = (
             random.uniform(*limits)
             for limits in (nuisance.flicker, nuisance.gradient, nuisance.uneven, nuisance.offset_levels)
@@ -36,7 +36,7 @@ class Lighting:
         return cls(np.column_stack([gain, *slopes, *curves]), offset * wander(frames, fps, 0.1, random))
 
     def apply(self, planes: np.ndarray, frame: int) -> np.ndarray:
-        """A frame (C, H, W) float32 under the light of that moment."""
+        """Apply the lighting of frame ``frame`` to an image (C, H, W) float32."""
         x = np.linspace(-1, 1, planes.shape[2], dtype=np.float32)
         y = np.linspace(-1, 1, planes.shape[1], dtype=np.float32)[:, None]
         one, along_x, along_y, bend_x, twist, bend_y = self.lamp[frame].astype(np.float32)
@@ -48,8 +48,8 @@ class Lighting:
 class Sensor:
     """Noise with variance read² + shot * signal.
 
-    A pool of noise is drawn once per clip; each frame takes a window of it at a random place, which costs a tenth of
-    drawing afresh and repeats no pixel's noise.
+    A pool of noise is drawn once per clip, and each frame uses a window of it at a random position. This takes a tenth
+    of the time of new noise for each frame.
     """
 
     _EXTRA = 61
@@ -62,7 +62,7 @@ class Sensor:
         self._pool = random.standard_normal(pool, dtype=np.float32)
 
     def expose(self, planes: np.ndarray) -> np.ndarray:
-        """A frame (C, H, W) of float32 grey levels as the camera stores it: (H, W, C), uint8."""
+        """Convert a frame (C, H, W) of float32 grey levels to the stored image (H, W, C), uint8."""
         row, column = self._random.integers(self._EXTRA, size=2)
         noise = self._pool[:, row : row + planes.shape[1], column : column + planes.shape[2]]
         np.clip(planes, 0, 255, out=planes)

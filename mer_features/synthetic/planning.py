@@ -1,4 +1,4 @@
-"""Which clips a database has: subjects, emotions, action units and timing, decided before any pixel."""
+"""Plan of a database: subjects, emotions, action units and timing of all clips, before rendering."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mer_features.synthetic.presets import preset as named_preset
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """One clip before it is rendered; frame numbers are those of the files."""
+    """Plan of one clip; frame numbers are those of the files."""
 
     preset: str
     seed: int
@@ -28,7 +28,7 @@ class ClipPlan:
 
     @property
     def clip_id(self) -> str:
-        """Subject and name, unique in the database."""
+        """Subject and name; unique in the database."""
         return f"{self.subject}/{self.name}"
 
     @property
@@ -42,15 +42,15 @@ class ClipPlan:
         return self.onset + self.frames - 1
 
     def stream(self, purpose: str) -> np.random.Generator:
-        """Random numbers of this clip for one purpose."""
+        """Random generator of this clip for one purpose."""
         return stream(self.preset, self.seed, self.clip_id, purpose)
 
 
 def plan(preset: str | Preset, seed: int) -> list[ClipPlan]:
-    """Every clip of a preset in the order of subjects and names.
+    """Plans of all clips of a preset, in the order of subjects and names.
 
-    Emotion totals are exact, and each subject's share of every class is as near to the whole database's as whole
-    clips allow, so that the subject tells nothing about the emotion.
+    The totals of the emotions are exact. Each subject's share of a class is as close as possible to the share in the
+    whole database, so that the subject gives no information about the emotion.
     """
     settings = named_preset(preset) if isinstance(preset, str) else preset
     words = _emotions_by_subject(settings, seed)
@@ -68,7 +68,7 @@ def _emotions_by_subject(settings: Preset, seed: int) -> dict[str, list[str]]:
     }
     for pool in pools.values():
         random.shuffle(pool)
-    # Large subjects first, equal ones in random order: what is left over then never piles up on one subject.
+    # Subjects with many clips come first, equal ones in random order, so that leftovers are spread over subjects.
     order = sorted(random.permutation(len(settings.clips)), key=lambda index: -settings.clips[index])
     chosen: dict[str, list[str]] = {}
     for index in order:
@@ -80,7 +80,7 @@ def _emotions_by_subject(settings: Preset, seed: int) -> dict[str, list[str]]:
 
 
 def _shares(left: dict[str, int], clips: int, random: np.random.Generator) -> dict[str, int]:
-    """Clips of each class for one subject, proportional to what is left, by largest remainder."""
+    """Clips of each class for one subject, proportional to the remaining clips (largest remainder method)."""
     total = sum(left.values())
     exact = {name: clips * count / total for name, count in left.items()}
     shares = {name: int(value) for name, value in exact.items()}

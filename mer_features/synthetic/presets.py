@@ -1,4 +1,4 @@
-"""What can be set on the embedded database, and the settings that have a name."""
+"""Settings of the embedded database, the named presets, and random streams by name."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ CLASSES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Nuisance:
-    """What a recording adds to the expression. Ranges are drawn once per clip, uniformly.
+    """Disturbances of a recording. A value is drawn uniformly from each range, once per clip.
 
-    Raising any of these makes recognition harder. Lengths are pixels of the rendered frame.
+    Larger values make recognition harder. Lengths are in pixels of the rendered frame.
     """
 
     drift_px: tuple[float, float] = (1.0, 4.0)  # rms translation of the head over the clip
     turn_deg: tuple[float, float] = (0.2, 0.9)  # rms in-plane rotation
     zoom: tuple[float, float] = (0.001, 0.005)  # rms change of scale (leaning)
     tremor_px: float = 0.03  # frame-to-frame jitter of the head
-    flicker: tuple[float, float] = (0.005, 0.03)  # rms change in brightness of the lighting, fraction
-    gradient: tuple[float, float] = (0.005, 0.02)  # rms change of the light's fall-off across the frame, fraction
-    uneven: tuple[float, float] = (0.01, 0.05)  # rms change of the curvature of the light across the frame, fraction
+    flicker: tuple[float, float] = (0.005, 0.03)  # rms change of brightness, fraction
+    gradient: tuple[float, float] = (0.005, 0.02)  # rms change of the brightness gradient across the frame, fraction
+    uneven: tuple[float, float] = (0.01, 0.05)  # rms change of the curvature of brightness across the frame, fraction
     offset_levels: tuple[float, float] = (0.0, 2.0)  # rms change of the black level, grey levels
     read_noise: float = 1.2  # sensor noise that does not depend on the signal, grey levels
     shot_noise: float = 0.016  # sensor noise variance per grey level of signal, levels²/level
     blink_rate: float = 0.25  # fraction of clips with a blink
     rest_px: float = 0.4  # largest AU displacement of the resting face in a clip
-    distractor_rate: float = 0.5  # fraction of clips with one action unit that the emotion does not call for
+    distractor_rate: float = 0.5  # fraction of clips with one action unit that does not belong to the emotion
     pose_deg: float = 2.0  # largest head tilt of a clip
     pose_px: float = 6.0  # largest displacement of the head in the frame of a clip
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a laboratory's camera renders a face: what all clips of one database share."""
+    """Image style of a database: properties of the camera, the same for all clips."""
 
     colour: bool = True
     contrast: float = 1.0  # slope around mid-grey
     warmth: float = 0.0  # -1 blue .. 1 red
     brightness: float = 1.0
-    gamma: float = 1.0  # exponent of the tone curve: above 1 darker mid-tones
+    gamma: float = 1.0  # exponent of the tone curve; values above 1 give darker mid-tones
     blur_px: float = 0.5  # standard deviation of the lens blur
     pores: float = 2.5  # rms of the fine skin texture, grey levels
     oversample: int = 4  # texture samples per frame pixel
@@ -58,11 +58,12 @@ class Style:
 
 @dataclass(frozen=True)
 class Preset:
-    """Size, rate and difficulty of one rendered database.
+    """Size, frame rate and difficulty of one rendered database.
 
-    ``emotions`` holds exact totals by word; ``clips`` the number of clips of each subject; their sums agree.
-    ``intensity_px`` is the peak displacement of a clip's main action unit in pixels of the rendered frame: 0.3-2
-    for micro-expressions, 6-10 times that for macro-expressions. ``face_px`` is brow to chin.
+    ``emotions`` holds the exact totals by emotion word, ``clips`` the number of clips of each subject; their sums are
+    equal. ``intensity_px`` is the peak displacement of the main action unit of a clip in pixels of the rendered frame:
+    0.3 to 2 for micro-expressions, 6 to 10 times as much for macro-expressions. ``face_px`` is the height from brow to
+    chin.
     """
 
     name: str
@@ -71,11 +72,11 @@ class Preset:
     fps: float
     size: tuple[int, int]  # height, width
     face_px: float
-    frames: tuple[int, int]  # fewest and most frames from onset to offset, both included
+    frames: tuple[int, int]  # smallest and largest number of frames from onset to offset, both included
     intensity_px: tuple[float, float] = (0.3, 1.6)
     image_format: Literal["jpg", "png", "bmp"] = "jpg"
     jpeg_quality: int = 95
-    annotated_apex: bool = True  # False: the sheet has no apex, as SMIC's
+    annotated_apex: bool = True  # False: the sheet has no apex, as in SMIC
     nuisance: Nuisance = field(default_factory=Nuisance)
     style: Style = field(default_factory=Style)
 
@@ -181,7 +182,7 @@ _SMALL = Preset(
     nuisance=Nuisance(drift_px=(0.5, 1.5), read_noise=0.7),
 )
 
-#: The named settings. ``macro`` is ``demo`` with movements eight times as large.
+#: The presets by name. ``macro`` is ``demo`` with larger movements and longer clips.
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -197,12 +198,12 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset(name: str) -> Preset:
-    """The settings of that name.
+    """The preset with this name.
 
     Raises
     ------
     ValueError
-        For an unknown name; lists the known ones.
+        If the name is unknown; the message lists the known names.
     """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
@@ -210,15 +211,12 @@ def preset(name: str) -> Preset:
 
 
 def with_look(name: str, look: Mapping[str, Any]) -> Preset:
-    """The settings of that name with keys of its :class:`Style` changed; raises ``ValueError`` for an unknown name."""
-    found = preset(name)
-    return replace(found, style=replace(found.style, **look)) if look else found
-
-
-# Independent random streams by name, so that no draw depends on another, on order or on processes.
+    """The preset with this name, with keys of its :class:`Style` changed; ``ValueError`` for an unknown name."""
+    named = preset(name)
+    return replace(named, style=replace(named.style, **look)) if look else named
 
 
 def stream(*keys: str | int) -> np.random.Generator:
-    """Random generator that depends on the keys alone; the same keys give the same draws at every run."""
+    """Random generator that depends only on the keys, so that draws do not depend on order or processes."""
     digest = hashlib.blake2b("\x1f".join(map(str, keys)).encode(), digest_size=16).digest()
     return np.random.default_rng(np.random.SeedSequence(int.from_bytes(digest, "big")))

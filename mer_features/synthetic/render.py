@@ -1,9 +1,9 @@
-"""Frames and truth of one clip.
+"""Frames and ground truth of one clip.
 
-Geometry. A point X of the subject's neutral face (canvas pixels) is seen at M_t(H(X + R(X) + p_t E(X))) in frame t:
-R is the resting expression, E the clip's action units, p_t the profile, H the pose of the clip and M_t the head
-motion since the onset. A frame is sampled backwards: undo M_t and H, solve X + e(X) = Y by fixed-point iteration,
-take the texture at X. Neck and backdrop do not move with the head; between, the motion fades out.
+Geometry: a point X of the neutral face of the subject (canvas pixels) is at M_t(H(X + R(X) + p_t E(X))) in frame t. R
+is the resting expression, E the displacement by the action units, p_t the profile, H the pose of the clip and M_t the head
+motion since the onset. Frames are sampled backwards: invert M_t and H, solve X + e(X) = Y by fixed-point iteration and
+sample the texture at X. Neck and backdrop do not move with the head; in between, the motion decreases smoothly.
 """
 
 from __future__ import annotations
@@ -21,39 +21,40 @@ from mer_features.synthetic.presets import Preset
 from mer_features.synthetic.resample import apply, compose, grid, invert, sample, similarity
 from mer_features.synthetic.subjects import Subject, subject
 
-#: Fixed-point iteration stops below this error, pixels.
+#: The fixed-point iteration stops below this error, pixels.
 TOLERANCE_PX = 0.002
-#: Steepest displacement of a whole expression: below 1 the fixed point exists and nothing folds.
+#: Largest slope of the displacement of an expression. Below 1 the fixed point exists and the skin does not fold.
 MAX_SLOPE = 0.8
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known about a rendered clip. Positions and displacements are pixels of the onset frame (x, y).
+    """Ground truth of a rendered clip. Positions and displacements are in pixels of the onset frame (x, y).
 
     Attributes
     ----------
     onset, apex, offset : int
         Frame numbers.
     flow : ndarray, shape (2, H, W), float32
-        Displacement by the expression from onset to apex, head motion removed; moved(y + flow(y)) = onset(y).
+        Displacement by the expression from onset to apex without head motion; apex(y + flow(y)) = onset(y).
     head_motion : ndarray, shape (T, 2, 3), float64
-        Onset pixels to pixels of frame t, on the head.
+        Transform of the head from onset pixels to pixels of frame t.
     landmarks : ndarray, shape (68, 2), float32
-        On the onset frame.
+        Landmarks on the onset frame.
     face_mask : ndarray, shape (H, W), bool
         Skin of the face on the onset frame.
     au_names : tuple of str
-        As in the sheet, e.g. ("1", "2", "L12").
+        Action units as in the sheet, e.g. ("1", "2", "L12").
     au_intensity_px : ndarray, shape (A,), float32
-        Peak displacement at the apex of the stronger side.
+        Peak displacement of the stronger side at the apex.
     au_sides_px : ndarray, shape (A, 2), float32
-        The same for the person's left and right side.
+        Peak displacement of the person's left and right side.
     profile : ndarray, shape (T,), float64
         Strength of the expression, 0..1.
     blink : ndarray, shape (T,), float64
-        How far the lids are closed, 0..1; 0 on onset and apex.
+        Closure of the lids, 0..1; 0 at onset and apex.
     emotion : str
+        Emotion word.
     """
 
     onset: int
@@ -73,7 +74,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class RenderedClip:
-    """Frames, shape (T, H, W, C), uint8, R G B or grey, and their truth."""
+    """Frames (T, H, W, C) uint8, RGB or grey, and their ground truth."""
 
     frames: np.ndarray
     truth: Truth
@@ -126,7 +127,7 @@ class _Scene:
         return similarity(random.uniform(0.985, 1.015), turn, tuple(shift), self.face.landmarks[30])
 
     def _prepare_frame(self) -> None:
-        """What does not change from frame to frame: canvas positions without motion, head weight, backdrop."""
+        """Compute what is the same in all frames: canvas positions without motion, head weight, backdrop."""
         height, width = self.preset.size
         x, y = grid(height, width)
         self._x, self._y = _affine(self.to_canvas, x, y)
@@ -142,35 +143,35 @@ class _Scene:
         return sample(self.face.texture, x * k, y * k)
 
     def frame(self, t: int) -> np.ndarray:
-        """Frame t before light and sensor, (C, H, W) float32 grey levels."""
+        """Frame t before lighting and sensor, (C, H, W) float32 grey levels."""
         x, y = self._before_motion(t)
-        skin = self._seen(self.window, self.motion[t])
+        skin = self._visible(self.window, self.motion[t])
         field = self.rest + np.float32(self.profile[t]) * self.move
-        x[skin], y[skin] = self._undo(field, x[skin], y[skin])
+        x[skin], y[skin] = self._invert(field, x[skin], y[skin])
         if self.blink[t] > 0:
-            eyes = self._seen(lids.window(self.face.landmarks), self.motion[t])
+            eyes = self._visible(lids.window(self.face.landmarks), self.motion[t])
             y[eyes] += lids.close(self.face.landmarks, float(self.blink[t]), x[eyes], y[eyes])
         out = self._still.copy()
         out[(slice(None), *self._head)] = self._texture(x, y)
         return out
 
     def _before_motion(self, t: int) -> tuple[np.ndarray, np.ndarray]:
-        """Canvas positions Y of the head's pixels of frame t, the expression not yet undone."""
+        """Canvas positions Y of the head pixels of frame t, with the expression."""
         back = compose(self.to_canvas, invert(self.motion[t])) - self.to_canvas
         dx, dy = _affine(back, *self._pixel)
         return self._x[self._head] + self._weight * dx, self._y[self._head] + self._weight * dy
 
-    def _seen(self, area: Window, motion: np.ndarray) -> tuple[slice, slice]:
-        """Rows and columns, within the head's, of the pixels that may show a rectangle of the canvas."""
+    def _visible(self, area: Window, motion: np.ndarray) -> tuple[slice, slice]:
+        """Rows and columns, relative to the head, of the pixels that may show a rectangle of the canvas."""
         left, top, right, bottom = area.left, area.top, area.left + area.width, area.top + area.height
         corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)], float)
-        seen = apply(compose(motion, self.pose), corners) - [self._head[1].start, self._head[0].start]
-        low, high = np.floor(seen.min(axis=0) - 2).astype(int), np.ceil(seen.max(axis=0) + 3).astype(int)
+        pixels = apply(compose(motion, self.pose), corners) - [self._head[1].start, self._head[0].start]
+        low, high = np.floor(pixels.min(axis=0) - 2).astype(int), np.ceil(pixels.max(axis=0) + 3).astype(int)
         low = np.maximum(low, 0)
         return slice(low[1], max(high[1], 0)), slice(low[0], max(high[0], 0))
 
-    def _undo(self, field: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """X with X + field(X) = (x, y)."""
+    def _invert(self, field: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Solve X + field(X) = (x, y) for X."""
         left, top = np.float32(self.window.left), np.float32(self.window.top)
         at_x, at_y = x, y
         for _ in range(self.iterations):
@@ -179,7 +180,7 @@ class _Scene:
         return at_x, at_y
 
     def truth(self) -> Truth:
-        """What is known about the clip."""
+        """Ground truth of the clip."""
         names = tuple(action.text for action in self.actions)
         sides = np.array([(a.left_px, a.right_px) for a in self.actions], np.float32)
         return Truth(
@@ -199,12 +200,12 @@ class _Scene:
         )
 
     def _flow(self) -> np.ndarray:
-        """Onset to apex on the onset frame, in steps of 1/4096 px, which halves its size on disk."""
-        x, y = self._undo(self.rest, self._x[self._head], self._y[self._head])
+        """Flow from onset to apex on the onset frame, in steps of 1/4096 px, which halves the size of the file."""
+        x, y = self._invert(self.rest, self._x[self._head], self._y[self._head])
         moved = sample(self.move, x - self.window.left, y - self.window.top, cv2.BORDER_CONSTANT)
         flow = np.zeros((2, *self.preset.size), np.float32)
-        turned = np.tensordot(self.pose[:, :2].astype(np.float32), moved, axes=1)
-        flow[(slice(None), *self._head)] = turned
+        rotated = np.tensordot(self.pose[:, :2].astype(np.float32), moved, axes=1)
+        flow[(slice(None), *self._head)] = rotated
         return np.round(flow * 4096) / np.float32(4096)
 
     def _landmarks(self) -> np.ndarray:
@@ -219,7 +220,7 @@ def _affine(transform: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.nda
 
 
 def _iterations(longest: float, steepest: float) -> int:
-    """Iterations until the error, at most ``longest * steepest ** n`` pixels, is below the tolerance."""
+    """Number of iterations n until the error, at most ``longest * steepest ** n`` pixels, is below the tolerance."""
     if longest <= TOLERANCE_PX or steepest <= 0:
         return 1
     return max(2, int(np.ceil(np.log(TOLERANCE_PX / longest) / np.log(steepest))))

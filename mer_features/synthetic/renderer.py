@@ -1,4 +1,4 @@
-"""Renders an embedded database into its folder, over nothing but an earlier rendering of its own."""
+"""Rendering of an embedded database into a folder; only an earlier rendering is ever replaced."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from mer_features.synthetic import presets
 log = logging.getLogger(__name__)
 _STAMP = ".rendered-from.json"
 
-#: Version of the pixels and the ground truth that are rendered. Raise it with every change of either: the embedded
-#: databases are then rendered again, as if their owner had published a new release. An edit that changes neither
-#: leaves them, and everything computed from them, as they are. `tests/synthetic/test_release.py` compares.
+#: Version of the rendered pixels and of the ground truth. Increase it with every change of either. Embedded databases
+#: are then rendered again, as after a new release by their owner. With an unchanged version they are not rendered
+#: again, and nothing is computed again. `tests/synthetic/test_release.py` compares the pixels.
 RELEASE = 1
 
 
-def render(  # noqa: PLR0913  # the rule's parameters, one for one
+def render(  # noqa: PLR0913  # these are the parameters of the rule
     name: str,
     *,
     root: Path | str,
@@ -37,14 +37,14 @@ def render(  # noqa: PLR0913  # the rule's parameters, one for one
     threads: int,
     look: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Render the database, with ``look`` (keys of ``presets.Style``) over its preset, and write its source table.
+    """Render the database and write its source table; ``look`` changes keys of the preset's ``presets.Style``.
 
-    Clips already rendered from the same preset, look, seed and release are kept, so a killed run goes on where it was.
+    Clips that are already rendered from the same preset, style, seed and release are kept, so a killed run resumes.
 
     Raises
     ------
     DatabaseError
-        If the folder holds something that was not rendered by this function: it is never deleted.
+        If the folder holds anything that was not rendered by this function. Such files are never deleted.
     """
     root = Path(root)
     stamp = json.dumps({"preset": preset, "seed": seed, "release": release, "look": dict(look)})
@@ -60,6 +60,6 @@ def _claim(root: Path, stamp: str) -> None:
         if not mark.exists():
             raise DatabaseError(f"{root}: not empty and not rendered by mer-features; choose another root")
         if mark.read_text(encoding="utf-8") != stamp:
-            log.info("%s was rendered from something else; rendering it again", root)
+            log.info("%s was rendered with other settings; rendering it again", root)
             shutil.rmtree(root)
     write_text(mark, stamp)

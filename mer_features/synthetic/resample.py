@@ -1,7 +1,7 @@
-"""Sub-pixel sampling whose errors are known: spline enlargement once, linear sampling ever after.
+"""Sub-pixel sampling with known errors: images are enlarged once by a spline and then sampled linearly.
 
-A cubic kernel displaces small movements (OpenCV's renders 0.1 px as 0.136 px); linear sampling of a signal
-sampled at least four times finer than its band limit is right to 0.001 px, and OpenCV 5 does it exactly.
+A cubic kernel distorts small movements; OpenCV's kernel renders 0.1 px as 0.136 px. Linear sampling of a signal that is
+sampled at least four times finer than its band limit is accurate to 0.001 px, and OpenCV 5 does it exactly.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Affine = np.ndarray  # shape (2, 3): [x', y'] = A[:, :2] @ [x, y] + A[:, 2]
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
     """Enlarge by a whole factor with the interpolating cubic B-spline.
 
-    Sample i of the input lands on sample ``factor * i`` of the output. Each phase is a convolution with four taps,
-    so that the result does not depend on a linear algebra library.
+    Sample i of the input becomes sample ``factor * i`` of the output. Each phase is a convolution with four taps, so
+    the result does not depend on a linear algebra library.
 
     Parameters
     ----------
     image : ndarray, shape (H, W) or (C, H, W), float32
     factor
-        At least 1.
+        Whole number, at least 1.
 
     Returns
     -------
@@ -47,17 +47,17 @@ def _enlarge_axis(image: np.ndarray, factor: int, axis: int) -> np.ndarray:
 
 
 def taps(t: float) -> np.ndarray:
-    """Cubic B-spline weights of the samples -2..2 around a position t in [0, 1) right of sample 0."""
+    """Cubic B-spline weights of the samples -2..2 for a position t in [0, 1) to the right of sample 0."""
     return np.array([0, (1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6
 
 
 def sample(planes: np.ndarray, x: np.ndarray, y: np.ndarray, border: int = cv2.BORDER_REFLECT_101) -> np.ndarray:
-    """Linear samples of an image at positions (x, y), pixel centres at whole numbers.
+    """Sample an image linearly at positions (x, y), with pixel centres at whole numbers.
 
     Parameters
     ----------
     planes : ndarray, shape (H, W) or (C, H, W), float32
-        Channels first: OpenCV samples single planes several times faster than interleaved channels.
+        Channels first, because OpenCV samples single planes several times faster than interleaved channels.
     x, y : ndarray, shape (h, w), float32
 
     Returns
@@ -80,7 +80,7 @@ def grid(height: int, width: int, step: float = 1.0) -> tuple[np.ndarray, np.nda
 
 
 def similarity(scale: float, degrees: float, shift: tuple[float, float], centre: np.ndarray) -> Affine:
-    """Scale and turn about ``centre``, then shift; shape (2, 3), float64."""
+    """Transform (2, 3) float64 that scales and rotates about ``centre``, then shifts."""
     angle = np.deg2rad(degrees)
     linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return np.column_stack([linear, centre + np.asarray(shift) - linear @ centre])
@@ -92,20 +92,20 @@ def compose(second: Affine, first: Affine) -> Affine:
 
 
 def invert(transform: Affine) -> Affine:
-    """The transform that undoes this one."""
+    """The inverse transform."""
     linear = np.linalg.inv(transform[:, :2])
     return np.column_stack([linear, -linear @ transform[:, 2]])
 
 
 def apply(transform: Affine, points: np.ndarray) -> np.ndarray:
-    """Points of shape (..., 2), transformed."""
+    """Transform points of shape (..., 2)."""
     return points @ transform[:, :2].T + transform[:, 2]
 
 
 def polygon_mask(points: np.ndarray, shape: tuple[int, int], feather: float) -> np.ndarray:
-    """Coverage of a polygon, 0..1, its edge softened by a Gaussian of ``feather`` pixels; shape ``shape``, float32."""
+    """Coverage 0..1 of a polygon, float32 of shape ``shape``; a Gaussian of ``feather`` pixels blurs its edge."""
     mask = np.zeros(shape, np.uint8)
-    fixed = np.round(np.asarray(points) * 256).astype(np.int32)  # OpenCV takes 1/256 px when told so
+    fixed = np.round(np.asarray(points) * 256).astype(np.int32)  # with shift=8 OpenCV uses units of 1/256 px
     cv2.fillPoly(mask, [fixed[:, None]], 255, lineType=cv2.LINE_AA, shift=8)
     coverage = mask.astype(np.float32) / 255
     return cv2.GaussianBlur(coverage, (0, 0), feather) if feather > 0 else coverage

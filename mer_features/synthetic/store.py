@@ -1,4 +1,4 @@
-"""The rendered database on disk: written so that a killed run leaves nothing that looks complete."""
+"""Files of the rendered database, written so that a killed run leaves no incomplete clip that seems complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mer_features.synthetic.presets import Preset
 from mer_features.synthetic.presets import preset as named_preset
 from mer_features.synthetic.render import RenderedClip, Truth, render_clip
 
-#: Raised whenever the same preset and seed would give other pixels.
+#: Version; increased whenever the same preset and seed would give other pixels.
 RENDERER = 1
 COLUMNS = (
     "clip",
@@ -45,41 +45,41 @@ def render_database(
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Render a database into ``root``; clips already there are kept.
+    """Render a database into ``root``; existing clips are kept.
 
-    Each clip is rendered under a temporary name and renamed, its truth first; ``annotations.tsv`` comes last, so its
-    presence says that the database is complete. Files are byte-identical at every run and for any ``threads``. A
-    rendering of another preset, seed or program version in ``root`` is replaced.
+    The ground truth of a clip is written first. Its frames are written to a temporary folder, which is then renamed.
+    ``annotations.tsv`` is written last, so a folder with this file is complete. Files are byte-identical in every run
+    and for any ``threads``. A rendering of another preset, seed or version in ``root`` is replaced.
 
     Parameters
     ----------
     preset
-        A name of :data:`presets.PRESETS` or own settings.
+        Name in :data:`presets.PRESETS`, or settings.
     seed
-        At least 0; another seed gives other people and other clips.
+        At least 0; another seed gives other subjects and other clips.
     threads
-        Worker processes.
+        Number of worker processes.
     progress
-        Called with the clips done and the clips in all.
+        Called with the number of finished clips and the number of all clips.
 
     Raises
     ------
     ValueError
-        For an unknown preset, or if ``root`` holds ``frames`` that no rendering of ours has left there.
+        If the preset is unknown, or if ``root`` holds ``frames`` that are not from an earlier rendering.
     """
     root = Path(root)
     settings = named_preset(preset) if isinstance(preset, str) else preset
     clips = plan(settings, seed)
     _claim(root, settings, seed)
     missing = [clip for clip in clips if not _complete(root, clip)]
-    done = len(clips) - len(missing)
+    finished = len(clips) - len(missing)
     if progress:
-        progress(done, len(clips))
+        progress(finished, len(clips))
     workers = Parallel(n_jobs=threads, return_as="generator_unordered")
     for count in workers(delayed(_render_batch)(root, batch, settings) for batch in _batches(missing)):
-        done += count
+        finished += count
         if progress:
-            progress(done, len(clips))
+            progress(finished, len(clips))
     if not (root / "annotations.tsv").exists():
         write_text(root / "annotations.tsv", sheet(clips, settings))
 
@@ -95,12 +95,12 @@ def sheet(clips: list[ClipPlan], settings: Preset) -> str:
 
 
 def read_truth(root: Path | str, clip_id: str) -> Truth:
-    """The truth beside a rendered clip.
+    """Read the ground truth of a rendered clip.
 
     Raises
     ------
     FileNotFoundError
-        If ``root`` has no truth for this clip.
+        If ``root`` has no ground truth for this clip.
     """
     with np.load(_truth_path(Path(root), clip_id), allow_pickle=False) as stored:
         values = {field.name: stored[field.name] for field in fields(Truth)}
@@ -116,7 +116,7 @@ def _truth_path(root: Path, clip_id: str) -> Path:
 
 
 def _claim(root: Path, settings: Preset, seed: int) -> None:
-    """Make ``root`` ours for this rendering, throwing away another one of ours."""
+    """Mark ``root`` as this rendering; an earlier rendering with other settings is deleted."""
     stamp = json.dumps({"renderer": RENDERER, "seed": seed, "preset": asdict(settings)}, indent=1) + "\n"
     path = root / "synthetic.json"
     if path.exists() and path.read_text(encoding="utf-8") == stamp:
@@ -134,7 +134,7 @@ def _complete(root: Path, clip: ClipPlan) -> bool:
 
 
 def _batches(clips: list[ClipPlan]) -> list[list[ClipPlan]]:
-    """Up to a few clips of one subject each: a subject's texture is made once a batch."""
+    """Batches of clips of the same subject, so that the texture of a subject is made once per batch."""
     batches: list[list[ClipPlan]] = []
     for clip in clips:
         if batches and batches[-1][0].subject == clip.subject and len(batches[-1]) < _CLIPS_PER_JOB:

@@ -1,4 +1,4 @@
-"""One subject's neutral face, ready to be moved: texture, landmarks, and what belongs to face and head."""
+"""Neutral face of one subject: texture, landmarks, and masks of face and head."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from mer_features.synthetic.identities import Identity
 from mer_features.synthetic.presets import Preset, Style, stream
 from mer_features.synthetic.resample import enlarge, grid, polygon_mask, sample
 
-#: Brow to chin in the photograph: what ``Preset.face_px`` is measured on.
+#: Height from brow to chin in the photograph, pixels; ``Preset.face_px`` is the same height in the rendered frame.
 FACE_HEIGHT = 91.1
-_STEP = 8  # canvas pixels between the points at which the bend is computed; it is smooth
-_PAD = 64  # photograph pixels that may be seen beyond its border
+_STEP = 8  # canvas pixels between the points at which the smooth map is computed
+_PAD = 64  # photograph pixels beyond its border that may be visible
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A neutral face on a canvas a margin larger than the frame. Coordinates are canvas pixels (x, y).
+    """A neutral face on a canvas, which is the frame plus a margin. Coordinates are canvas pixels (x, y).
 
     Attributes
     ----------
     texture : ndarray, shape (C, k * h, k * w), float32
-        Grey levels of R, G, B or of the one grey channel, k = ``Style.oversample`` samples per canvas pixel; canvas
+        Grey levels of R, G, B or of one grey channel, with k = ``Style.oversample`` samples per canvas pixel; canvas
         pixel (x, y) is sample (k x, k y).
     landmarks : ndarray, shape (68, 2), float64
+        Landmarks of the neutral face.
     face : ndarray, shape (h, w), float32
         1 on the skin of the face, 0 elsewhere.
     head : ndarray, shape (h, w), float32
-        1 on the head and a little around it, falling to 0 over neck and backdrop: what moves with the head.
+        Weight of the head motion: 1 on the head and close to it, falling to 0 over neck and backdrop.
     margin : int
         Canvas pixels beyond the frame on each side.
     """
@@ -47,7 +48,7 @@ class Subject:
 
 @lru_cache(maxsize=1)
 def subject(preset: Preset, seed: int, name: str) -> Subject:
-    """The face of one subject of a preset; the last one made is kept."""
+    """The neutral face of one subject of a preset; the last result is cached."""
     person = identities.identity(preset, seed, name)
     shaped = identities.shaped_landmarks(person)
     margin = int(np.ceil(0.04 * max(preset.size))) + 8
@@ -73,9 +74,9 @@ def subject(preset: Preset, seed: int, name: str) -> Subject:
 def _photo_positions(
     bend: Bend, shape: tuple[int, int], corner: np.ndarray, step: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Position in the photograph, its mouth closed, of every canvas pixel.
+    """Position of each canvas pixel in the photograph with closed mouth.
 
-    ``corner`` is the canvas's first pixel in the subject's picture, ``step`` the distance between its pixels.
+    ``corner`` is the position of the first canvas pixel in the image of the subject, ``step`` the pixel distance.
     """
     x, y = grid(shape[0] // _STEP + 2, shape[1] // _STEP + 2, _STEP * step)
     x, y = bend(x + corner[0], y + corner[1])
@@ -102,29 +103,29 @@ def _texture(
 
 
 def _sample_photo(picture: np.ndarray, x: np.ndarray, y: np.ndarray, factor: int, k: int) -> np.ndarray:
-    """The part of the photograph seen at x, y, enlarged by the spline and sampled k times a canvas pixel."""
+    """Sample the photograph at x, y, k times per canvas pixel, after spline enlargement by ``factor``."""
     padded = cv2.copyMakeBorder(picture, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_REPLICATE)
     padded = padded if padded.ndim == 3 else padded[..., None]
     left, top = (max(0, int(p.min()) - 4 + _PAD) for p in (x, y))
     right, bottom = (int(p.max()) + 6 + _PAD for p in (x, y))
-    seen = np.ascontiguousarray(np.moveaxis(padded[top:bottom, left:right], -1, 0))
+    visible = np.ascontiguousarray(np.moveaxis(padded[top:bottom, left:right], -1, 0))
     fine_x, fine_y = enlarge(x, k), enlarge(y, k)
     portrait_parts.open_up(fine_x, fine_y)
     at_x, at_y = (fine_x + (_PAD - left)) * factor, (fine_y + (_PAD - top)) * factor
-    return sample(enlarge(seen, factor), at_x, at_y)
+    return sample(enlarge(visible, factor), at_x, at_y)
 
 
 def _face(landmarks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Jaw line and a little of the forehead."""
+    """Mask of the face: the area within jaw line and brows, and a small part of the forehead."""
     jaw, brows = landmarks[:17], landmarks[17:27]
     forehead = brows[::-1] - [0, 0.06 * (jaw[8, 1] - brows[:, 1].mean())]
     return polygon_mask(np.vstack([jaw, forehead]), shape, 0)
 
 
 def _head(parts: portrait.Portrait) -> np.ndarray:
-    """Head weight in the photograph: 1 on hair and face, a raised cosine over 18 pixels around them."""
+    """Weight of the head motion in the photograph: 1 on hair and face, a raised cosine over 18 pixels around them."""
     solid = np.clip(parts.hair + parts.skin, 0, 1)
-    solid[184:] = 0  # the neck stays with the suit
+    solid[184:] = 0  # the neck does not move with the head
     solid = cv2.dilate((solid > 0.3).astype(np.uint8), np.ones((9, 9)))
     distance = cv2.distanceTransform(1 - solid, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return (0.5 + 0.5 * np.cos(np.pi * np.clip(distance / 18, 0, 1))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Clips of a protocol with their inputs, and their parting into what trains and what is held out."""
+"""Clips of a protocol with their inputs, and their split into training and held-out clips."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from mer_features.stages.options import Style
 from mer_features.systems.common.contract import Arrays, Examples
 from mer_features.training.style import folds as fold_style
 
-#: What identifies a recording, whatever its name: no training clip may share one of these with a held-out clip.
+#: Variables that identify a recording. No training clip may have the same values as a held-out clip.
 _IDENTITY = ("faces/onset", "faces/apex")
 
 
 class LeakError(ValueError):
-    """A held-out subject or recording stands among the training clips."""
+    """A held-out subject or recording is among the training clips."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The files a training reads.
+    """The files that a training reads.
 
     Attributes
     ----------
     caches
-        Cache file of every database.
+        Feature file of each database.
     protocol_tsv
         Table of the protocol (:func:`mer_features.protocols.read`).
     pretrained
-        File of the pre-training, for a recipe that needs one.
+        File of the pre-training, if the recipe needs one.
     style
-        Style aggregation that is fitted separately in every fold; None where the caches hold what the system reads.
+        Style aggregation that is fitted separately in each fold; None if the feature files hold all inputs.
     """
 
     caches: Mapping[str, Path]
@@ -47,7 +47,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a system reads of a clip and how it makes its inputs of that."""
+    """Variables that a system reads from a clip, and the function that prepares its inputs from them."""
 
     variables: tuple[str, ...]
     prepare: Callable[[Arrays], dict[str, np.ndarray]]
@@ -55,28 +55,28 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Clips:
-    """Clips of a protocol with their inputs, row by row."""
+    """Clips of a protocol with their inputs; all attributes have one entry per clip."""
 
     rows: tuple[FoldRow, ...]
     features: Arrays  # name -> (N, ...)
-    labels: np.ndarray  # (N,) int64, positions in the classes
+    labels: np.ndarray  # (N,) int64, position of the class in the list of classes
     identities: tuple[frozenset[str], ...]  # digests of the source frames and of the crops
 
     def take(self, chosen: Sequence[int]) -> Clips:
-        """These rows alone, in memory of their own."""
+        """Copy these rows."""
         index = np.asarray(chosen, dtype=np.int64)
         rows, identities = zip(*((self.rows[i], self.identities[i]) for i in index), strict=True)
         features = {name: values[index] for name, values in self.features.items()}
         return Clips(rows, features, self.labels[index], identities)
 
     def examples(self) -> Examples:
-        """The clips as a system sees them: without names, subjects as numbers."""
+        """The clips as a system receives them: without names, and with numbers for subjects."""
         numbers = {owner: number for number, owner in enumerate(dict.fromkeys(row.owner for row in self.rows))}
         subjects = np.array([numbers[row.owner] for row in self.rows], dtype=np.int64)
         return Examples(self.features, self.labels, subjects)
 
 
-#: Style-aggregated faces of a clip from its crops.
+#: Function from the crops of a clip to its style-aggregated faces.
 Restyle = Callable[[Arrays], Arrays]
 
 
@@ -86,23 +86,24 @@ def load_clips(caches: Mapping[str, Path], table: FoldTable, inputs: Inputs, res
     Parameters
     ----------
     caches
-        Cache file of every database.
+        Feature file of each database.
     table
         The protocol.
     inputs
-        What to read and how to prepare it.
+        Variables to read, and how to prepare them.
     restyle
-        Makes the variables of `/style` out of ``faces/onset`` and ``faces/apex``; None reads them.
+        Computes the variables of `/style` from ``faces/onset`` and ``faces/apex``; None: they are read.
 
     Raises
     ------
     ValueError
-        If a database has no cache or a cache lacks a clip: the protocol was built from other files.
+        If a database has no feature file, or a feature file lacks a clip, because the protocol was built from other
+        files.
     """
     columns: dict[str, list[np.ndarray]] = {}
     identities = []
-    made = fold_style.VARIABLES if restyle else ()
-    stored = [name for name in inputs.variables if name not in made]
+    computed = fold_style.VARIABLES if restyle else ()
+    stored = [name for name in inputs.variables if name not in computed]
     for clip, read in _read(caches, table.rows, (*stored, *_IDENTITY)):
         arrays = {**read, **restyle(read)} if restyle else read
         prepared = inputs.prepare({name: arrays[name] for name in inputs.variables})
@@ -118,54 +119,57 @@ def load_clips(caches: Mapping[str, Path], table: FoldTable, inputs: Inputs, res
 def _read(
     caches: Mapping[str, Path], rows: Sequence[FoldRow], variables: Sequence[str]
 ) -> Iterator[tuple[ClipRow, dict[str, np.ndarray]]]:
-    """Each row's clip and variables, read one clip at a time."""
-    opened: dict[str, Features] = {}
+    """Clip and variables of each row, read one clip at a time."""
+    files: dict[str, Features] = {}
     try:
         for row in rows:
-            if row.database not in opened:
+            if row.database not in files:
                 if row.database not in caches:
-                    raise ValueError(f"no cache for database {row.database!r}; given: {', '.join(caches) or 'none'}")
-                opened[row.database] = open_features(caches[row.database])
-            file = opened[row.database]
+                    known = ", ".join(caches) or "none"
+                    raise ValueError(f"no feature file for database {row.database!r}; known: {known}")
+                files[row.database] = open_features(caches[row.database])
+            file = files[row.database]
             try:
                 index = file.index(row.clip_id)
             except KeyError:
-                raise ValueError(f"{file.path}: no clip {row.clip_id!r}, which the protocol lists") from None
+                raise ValueError(f"{file.path}: no clip {row.clip_id!r}, but the protocol lists it") from None
             yield file.clips[index], {name: np.asarray(file[name][index]) for name in variables}
     finally:
-        for file in opened.values():
+        for file in files.values():
             file.close()
 
 
 def split(clips: Clips, fold: str) -> tuple[Clips, Clips]:
-    """Training and held-out clips of a fold, which share no memory, subject or recording.
+    """Training and held-out clips of a fold. They share no memory, no subject and no recording.
 
     Raises
     ------
     LeakError
-        If a person or a recording, by whatever name, stands on both sides.
+        If a person or a recording is on both sides, under any name.
     ValueError
-        If the fold does not exist or leaves nothing to train with.
+        If the fold does not exist, or leaves no clips to train or to test.
     """
     inside = [i for i, row in enumerate(clips.rows) if row.fold == fold != TRAIN_ONLY]
     outside = [i for i, row in enumerate(clips.rows) if row.fold != fold]
     if not inside or not outside:
-        raise ValueError(f"fold {fold!r} holds {len(inside)} of {len(clips.rows)} clips; nothing to train or to test")
+        raise ValueError(
+            f"fold {fold!r} holds {len(inside)} of {len(clips.rows)} clips; there must be clips to train and to test"
+        )
     train, test = clips.take(outside), clips.take(inside)
-    _refuse_leaks(fold, train, test)
+    _check_leaks(fold, train, test)
     return train, test
 
 
-def _refuse_leaks(fold: str, train: Clips, test: Clips) -> None:
+def _check_leaks(fold: str, train: Clips, test: Clips) -> None:
     owners = {row.owner for row in test.rows}
     if shared := [row for row in train.rows if row.owner in owners]:
         names = ", ".join(f"{row.database}/{row.clip_id}" for row in shared)
-        raise LeakError(f"fold {fold!r}: clips of a held-out subject would train it: {names}")
+        raise LeakError(f"fold {fold!r}: clips of a held-out subject are among the training clips: {names}")
     held_out = {digest: row for row, digests in zip(test.rows, test.identities, strict=True) for digest in digests}
     for row, digests in zip(train.rows, train.identities, strict=True):
         for digest in digests & held_out.keys():
             twin = held_out[digest]
             raise LeakError(
-                f"fold {fold!r}: {row.database}/{row.clip_id} would train it and shows the same frames as the "
-                f"held-out {twin.database}/{twin.clip_id}"
+                f"fold {fold!r}: the training clip {row.database}/{row.clip_id} shows the same frames as the "
+                f"held-out clip {twin.database}/{twin.clip_id}"
             )

@@ -1,4 +1,4 @@
-"""From the predictions of all folds and seeds to the figures of a system under a protocol."""
+"""Scores of a system under a protocol, from the predictions of all folds and seeds; and t-SNE of its features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mer_features.protocols.table import FoldTable
 from mer_features.protocols.table import read as read_protocol
 from mer_features.training.options import System
 
-#: Database and subject of clips of a pre-training, pictured beside those of a system.
+#: Database and subject names of the clips of a pre-training in the plot of a system's features.
 COMPANION = "macro"
 
 
@@ -28,7 +28,7 @@ def evaluate(
     measured_on: str,
     seed: int,
 ) -> dict[str, Any]:
-    """Every figure of a system under a protocol, for ``metrics.json``.
+    """All scores of a system under a protocol, for ``metrics.json``.
 
     Parameters
     ----------
@@ -37,25 +37,25 @@ def evaluate(
     protocol_tsv
         Table of the protocol.
     system
-        What was trained.
+        The trained system.
     names
-        Of the protocol and of the run.
+        Names of the protocol and of the run.
     measured_on
-        ``synthetic`` or the names of the databases; travels with the figures.
+        ``synthetic`` or the names of the databases; it is stored with the scores.
     seed
-        Source of the bootstrap's draws.
+        Seed of the bootstrap.
 
     Returns
     -------
     dict
-        What identifies the run (``protocol``, ``run``, ``system``, ``recipe`` with all defaults, ``shuffled``,
-        ``classes``, ``databases``, ``measured_on``) and the figures of
+        Description of the run (``protocol``, ``run``, ``system``, ``recipe`` with all defaults, ``shuffled``,
+        ``classes``, ``databases``, ``measured_on``) and the scores of
         :func:`mer_features.protocols.metrics.summarise`.
 
     Raises
     ------
     ValueError
-        If a clip's prediction is missing, given twice, or of another protocol.
+        If the prediction of a clip is missing, occurs twice or belongs to another protocol.
     """
     table = read_protocol(protocol_tsv)
     runs = _runs(prediction_tsvs, table)
@@ -74,45 +74,44 @@ def evaluate(
 
 
 def _runs(paths: Sequence[Path], table: FoldTable) -> dict[int, list[Prediction]]:
-    """Predictions by seed, each seed's in the order of the protocol and complete."""
-    wanted = {(row.database, row.clip_id): row for row in table.tested}
-    found: dict[int, dict[tuple[str, str], Prediction]] = {}
+    """Predictions by seed, complete and in the order of the protocol."""
+    rows = {(row.database, row.clip_id): row for row in table.tested}
+    runs: dict[int, dict[tuple[str, str], Prediction]] = {}
     for path in paths:
         predictions, classes = metrics.read_predictions(path)
         if classes != table.classes:
             raise ValueError(f"{path}: classes {classes}, but the protocol has {table.classes}")
         for item in predictions:
             key = (item.database, item.clip_id)
-            if key not in wanted or item.truth != wanted[key].label:
+            if key not in rows or item.truth != rows[key].label:
                 raise ValueError(f"{path}: clip {item.clip_id!r} is not in the protocol as {item.truth!r}")
-            if key in found.setdefault(item.seed, {}):
+            if key in runs.setdefault(item.seed, {}):
                 raise ValueError(f"{path}: clip {item.clip_id!r} is predicted twice with seed {item.seed}")
-            found[item.seed][key] = item
-    if not found:
+            runs[item.seed][key] = item
+    if not runs:
         raise ValueError("no predictions")
-    for seed, run in found.items():
-        if missing := wanted.keys() - run.keys():
+    for seed, run in runs.items():
+        if missing := rows.keys() - run.keys():
             raise ValueError(f"seed {seed}: {len(missing)} clips without a prediction, e.g. {min(missing)}")
-    return {seed: [found[seed][key] for key in wanted] for seed in sorted(found)}
+    return {seed: [runs[seed][key] for key in rows] for seed in sorted(runs)}
 
 
 def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
-    """Features of one model's held-out clips in the plane, for ``embedding.json``.
+    """t-SNE of the features of one model's held-out clips, for ``embedding.json``.
 
     Parameters
     ----------
     paths
         Files of :func:`mer_features.training.half.embed_half` or :func:`mer_features.training.train_folds`. Of all the
-        models in them, the one
-        with the most held-out clips is shown; models are never mixed.
+        models in them, the one with the most held-out clips is shown; models are never mixed.
     seed
-        Of t-SNE.
+        Seed of t-SNE.
 
     Returns
     -------
     dict
         ``layers``: name -> N pairs (x, y) without unit; ``labels`` and ``subjects`` (``database/subject``), N each;
-        ``clips`` (N); ``note``: what was done. Empty for a system without features.
+        ``clips`` (N); ``note``: how the values were made. Empty for a system without features.
     """
     models = [model for path in paths for model in _models(path)]
     shown = max(models, key=lambda model: len(model["clip_id"]), default=None)
@@ -122,20 +121,20 @@ def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
     layers = {name: tsne(values, seed).tolist() for name, values in shown.items() if values.ndim == 2}
     owners = zip(shown["database"], shown["subject"], strict=True)
     fold = str(shown["fold"][0])
-    beside = int((shown["database"] == COMPANION).sum())
-    companions = f" and {beside} clips of its pre-training (`{COMPANION}`)" if beside else ""
+    count = int((shown["database"] == COMPANION).sum())
+    companions = f" and {count} clips of its pre-training (`{COMPANION}`)" if count else ""
     return {
         "layers": layers,
         "labels": shown["label"].tolist(),
         "subjects": [f"{database}/{subject}" for database, subject in owners],
         "clips": clips.tolist(),
-        "note": f"t-SNE of the {len(clips) - beside} clips of fold {fold!r}, held out from the one model that made "
+        "note": f"t-SNE of the {len(clips) - count} clips of fold {fold!r}, held out from the one model that made "
         f"these features{companions}; distances between clusters and their sizes mean nothing.",
     }
 
 
 def _models(path: Path) -> list[dict[str, np.ndarray]]:
-    """Columns of each fold's clips; none where there are no features."""
+    """Columns of the clips of each fold; an empty list without features."""
     with np.load(path, allow_pickle=False) as stored:
         columns = {name: stored[name] for name in stored.files if stored[name].ndim > 0}
     if not any(values.ndim == 2 for values in columns.values()):
@@ -145,9 +144,9 @@ def _models(path: Path) -> list[dict[str, np.ndarray]]:
 
 
 def tsne(features: np.ndarray, seed: int) -> np.ndarray:
-    """Features (N, width) in the plane, (N, 2) float32: standardised, then t-SNE with perplexity 30 or (N - 1) / 3."""
+    """t-SNE (N, 2) float32 of standardised features (N, width); the perplexity is at most 30 and (N - 1) / 3."""
     if len(features) < 4:
-        return np.zeros((len(features), 2), dtype=np.float32)  # too few to have neighbourhoods
+        return np.zeros((len(features), 2), dtype=np.float32)  # too few clips for t-SNE
     spread = features.std(axis=0)
     standard = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
     perplexity = min(30.0, (len(features) - 1) / 3)

@@ -1,4 +1,4 @@
-"""Seeds of the parts of a run."""
+"""Seeds of the folds of a run, and the clips of a protocol fold by fold."""
 
 from __future__ import annotations
 
@@ -12,45 +12,42 @@ from mer_features.training.style import folds as fold_style
 
 
 def derived_seed(seed: int, fold: str) -> int:
-    """Seed of one fold, 0 .. 2³² - 1: the same whatever other folds run in the job or in which order."""
+    """Seed of one fold, 0 to 2³² - 1; it does not depend on the other folds of the job or on their order."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{fold}".encode(), digest_size=4).digest(), "big")
 
 
-# The clips of a protocol as each fold sees them: in one style for all, or in the style of its training subjects.
-
-
 class FoldClips:
-    """Clips of a protocol, fold by fold.
+    """Clips of a protocol, fold by fold, either in one style for all folds or in the style of the training subjects.
 
     Parameters
     ----------
     sources
-        Caches, and the style aggregation if it is fitted separately in every fold.
+        Feature files, and the style aggregation if it is fitted separately in each fold.
     table
         The protocol.
     inputs
-        What the system reads; style is fitted only for a system that reads it.
+        Variables that the system reads. Style is fitted only if the system reads it.
     seed
-        Of the run.
+        Seed of the run.
 
     Raises
     ------
     ValueError
-        As :func:`mer_features.training.load_clips`.
+        For the same reasons as in :func:`mer_features.training.load_clips`.
     """
 
     def __init__(self, sources: Sources, table: FoldTable, inputs: Inputs, seed: int) -> None:
         self._sources, self._table, self._inputs, self._seed = sources, table, inputs, seed
         self._style = sources.style if set(inputs.variables) & set(fold_style.VARIABLES) else None
-        #: All clips; where style is fitted in every fold, in no style at all.
+        #: All clips; without style aggregation if style is fitted in each fold.
         self.plain = self._load(None)
 
     def of(self, fold: str, fitted: Fitted | None = None) -> Clips:
-        """All clips, trained on or held out, as the fold sees them; ``fitted`` is :meth:`style`, if at hand."""
+        """All clips, for training and held out, in the style of the fold; ``fitted`` is :meth:`style`, if known."""
         return self.plain if self._style is None else self._load(fitted or self.style(fold))
 
     def style(self, fold: str) -> Fitted | None:
-        """What the fold's training subjects say of style; None where style is not fitted in every fold."""
+        """Style fitted on the training subjects of the fold; None if style is not fitted in each fold."""
         if self._style is None:
             return None
         seed = derived_seed(self._seed, fold)

@@ -1,4 +1,4 @@
-"""One model trained on half of the subjects: its features of the other half in the plane, and what it looked at."""
+"""One model trained on half of the subjects, to show its features and its heat maps on the other half."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from mer_features.training.loop import inputs_of, train_fold, write_embeddings
 from mer_features.training.options import System
 
 _HELD_OUT, _TRAINED = "held-out half", "trained half"
-#: Persons of every class whose clips are pictured.
+#: Number of persons per class whose clips are shown as images.
 _SHOWN = 2
 _NAMED = ("clip_id", "label")
 
 
 def half(table: FoldTable, seed: int) -> FoldTable:
-    """The same clips with half of the subjects, balanced by clips and classes, in the one fold to be held out."""
+    """The same clips with half of the subjects, balanced by clips and classes, in one held-out fold."""
     owners = [row.owner for row in table.rows]
     side = balanced_folds(owners, [row.label for row in table.rows], 2, seed)
     rows = (replace(row, fold=(_TRAINED, _HELD_OUT)[side[row.owner]]) for row in table.rows)
@@ -42,7 +42,7 @@ class HalfFiles:
 
     embeddings: Path  # npz, as :func:`mer_features.training.write_embeddings` describes it
     weights: Path
-    pictures: Path  # npz: `clip_id` (n,), `label` (n,) and every picture (n, H, W, 3) uint8
+    pictures: Path  # npz: `clip_id` (n,), `label` (n,) and named images (n, H, W, 3) uint8
     model: Path  # JSON: what is needed to load the weights again
 
 
@@ -54,19 +54,19 @@ def embed_half(
     files: HalfFiles,
     execution: Execution = Execution(),  # noqa: B008  # frozen
 ) -> None:
-    """Train one model on half of the subjects; write it, its features of the other half and what it looked at.
+    """Train one model on half of the subjects; write it, and its features and explanations of the other half.
 
-    This is how the FR paper makes its Figure 4 (34 of 68 subjects): the models of a leave-one-subject-out run hold
-    out a handful of clips each, and their features do not share a space.
+    Figure 4 of the FR paper is made in this way (34 of 68 subjects). The models of a leave-one-subject-out run cannot
+    be used: each one holds out only a few clips, and features of different models are not comparable.
 
     Parameters
     ----------
     sources, system, execution
-        As of :func:`mer_features.training.train_folds`.
+        As in :func:`mer_features.training.train_folds`.
     seed
-        Chooses the half and initialises the model.
+        Seed of the choice of the half and of the model.
     files
-        Where the results go.
+        Output files.
     """
     table = half(read_protocol(sources.protocol_tsv), seed)
     clips = FoldClips(sources, table, inputs_of(system), seed)
@@ -75,8 +75,8 @@ def embed_half(
     setup = Setup(derived_seed(seed, _HELD_OUT), execution, sources.pretrained, class_names=table.classes)
     model = train_fold(train, system, len(table.classes), setup)
     parts: list[tuple[Clips, Mapping[str, np.ndarray]]] = [(test, model.embed(test.features))]
-    if (beside := model.companions()) is not None:
-        parts.append((_companions(beside), beside.features))
+    if (companions := model.companions()) is not None:
+        parts.append((_companion_clips(companions), companions.features))
     write_embeddings(files.embeddings, parts, seed)
     with atomic_path(files.weights) as temporary:
         model.save(temporary)
@@ -93,17 +93,17 @@ def embed_half(
     write_text(files.model, json.dumps(record, indent=1))
 
 
-def _companions(beside: Companions) -> Clips:
-    """Rows for clips of a pre-training, told from the held-out ones by database and class."""
+def _companion_clips(companions: Companions) -> Clips:
+    """Rows for clips of a pre-training; database and class distinguish them from the held-out clips."""
     rows = tuple(
         FoldRow(f"{number}", COMPANION, COMPANION, label, f"{label} ({COMPANION})", _HELD_OUT)
-        for number, label in enumerate(beside.labels)
+        for number, label in enumerate(companions.labels)
     )
     return Clips(rows, {}, np.zeros(len(rows), dtype=np.int64), ())
 
 
 def _shown(test: Clips) -> list[int]:
-    """The first clips of every class, each of another person where there are enough."""
+    """The first clips of each class, from different persons."""
     chosen: list[int] = []
     for label in sorted({row.label for row in test.rows}):
         owners: set[tuple[str, str]] = set()

@@ -1,6 +1,6 @@
-"""The loop all systems share: folds in, predictions out, with held-out subjects out of reach.
+"""Training and testing of all systems, fold by fold; a system never receives the held-out subjects of its fold.
 
-Nothing here imports torch; a system is found by its name and brings its own libraries.
+This module does not import torch. A system is found by its name and imports its own libraries.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ log = logging.getLogger(__name__)
 
 
 def module_of(system: str) -> SystemModule:
-    """The file of a system by its name; raises ``ValueError`` for an unknown one."""
+    """Import the module of a system by its name; raises ``ValueError`` for an unknown name."""
     return cast(SystemModule, importlib.import_module(registry.module_name(system)))
 
 
 def inputs_of(system: SystemOptions) -> Inputs:
-    """What a system reads of every clip."""
+    """Variables that a system reads from each clip, and how it prepares them."""
     module, recipe = module_of(system.system), system.full_recipe
     return Inputs(module.variables(recipe), lambda clip: module.prepare(recipe, clip))
 
 
 def build(system: SystemOptions, classes: int, setup: Setup) -> System:
-    """An untrained system.
+    """Build an untrained system.
 
     Raises
     ------
     ValueError
-        If its recipe needs a pre-training and none is given.
+        If its recipe needs a pre-training and there is none.
     """
     recipe = system.full_recipe
     if recipe.pretraining and setup.pretrained is None:
@@ -64,22 +64,22 @@ def build(system: SystemOptions, classes: int, setup: Setup) -> System:
 
 
 def train_fold(train: Clips, system: SystemOptions, classes: int, setup: Setup) -> System:
-    """A system trained on these clips; all it can see is in the arguments.
+    """Train a system on these clips; it has no access to other clips.
 
-    With ``system.shuffle_labels`` the classes are permuted among the clips first, by the setup's seed.
+    With ``system.shuffle_labels`` the labels are first permuted among the clips, with the seed of the setup.
     """
     examples = train.examples()
     if system.shuffle_labels:
         shuffled = np.random.default_rng(setup.seed).permutation(examples.labels)
         examples = type(examples)(examples.features, shuffled, examples.subjects)
-    made = build(system, classes, setup)
-    made.fit(examples)
-    return made
+    model = build(system, classes, setup)
+    model.fit(examples)
+    return model
 
 
 @dataclass(frozen=True)
-class _Done:
-    """One fold's outcome; the held-out clips in the order of the protocol."""
+class _FoldResult:
+    """Result of one fold; the held-out clips are in the order of the protocol."""
 
     test: Clips
     probabilities: np.ndarray  # (N, K)
@@ -96,50 +96,50 @@ def train_folds(
     output_dir: Path,
     execution: Execution = Execution(),  # noqa: B008  # frozen
 ) -> None:
-    """Train and test folds one after the other; a killed run goes on where it was.
+    """Train and test folds one after the other; a killed run resumes with the next fold.
 
-    Writes, each file whole or not at all, ``predictions.tsv``, ``embeddings.npz`` (:func:`write_embeddings`),
-    ``losses.csv`` (one line per fold and epoch) and the folder ``weights`` with ``<fold>.pt`` if they are kept.
+    Writes, atomically, ``predictions.tsv``, ``embeddings.npz`` (:func:`write_embeddings`),
+    ``losses.csv`` (one line per fold and epoch) and the folder ``weights``, with ``<fold>.pt`` if weights are kept.
 
     Parameters
     ----------
     sources
-        Caches, protocol, pre-training, and the style aggregation if it is fitted in every fold.
+        Feature files, protocol, pre-training, and the style aggregation if it is fitted in each fold.
     system
-        System, recipe, and whether labels are shuffled.
+        System and recipe, and whether labels are shuffled.
     folds
         Names of the folds to run.
     seed
         Seed of the run.
     output_dir
-        Where the files go. ``unfinished`` in it holds the state of a killed run.
+        Output folder. Its folder ``unfinished`` holds the state of a killed run.
     execution
-        Device, threads, whether weights are kept.
+        Device and threads, and whether weights are kept.
 
     Raises
     ------
     LeakError
-        If a held-out person or recording stands among a fold's training clips.
+        If a held-out person or recording is among the training clips of a fold.
     ValueError
-        If a fold does not exist, a clip is not in its cache or the pre-training is missing.
+        If a fold does not exist, a clip is not in its feature file, or the pre-training is missing.
     """
     table = read_protocol(sources.protocol_tsv)
     clips = FoldClips(sources, table, inputs_of(system), seed)
     setup = Setup(seed, execution, sources.pretrained, class_names=table.classes)
     state = State(output_dir / "unfinished", _key(clips.plain, system, setup, sources.style))
-    done = [
+    results = [
         _fold(fold, clips, system, table.classes, setup, state) for fold in track(folds, len(folds), output_dir.name)
     ]
-    predictions = [item for fold in done for item in _predictions(fold, table.classes, seed)]
+    predictions = [item for result in results for item in _predictions(result, table.classes, seed)]
     metrics.write_predictions(output_dir / "predictions.tsv", predictions, table.classes)
-    write_embeddings(output_dir / "embeddings.npz", [(fold.test, fold.embedded) for fold in done], seed)
-    write_text(output_dir / "losses.csv", _losses_csv(zip(folds, done, strict=True)))
+    write_embeddings(output_dir / "embeddings.npz", [(result.test, result.embedded) for result in results], seed)
+    write_text(output_dir / "losses.csv", _losses_csv(zip(folds, results, strict=True)))
     _keep_weights(state, folds, output_dir / "weights", keep=execution.keep_weights)
     state.remove()
 
 
 def _key(clips: Clips, system: SystemOptions, setup: Setup, style: Style | None) -> str:
-    """Digest of all that the outcome of a fold depends on."""
+    """Digest of everything that the result of a fold depends on."""
     digest = hashlib.sha256()
     plain = {
         "system": system.model_dump(mode="json"),
@@ -161,50 +161,50 @@ def _key(clips: Clips, system: SystemOptions, setup: Setup, style: Style | None)
 
 def _fold(
     fold: str, clips: FoldClips, system: SystemOptions, classes: Sequence[str], setup: Setup, state: State
-) -> _Done:
-    """One fold, or what a killed run left of it."""
+) -> _FoldResult:
+    """Train and test one fold, or load its result from a killed run."""
     train, test = split(clips.of(fold), fold)
     stored = state.load(fold)
     if stored is not None:
         losses = json.loads(str(stored.pop("losses")))
-        return _Done(test, stored.pop("probabilities"), stored, losses)
+        return _FoldResult(test, stored.pop("probabilities"), stored, losses)
     started = time.perf_counter()
     seeded = replace(setup, seed=derived_seed(setup.seed, fold), state=state.current(fold))
-    made = train_fold(train, system, len(classes), seeded)
-    done = _Done(test, made.predict(test.features), made.embed(test.features), made.losses())
+    model = train_fold(train, system, len(classes), seeded)
+    result = _FoldResult(test, model.predict(test.features), model.embed(test.features), model.losses())
     if setup.execution.keep_weights:
         with atomic_path(state.weights(fold)) as temporary:
-            made.save(temporary)
+            model.save(temporary)
     state.save(
-        fold, {"probabilities": done.probabilities, "losses": np.array(json.dumps(done.losses)), **done.embedded}
+        fold, {"probabilities": result.probabilities, "losses": np.array(json.dumps(result.losses)), **result.embedded}
     )
-    right = int((done.probabilities.argmax(axis=1) == test.labels).sum())
+    correct = int((result.probabilities.argmax(axis=1) == test.labels).sum())
     log.info(
-        "fold %s, seed %d: %d clips trained, %d of %d right, %.1f s",
-        fold, setup.seed, len(train.rows), right, len(test.rows), time.perf_counter() - started,
+        "fold %s, seed %d: trained on %d clips, %d of %d held-out clips correct, %.1f s",
+        fold, setup.seed, len(train.rows), correct, len(test.rows), time.perf_counter() - started,
     )  # fmt: skip
-    # A trained network and its trainer hold each other: without this, every fold's optimiser stays in memory.
-    del made
+    # A trained network and its trainer refer to each other. Without this, the optimiser of each fold stays in memory.
+    del model
     gc.collect()
-    return done
+    return result
 
 
-def _predictions(done: _Done, classes: Sequence[str], seed: int) -> list[Prediction]:
+def _predictions(result: _FoldResult, classes: Sequence[str], seed: int) -> list[Prediction]:
     return [
         Prediction(
             row.clip_id, row.database, row.subject, row.fold, seed, row.label, classes[int(np.argmax(values))],
             tuple(map(float, values)),
         )
-        for row, values in zip(done.test.rows, done.probabilities, strict=True)
+        for row, values in zip(result.test.rows, result.probabilities, strict=True)
     ]  # fmt: skip
 
 
 def _losses_csv(folds: Any) -> str:
-    """Lines ``fold,epoch,loss,...``; terms that a fold lacks stay empty."""
+    """CSV with columns ``fold,epoch,loss,...``; terms that a fold does not have stay empty."""
     rows = [
         {"fold": name, "epoch": epoch, **means}
-        for name, done in folds
-        for epoch, means in enumerate(done.losses, start=1)
+        for name, result in folds
+        for epoch, means in enumerate(result.losses, start=1)
     ]
     out = io.StringIO()
     columns = dict.fromkeys(["fold", "epoch", *(name for row in rows for name in row)])
@@ -225,7 +225,7 @@ def write_embeddings(path: Path, parts: Sequence[tuple[Clips, Mapping[str, np.nd
     """Write held-out clips and their features, atomically.
 
     The npz holds ``clip_id``, ``database``, ``subject``, ``label``, ``fold`` (N,) str, ``seed`` () and every feature
-    (N, width) float32. Each fold has a model of its own: distances between clips of different folds mean nothing.
+    (N, width) float32. Each fold has its own model, so features of different folds are not comparable.
     """
     rows = [row for clips, _ in parts for row in clips.rows]
     columns: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Pre-training on macro-expression databases: done once, shared by all folds, seeds and protocols."""
+"""Pre-training on macro-expression databases; it runs once for all folds, seeds and protocols."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def module_of(task: str) -> PretrainingModule:
-    """The file of a pre-training task by its name; raises ``ValueError`` for an unknown one."""
+    """Import the module of a pre-training task by its name; raises ``ValueError`` for an unknown name."""
     return cast(PretrainingModule, importlib.import_module(registry.module_name(task)))
 
 
@@ -39,21 +39,21 @@ def pretrain(
     execution: Execution = Execution(),  # noqa: B008  # frozen
     start: Path | None = None,
 ) -> None:
-    """Run one pre-training task; a killed one goes on from its checkpoint.
+    """Run one pre-training task, or resume a killed one from its checkpoint.
 
-    Writes ``weights.pt`` and ``summary.json`` (the task, its recipe and what it says of its outcome).
+    Writes ``weights.pt`` and ``summary.json`` (the task, its recipe and the summary that the task returns).
 
     Parameters
     ----------
     task
         Task, recipe and seed.
     caches, protocol_tsv
-        Labelled clips: cache file of every database and the protocol, all of whose clips are used, whatever their
-        fold. ``protocol_tsv`` is None for a task on unlabelled frames.
+        Labelled clips: the feature file of each database, and the protocol. All clips of the protocol are used, in all
+        folds. ``protocol_tsv`` is None for a task on unlabelled frames.
     faces
         Unlabelled frames: stage files of the faces stage.
     output_dir
-        Where the files go. ``unfinished`` in it holds the state of a killed run.
+        Output folder. Its folder ``unfinished`` holds the state of a killed run.
     execution
         Device, number of devices, threads.
     start
@@ -65,27 +65,27 @@ def pretrain(
     files = [*caches.values(), *faces, *([protocol_tsv] if protocol_tsv else []), *([start] if start else [])]
     state = State(output_dir / "unfinished", _key(task, files, execution))
     setup = Setup(task.seed, execution, start, state.current("run"))
-    said = module_of(task.task).pretrain(recipe, material, setup, output_dir / "weights.pt")
-    seen = sorted({*caches, *(path.parent.name for path in faces)} | _seen_before(start))
-    header = {"task": task.task, "recipe": recipe.model_dump(mode="json"), "seed": task.seed, "databases": seen}
-    write_text(output_dir / "summary.json", json.dumps(header | said, indent=1))
+    summary = module_of(task.task).pretrain(recipe, material, setup, output_dir / "weights.pt")
+    databases = sorted({*caches, *(path.parent.name for path in faces)} | _earlier_databases(start))
+    header = {"task": task.task, "recipe": recipe.model_dump(mode="json"), "seed": task.seed, "databases": databases}
+    write_text(output_dir / "summary.json", json.dumps(header | summary, indent=1))
     state.remove()
     log.info("%s: %.1f s", task.task, time.perf_counter() - started)
 
 
-def _seen_before(start: Path | None) -> set[str]:
-    """Databases that an earlier pre-training learned from; a summary without them says nothing."""
-    summary = start.with_name("summary.json") if start else None
-    told = json.loads(summary.read_text(encoding="utf-8")) if summary and summary.exists() else {}
-    return set(told.get("databases", ()))
+def _earlier_databases(start: Path | None) -> set[str]:
+    """Databases of the pre-training that this one builds on, as its summary lists them."""
+    path = start.with_name("summary.json") if start else None
+    summary = json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else {}
+    return set(summary.get("databases", ()))
 
 
 def _key(task: Pretraining, files: Sequence[Path], execution: Execution) -> str:
-    """Digest of all that the outcome depends on; inputs, which may be large, by size and time."""
+    """Digest of everything that the result depends on; input files, which may be large, count by size and time."""
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     code, weights = task.code(), fingerprint.of_files(task.full_recipe)
-    decides = (task.model_dump(mode="json"), code, weights, execution.precision, stats)
-    return hashlib.sha256(repr(decides).encode()).hexdigest()
+    content = (task.model_dump(mode="json"), code, weights, execution.precision, stats)
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def _labelled(task: Pretraining, caches: Mapping[str, Path], protocol_tsv: Path) -> Material:

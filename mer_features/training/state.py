@@ -1,7 +1,7 @@
-"""What a killed training leaves for the next: finished folds, and the checkpoint of the one under way.
+"""State of a training for resuming after a kill: results of finished folds, and the checkpoint of the current fold.
 
-The folder belongs to one computation, named by a key; a folder of another computation is emptied, so that nothing of
-an older recipe, code or input gets into a result.
+The folder belongs to one computation, which is identified by a key. A folder of another computation is emptied, so that
+no result mixes different recipes, code or inputs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class State:
     Parameters
     ----------
     folder
-        Made if missing.
+        Folder of the state; it is created if missing.
     key
         Identifies the computation: equal keys give equal results.
     """
@@ -40,21 +40,21 @@ class State:
             write_text(stamp, key)
 
     def current(self, fold: str) -> Path:
-        """Folder for the checkpoint of a fold under way."""
+        """Folder for the checkpoint of the current fold."""
         return self.folder / "current" / quote(fold, safe="")
 
     def weights(self, fold: str) -> Path:
-        """Where a fold's weights wait until all folds are done."""
+        """File for the weights of a fold until all folds are finished."""
         return self.folder / "weights" / f"{quote(fold, safe='')}.pt"
 
     def save(self, fold: str, arrays: dict[str, np.ndarray]) -> None:
-        """Remember a finished fold and forget its checkpoint."""
+        """Store the result of a finished fold and delete its checkpoint."""
         with atomic_path(self._file(fold)) as temporary, temporary.open("wb") as handle:
             np.savez(handle, allow_pickle=False, **arrays)
         shutil.rmtree(self.current(fold), ignore_errors=True)
 
     def load(self, fold: str) -> dict[str, Any] | None:
-        """The arrays of a finished fold; None if it is not finished, or damaged, which is logged."""
+        """Arrays of a finished fold; None if it is not finished. A damaged file is logged and also gives None."""
         path = self._file(fold)
         if not path.exists():
             return None
@@ -62,12 +62,16 @@ class State:
             with np.load(path, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
         except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            # TypeError, AttributeError: numpy takes a bare array for what it is, no archive.
-            log.warning("%s: found no arrays (%s), expected those of a finished fold; trained again", path, error)
+            # TypeError, AttributeError: numpy loads a file with a single array as an array, not as an archive.
+            log.warning(
+                "%s: found no arrays (%s), expected the arrays of a finished fold; the fold is trained again",
+                path,
+                error,
+            )
             return None
 
     def remove(self) -> None:
-        """Remove everything: the results stand elsewhere now."""
+        """Remove the folder; the results are in the output files."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _file(self, fold: str) -> Path:

@@ -201,7 +201,7 @@ def _stopped(path: Path, options: MagnifierTraining) -> train._Run:
     """A run with a checkpoint after two steps."""
     run = train._Run(options, path, Execution("cpu"))
     run.step = 2
-    run._keep()
+    run._write_checkpoint()
     return run
 
 
@@ -286,7 +286,7 @@ def test_a_gain_that_is_none_is_refused(about: str, tmp_path: Path):
 @pytest.mark.parametrize("key", ["objects", "object_radius"])
 @pytest.mark.parametrize("value", [(3, 1), (-1, 2)])
 def test_ranges_that_are_none_are_refused(key: str, value: tuple[int, int]):
-    with pytest.raises(ValueError, match="the least and the most"):
+    with pytest.raises(ValueError, match="smallest <= largest"):
         MagnifierTraining.model_validate({key: value})
 
 
@@ -314,7 +314,7 @@ def test_losses_that_blow_up_stop_the_run(tmp_path: Path):
     run = _stopped(tmp_path / "w.safetensors", OPTIONS)
     run.step, run.sums = 4, torch.full((5,), float("nan"))
     with pytest.raises(ValueError, match="not finite"):
-        run._keep()
+        run._write_checkpoint()
 
 
 def test_the_command_line_trains_on_a_folder_and_its_weights_load(tmp_path: Path, capsys):

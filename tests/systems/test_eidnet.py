@@ -748,7 +748,7 @@ def test_macro_embeddings_stand_beside_the_micro_ones(trained: train.System, mac
     expected = trained.macro.network(faces).embedding.mean(dim=(2, 3)).numpy()
     ours = beside.features["phase_2"][np.array(beside.labels) == "negative"]
     np.testing.assert_allclose(ours, expected, atol=1e-5)
-    rows = half._companions(beside).rows
+    rows = half._companion_clips(beside).rows
     assert {row.label for row in rows} == {f"{name} (macro)" for name in CLASSES}
 
 

@@ -1,12 +1,12 @@
-"""Training pairs for the learned magnifier, made at need with their truth.
+"""Training pairs for the learned magnifier, generated on demand with their ground truth.
 
-The recipe is that of Oh et al. 2018, section 3.3: textured objects over a background, each moved by its own sub-pixel
-translation; low-contrast, background-only and static samples; noise, and dither before quantisation; another colour
-and light on the moved frame. Half of the samples are faces of the embedded database whose skin is moved by action
-units instead (ours). Where the paper renders large and averages down, pictures here are splines that can be
-evaluated anywhere (:mod:`mer_features.training.magnifier.textures`).
+The recipe follows Oh et al. 2018, section 3.3: textured objects over a background, each moved by its own sub-pixel
+translation; low-contrast, background-only and static samples; noise, and dither before quantisation; other colours and
+lighting in the moved frame. Half of the samples are faces of the embedded database, whose skin is moved by action units
+(ours). The paper renders large images and averages them; here images are splines that can be evaluated at any position
+(:mod:`mer_features.training.magnifier.textures`).
 
-Sample i is a function of (seed, i) alone: neither processes nor interruptions can change what is learned.
+Sample i depends only on (seed, i), so processes and interruptions do not change the training.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from mer_features.synthetic.resample import grid, sample
 from mer_features.synthetic.subjects import subject
 from mer_features.training.magnifier import textures
 
-#: Iterations that undo a displacement field, whose slope is at most 0.6: 0.6 % of the steepest motion is left.
+#: Iterations that invert a displacement field. With a slope of at most 0.6, 0.6 % of the motion is left.
 _ITERATIONS = 10
-_STEP = 2  # canvas pixels between the points at which a displacement field is known; linear between them
-_FACES_SEED = 0  # of the virtual subjects: their names and pictures belong to no preset of the embedded database
+_STEP = 2  # canvas pixels between the points of a displacement field; linear in between
+_FACES_SEED = 0  # seed of the virtual subjects, which are in no preset of the embedded database
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is drawn for a sample. Shares are probabilities; the rest are ranges."""
+    """Settings of the random samples. Shares are probabilities; pairs of values are ranges."""
 
     size: int = 64  # side of the square samples, pixels
     seed: int = 0
-    folder: Path | None = None  # photographs to cut from; None: those of scikit-image
+    folder: Path | None = None  # photographs; None: those of scikit-image
     motion_px: tuple[float, float] = (0.05, 3.0)  # input motion
     factor: tuple[float, float] = (1.0, 20.0)
     reach_px: float = 7.0  # largest magnified motion
@@ -50,8 +50,8 @@ class Recipe:
     static: float = 0.05
     static_background: float = 0.15
     grey: float = 0.2
-    recoloured: float = 0.3  # share whose moved frame has other colours and light than the first
-    lamp: float = 0.0  # largest change of the light across such a frame
+    recoloured: float = 0.3  # share of samples with other colours and lighting in the moved frame
+    lamp: float = 0.0  # lighting: largest change of brightness across such a frame
     noise: tuple[float, float] = (0.0, 0.2)  # standard deviation over the root of the grey level
     quantised: bool = True
 
@@ -63,14 +63,14 @@ class Pair:
     Attributes
     ----------
     first, second, second_plain, target
-        A, B, C and Y of the paper: the reference; the moved frame in other colours; the moved frame in the
-        reference's; the magnified frame in B's colours, free of noise.
+        A, B, C and Y of the paper: the reference; the moved frame in other colours; the moved frame in the colours of
+        the reference; the magnified frame in the colours of B, without noise.
     still
-        Y for a factor of 1: B, free of noise.
+        Y for a factor of 1, which is B without noise.
     factor
-        m, the magnified motion over the motion.
+        m, the magnified motion divided by the motion.
     motion : ndarray, shape (2, H, W), float32
-        x, y displacement from A to C of what A shows at each pixel (of the topmost layer there).
+        x, y displacement from A to C at each pixel of A, for the topmost layer there.
     """
 
     first: np.ndarray
@@ -84,14 +84,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class _Scene:
-    """Noise-free frames in A's colours (A, C and Y for a sample), and the motion from A to C."""
+    """Noise-free frames in the colours of A (A, C and Y for a sample), and the motion from A to C."""
 
     frames: list[np.ndarray]
     motion: np.ndarray
 
 
 def make(recipe: Recipe, index: int) -> Pair:
-    """Sample ``index`` of a recipe; the same arguments give the same arrays."""
+    """Generate sample ``index`` of a recipe; the same arguments give the same arrays."""
     random = stream("magnifier", recipe.seed, index)
     factor = _factor(recipe, random)
     scene = _scene(recipe, factor, random, (0.0, 1.0, factor))
@@ -107,16 +107,16 @@ def make(recipe: Recipe, index: int) -> Pair:
 
 @dataclass(frozen=True)
 class Series:
-    """A pair and the frames that a magnified one might be; images (3, H, W) float32 in grey levels 0..255.
+    """A pair, and frames with different magnified motion; images (3, H, W) float32 in grey levels 0..255.
 
     Attributes
     ----------
     first, second
-        A and B, with noise and quantised.
+        A and B, with noise and quantisation.
     factor
         m.
     possible : ndarray, shape (N, 3, H, W)
-        Free of noise, with the asked shares of m times the motion.
+        Frames without noise, with the given shares of m times the motion.
     """
 
     first: np.ndarray
@@ -126,7 +126,7 @@ class Series:
 
 
 def series(recipe: Recipe, index: int, shares: Sequence[float]) -> Series:
-    """The pair ``index`` of a recipe in one light, and its motion magnified by each of ``shares`` times m."""
+    """Pair ``index`` of a recipe without recolouring, and frames with the motion times each of ``shares`` times m."""
     random = stream("magnifier-series", recipe.seed, index)
     factor = _factor(recipe, random)
     scene = _scene(recipe, factor, random, (0.0, 1.0, *(share * factor for share in shares)))
@@ -136,7 +136,7 @@ def series(recipe: Recipe, index: int, shares: Sequence[float]) -> Series:
 
 
 def local_slope(image: np.ndarray) -> np.ndarray:
-    """How steep a picture is around each pixel.
+    """Local gradient of an image.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def local_slope(image: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (H, W), float32
-        Root mean square of the gradient of its luma within about 3 px, grey levels a pixel.
+        Root mean square of the gradient of the luma within about 3 px, grey levels per pixel.
     """
     luma = np.tensordot(LUMA, image, axes=1).astype(np.float32)
     across, down = (cv2.Sobel(luma, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1)))
@@ -154,21 +154,21 @@ def local_slope(image: np.ndarray) -> np.ndarray:
 
 
 def _scene(recipe: Recipe, factor: float, random: np.random.Generator, times: Sequence[float]) -> _Scene:
-    """A scene whose motion times ``factor`` is in the recipe's bounds, at some multiples of the motion."""
+    """A scene whose motion times ``factor`` is within the recipe's bounds; one frame per multiple of the motion."""
     draw = _face_scene if random.uniform() < recipe.face else _object_scene
     return draw(recipe, factor, random, times)
 
 
 def _factor(recipe: Recipe, random: np.random.Generator) -> float:
-    """m, half of the time evenly and half log-evenly distributed: small factors are common in use."""
+    """m, from a uniform or a log-uniform distribution with equal probability, because small factors are common."""
     low, high = recipe.factor
     if random.uniform() < 0.5:
         return float(random.uniform(low, high))
     return float(np.exp(random.uniform(np.log(low), np.log(high))))
 
 
-def _wanted_px(recipe: Recipe, factor: float, random: np.random.Generator) -> float:
-    """Length of a magnified motion; the larger the rarer, in the bounds of recipe and factor."""
+def _magnified_px(recipe: Recipe, factor: float, random: np.random.Generator) -> float:
+    """Length of a magnified motion within the bounds of recipe and factor; large lengths are rarer."""
     least = recipe.motion_px[0] * factor
     most = max(least, min(recipe.reach_px, recipe.motion_px[1] * factor))
     even, log_even = random.uniform(least, most), np.exp(random.uniform(np.log(least), np.log(most)))
@@ -178,7 +178,7 @@ def _wanted_px(recipe: Recipe, factor: float, random: np.random.Generator) -> fl
 def _translation(recipe: Recipe, factor: float, random: np.random.Generator) -> np.ndarray:
     """Input motion (x, y) in any direction."""
     angle = random.uniform(0, 2 * np.pi)
-    return np.array([np.cos(angle), np.sin(angle)]) * (_wanted_px(recipe, factor, random) / factor)
+    return np.array([np.cos(angle), np.sin(angle)]) * (_magnified_px(recipe, factor, random) / factor)
 
 
 # ---------------------------------------------------------------- objects over a background
@@ -187,7 +187,7 @@ def _translation(recipe: Recipe, factor: float, random: np.random.Generator) -> 
 @dataclass(frozen=True)
 class _Layer:
     texture: np.ndarray  # (3, side, side) spline coefficients
-    cover: np.ndarray | None  # (side, side) spline coefficients; None: everywhere
+    cover: np.ndarray | None  # (side, side) spline coefficients; None: covers everything
     shift: np.ndarray  # (x, y) from A to C
 
 
@@ -220,7 +220,7 @@ def _sources(folder: Path | None) -> tuple[str, ...]:
 
 
 def _faint(texture: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Blurred and of little contrast."""
+    """Blur a texture and reduce its contrast."""
     sigma = random.uniform(1, 4)
     soft = np.stack([cv2.GaussianBlur(plane, (0, 0), sigma) for plane in texture])
     mean = soft.mean(axis=(1, 2), keepdims=True)
@@ -228,7 +228,7 @@ def _faint(texture: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _composed(layers: list[_Layer], times: float, margin: int) -> np.ndarray:
-    """The layers, each moved ``times`` its shift, over each other."""
+    """Image of all layers, each moved by ``times`` its shift."""
     image = textures.moved(layers[0].texture, times * layers[0].shift, margin)
     for layer in layers[1:]:
         assert layer.cover is not None
@@ -242,8 +242,8 @@ def _visible_motion(layers: list[_Layer], margin: int) -> np.ndarray:
     motion = np.broadcast_to(layers[0].shift.astype(np.float32)[:, None, None], (2, size, size)).copy()
     for layer in layers[1:]:
         assert layer.cover is not None
-        seen = layer.cover[margin:-margin, margin:-margin] > 0.5
-        motion[:, seen] = layer.shift.astype(np.float32)[:, None]
+        visible = layer.cover[margin:-margin, margin:-margin] > 0.5
+        motion[:, visible] = layer.shift.astype(np.float32)[:, None]
     return motion
 
 
@@ -251,12 +251,12 @@ def _visible_motion(layers: list[_Layer], margin: int) -> np.ndarray:
 
 
 def _cast(name: str, face_px: float, style: Style) -> Preset:
-    """Eight virtual subjects at one size of face."""
+    """Eight virtual subjects with one face size."""
     side = int(1.3 * face_px)
     return Preset(name, (1,) * 8, {"happiness": 8}, 100.0, (side, side), face_px, (24, 36), style=style)
 
 
-#: Faces at the sizes that crops have; the styles keep networks from expecting one camera.
+#: Virtual subjects with the face sizes of crops. Different styles keep the network from adapting to one camera.
 _CASTS = (
     _cast("magnifier-small", 110.0, Style(blur_px=0.3, pores=2.0)),
     _cast("magnifier-middle", 160.0, Style(blur_px=0.5)),
@@ -274,8 +274,8 @@ class _Face:
 @lru_cache(maxsize=32)
 def _face(cast: int, number: int) -> _Face:
     preset = _CASTS[cast]
-    made = subject(preset, _FACES_SEED, preset.subjects[number])
-    return _Face(made.texture, made.landmarks, preset.style.oversample)
+    person = subject(preset, _FACES_SEED, preset.subjects[number])
+    return _Face(person.texture, person.landmarks, preset.style.oversample)
 
 
 def _face_scene(recipe: Recipe, factor: float, random: np.random.Generator, times: Sequence[float]) -> _Scene:
@@ -284,21 +284,21 @@ def _face_scene(recipe: Recipe, factor: float, random: np.random.Generator, time
     field = _expression(recipe, face, factor, random)
     corner = _corner(recipe.size, face, field, random)
     drift = np.zeros(2)
-    if random.uniform() < 0.3:  # the head as a whole moves as well
+    if random.uniform() < 0.3:  # the whole head also moves
         drift = _translation(recipe, factor, random) / 2
     if static:
         field, drift = _Field(np.zeros_like(field.magnified), field.left, field.top), np.zeros(2)
     x, y = grid(recipe.size, recipe.size)
     x, y = x + np.float32(corner[0]), y + np.float32(corner[1])
-    frames = [_seen(face, field, each / factor, each * drift, (x, y)) for each in times]
+    frames = [_face_frame(face, field, each / factor, each * drift, (x, y)) for each in times]
     return _Scene(frames, field.at(x, y) / np.float32(factor) + drift.astype(np.float32)[:, None, None])
 
 
 @dataclass(frozen=True)
 class _Field:
-    """Magnified displacement of the skin on a rectangle of the canvas; zero around it."""
+    """Magnified displacement of the skin in a rectangle of the canvas; zero outside."""
 
-    magnified: np.ndarray  # (2, h, w) float32, canvas pixels, known every _STEP canvas pixels
+    magnified: np.ndarray  # (2, h, w) float32, canvas pixels, one value every _STEP canvas pixels
     left: int  # of the rectangle, in steps
     top: int
 
@@ -310,10 +310,10 @@ class _Field:
 
 
 def _expression(recipe: Recipe, face: _Face, factor: float, random: np.random.Generator) -> _Field:
-    """Action units of a random emotion whose magnified peak is in the recipe's bounds and folds no skin."""
-    wanted = _wanted_px(recipe, factor, random)
+    """Action units of a random emotion; the magnified peak is within the recipe's bounds and the skin does not fold."""
+    peak_px = _magnified_px(recipe, factor, random)
     emotion = str(random.choice(sorted(emotions.PROTOTYPES)))
-    actions = emotions.draw(emotion, (wanted / _STEP, wanted / _STEP), 0.5, random)
+    actions = emotions.draw(emotion, (peak_px / _STEP, peak_px / _STEP), 0.5, random)
     magnified, _ = action_units.displacement(actions, face.landmarks / _STEP)
     slope, peak = action_units.slope(magnified), _STEP * float(np.linalg.norm(magnified, axis=0).max())
     shrink = min(1.0, action_units.MAX_SLOPE / max(slope, 1e-9), recipe.reach_px / max(peak, 1e-9))
@@ -322,7 +322,7 @@ def _expression(recipe: Recipe, face: _Face, factor: float, random: np.random.Ge
 
 
 def _corner(size: int, face: _Face, field: _Field, random: np.random.Generator) -> np.ndarray:
-    """Top left canvas pixel (x, y) of a sample: mostly around skin that moves."""
+    """Top left canvas pixel (x, y) of a sample, usually near moving skin."""
     strength = np.linalg.norm(field.magnified[:, ::4, ::4], axis=0)
     moving = np.argwhere(strength > 0.3 * strength.max())
     centre = (moving[random.integers(len(moving))][::-1] * 4 + [field.left, field.top]) * _STEP
@@ -331,7 +331,7 @@ def _corner(size: int, face: _Face, field: _Field, random: np.random.Generator) 
     return np.clip(corner, 0, np.maximum(limit, 0))
 
 
-def _seen(
+def _face_frame(
     face: _Face, field: _Field, strength: float, drift: np.ndarray, at: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
     """The face at canvas positions with ``strength`` times the magnified motion; (3, H, W)."""
@@ -349,16 +349,18 @@ def _seen(
 
 @dataclass(frozen=True)
 class _Recolouring:
-    """Gain, offset and gamma per channel, of values in 0..1, and the slopes and curvatures of the light."""
+    """Gain, offset and gamma per channel, for values in 0..1, and slopes and curvatures of the lighting."""
 
     gain: np.ndarray = field(default_factory=lambda: np.ones(3))
     offset: np.ndarray = field(default_factory=lambda: np.zeros(3))
     gamma: np.ndarray = field(default_factory=lambda: np.ones(3))
-    lamp: np.ndarray = field(default_factory=lambda: np.zeros(5))  # of x, y, x², xy and y², -1 to 1 over the picture
+    lamp: np.ndarray = field(
+        default_factory=lambda: np.zeros(5)
+    )  # factors of x, y, x², xy and y², which run from -1 to 1 over the image
 
     @classmethod
     def draw(cls, random: np.random.Generator, lamp: float) -> _Recolouring:
-        """Partly common to the channels, so that light changes as well as colour."""
+        """Draw values that are partly common to the channels, so that brightness changes as well as colour."""
         strength = random.uniform()
 
         def around(spread: float) -> np.ndarray:
@@ -375,7 +377,7 @@ class _Recolouring:
         return recoloured * self._light(image.shape[-1]) if self.lamp.any() else recoloured
 
     def _light(self, side: int) -> np.ndarray:
-        """Brightness across the picture, (side, side) float32, about 1."""
+        """Brightness across the image, (side, side) float32, about 1."""
         x = np.linspace(-1, 1, side)
         y = x[:, None]
         along_x, along_y, bend_x, twist, bend_y = self.lamp
@@ -388,7 +390,7 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 def _recorded(image: np.ndarray, strength: float, recipe: Recipe, random: np.random.Generator) -> np.ndarray:
-    """As a camera stores it: noise that grows with the light, one grey level of dither, whole levels."""
+    """The frame as a camera stores it: noise that grows with brightness, one grey level of dither, quantisation."""
     image = np.clip(image, 0, 255)
     noise = random.standard_normal(image.shape, dtype=np.float32)
     dither = random.random(image.shape, dtype=np.float32) - np.float32(0.5)

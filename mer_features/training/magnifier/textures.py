@@ -1,8 +1,8 @@
 """Textures and outlines that can be moved by any fraction of a pixel without error.
 
-A patch holds the coefficients of a cubic B-spline, so that moving it is an exact evaluation of one continuous
-picture: no shift is rounded, and every shift blurs alike. A photograph's coefficients are those of its interpolating
-spline; random textures and outlines are drawn as coefficients from the start.
+A patch holds the coefficients of a cubic B-spline. Moving it is an exact evaluation of one continuous image: no shift
+is rounded, and all shifts blur equally. The coefficients of a photograph are those of its interpolating spline. Random
+textures and outlines are drawn directly as coefficients.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from skimage import data
 from mer_features.core.clips import IMAGE_SUFFIXES as FRAME_SUFFIXES
 from mer_features.synthetic.resample import taps
 
-#: Photographs of scikit-image that training uses: public domain or CC0 by their documentation. The cat and the
-#: rocket stay out, for measuring.
+#: Photographs of scikit-image for training; by their documentation they are public domain or CC0. The cat and the
+#: rocket are left out, because the quality of the magnifier is measured on them.
 PHOTOGRAPHS = (
     "brick",
     "camera",
@@ -41,23 +41,23 @@ _PACKAGED = "skimage:"
 
 
 def sources(folder: Path | None) -> tuple[str, ...]:
-    """Names of the photographs to cut from: every image below a folder, or :data:`PHOTOGRAPHS`.
+    """Names of the photographs: all images below a folder, or :data:`PHOTOGRAPHS`.
 
     Raises
     ------
     ValueError
-        Where the folder holds no image.
+        If the folder holds no image.
     """
     if folder is None:
         return tuple(_PACKAGED + name for name in PHOTOGRAPHS)
-    found = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
+    paths = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
         raise ValueError(f"{folder}: no image found (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
-    return tuple(found)
+    return tuple(paths)
 
 
 def read(source: str) -> np.ndarray:
-    """A photograph in grey levels 0..255, (3, H, W) float32."""
+    """A photograph in grey levels 0..255, (3, H, W) float32; raises ``ValueError`` for an unreadable file."""
     if source.startswith(_PACKAGED):
         image = getattr(data, source.removeprefix(_PACKAGED))()
     else:
@@ -69,7 +69,7 @@ def read(source: str) -> np.ndarray:
 
 
 def coefficients(planes: np.ndarray) -> np.ndarray:
-    """Coefficients of the cubic spline through an image's samples; (C, H, W) float32, as the image."""
+    """Coefficients of the cubic spline through an image's samples; (C, H, W) float32, like the image."""
     for axis in (-2, -1):
         planes = ndimage.spline_filter1d(planes, order=3, axis=axis, output=np.float32, mode="mirror")
     return planes
@@ -85,7 +85,7 @@ def _photograph(source: str, halvings: int) -> np.ndarray:
 
 
 def photograph(source: str, side: int, random: np.random.Generator) -> np.ndarray:
-    """A square cut of a photograph at full or half size, turned, mirrored and recoloured at random; (3, side, side)."""
+    """A square crop of a photograph at full or half size, randomly rotated, mirrored, recoloured; (3, side, side)."""
     planes = _photograph(source, int(random.integers(2)))
     if min(planes.shape[1:]) < side:
         missing = [(0, 0), *((0, max(0, side - length)) for length in planes.shape[1:])]
@@ -126,7 +126,7 @@ def _coloured(field: np.ndarray, weights: np.ndarray, random: np.random.Generato
 
 
 def draw(names: tuple[str, ...], side: int, random: np.random.Generator) -> np.ndarray:
-    """A texture of any kind, mostly from the named photographs; spline coefficients (3, side, side) float32."""
+    """A random texture, usually from the named photographs; spline coefficients (3, side, side) float32."""
     kind = random.uniform()
     if kind < 0.7:
         return photograph(names[random.integers(len(names))], side, random)
@@ -134,7 +134,7 @@ def draw(names: tuple[str, ...], side: int, random: np.random.Generator) -> np.n
 
 
 def outline(side: int, radius: float, random: np.random.Generator) -> np.ndarray:
-    """Coverage of a random blob of about ``radius`` pixels anywhere on the patch; spline coefficients (side, side)."""
+    """Coverage of a random blob with a radius of about ``radius`` pixels; spline coefficients (side, side) float32."""
     angle = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     waves = random.normal(0, 1, (4, 2)) * 0.25 / np.arange(1, 5)[:, None]
     turns = np.arange(2, 6)[:, None] * angle
@@ -149,7 +149,7 @@ def outline(side: int, radius: float, random: np.random.Generator) -> np.ndarray
 
 
 def moved(patch: np.ndarray, shift: np.ndarray, margin: int) -> np.ndarray:
-    """The patch's picture, moved: out(p) = picture(p - shift), without the patch's margin.
+    """Move the image of a patch, out(p) = image(p - shift), and cut off its margin.
 
     Parameters
     ----------

@@ -1,19 +1,18 @@
 """Training of the learned magnifier.
 
-Losses and optimiser of Oh et al. 2018, section 3.4, made to learn from thousands of samples instead of millions:
+Losses and optimiser follow Oh et al. 2018, section 3.4. These changes allow training with thousands of samples instead
+of millions:
 
-- each sample is learned at two factors, m and 1, and the change of the picture between them, which is what
-  :mod:`mer_features.stages.magnify.learned` takes from the network, has a loss of its own: an error that both pictures
-  share
-  hides no motion;
-- where pictures have little contrast a pixel may count for more (option ``detail``);
-- weights start so that every layer keeps the size of what passes (:func:`initialise`), the paper's shrink it to
-  nothing;
-- the written weights carry a factor that makes up for what is lost to caution (:func:`measure_gain`);
-- the learning rate is larger than the paper's constant 1e-4, and falls at the end (:func:`rate_at`).
+- Each sample is used with two factors, m and 1. The change of the image between them has its own loss, because
+  :mod:`mer_features.stages.magnify.learned` uses this change. An error that is equal in both images does not matter.
+- Pixels with low contrast can have a larger weight (option ``detail``).
+- The initial weights preserve the size of the signal in each layer (:func:`initialise`); with the paper's weights it
+  vanishes.
+- The file of weights has a gain that corrects the underestimated motion (:func:`measure_gain`).
+- The learning rate is larger than the paper's constant 1e-4 and falls at the end (:func:`rate_at`).
 
-The loop is written out: one network, one optimiser, no epochs and no validation, and its interruptions must be exact
-to the bit. What a trainer would do for it is less than what it would have to be kept from doing.
+The loop does not use a trainer class. There is one network and one optimiser, there are no epochs and no validation,
+and a resumed training must give the same bits.
 """
 
 from __future__ import annotations
@@ -47,34 +46,34 @@ from mer_features.training.options import MagnifierTraining
 log = logging.getLogger(__name__)
 
 _GAIN_PAIRS = 32
-_GAIN_ROUNDS = 3  # a network does not answer in proportion
+_GAIN_ROUNDS = 3  # several rounds, because the network is not linear
 _SHARES = tuple(number / 10 for number in range(17))
-_GAIN_PX = 96  # side of the pairs, less crowded by borders than a training sample
-_BORDER = 10  # pixels that the network cannot see around
-_SLOPE, _LEAST_SLOPE = 8.0, 1.0  # grey levels a pixel: of a picture as a whole; of one that has no detail but noise
-_ADDED_PX, _LEAST_ADDED_PX = 2.5, 0.5  # motion added to a usual sample; less than this is lost in noise
-_NOISE = 0.09  # over the root of the grey level: one level in the middle
+_GAIN_PX = 96  # side of the pairs; larger than a training sample, so that borders matter less
+_BORDER = 10  # pixels at the border, where the network lacks context
+_SLOPE, _LEAST_SLOPE = 8.0, 1.0  # grey levels per pixel: in a typical image; in an image with only noise
+_ADDED_PX, _LEAST_ADDED_PX = 2.5, 0.5  # motion added to a typical sample; smaller motion is lost in noise
+_NOISE = 0.09  # divided by the root of the grey level; one level at mid-grey
 
 
 class Losses(NamedTuple):
     """The terms of the objective, each a mean absolute difference."""
 
-    picture: Tensor  # Ŷ and Y, for m and for 1
-    change: Tensor  # of Ŷ and of Y between 1 and m
+    picture: Tensor  # Ŷ against Y, for m and for 1
+    change: Tensor  # change of Ŷ against change of Y, between 1 and m
     texture_reference: Tensor  # V of A and C
     texture_moved: Tensor  # V of B and Y
     shape: Tensor  # M of B and C
 
     def total(self, code_weight: float) -> Tensor:
-        """The objective."""
+        """The objective, with weight λ on the codes."""
         return self.picture + self.change + code_weight * (self.texture_reference + self.texture_moved + self.shape)
 
 
 class Batch(NamedTuple):
     """A, B, C, Y and Y for a factor of 1, (N, 3, H, W) in [-1, 1]; the factors (N,).
 
-    ``weight``, (N, 1, H, W), is that of the pixels in the losses on pictures, ``emphasis``, (N, 1, 1, 1), that of the
-    change between the two pictures.
+    ``weight``, (N, 1, H, W), is the weight of the pixels in the image losses. ``emphasis``, (N, 1, 1, 1), is the weight
+    of the change between the two images.
     """
 
     first: Tensor
@@ -88,7 +87,7 @@ class Batch(NamedTuple):
 
 
 def losses(net: MagnificationNet, batch: Batch) -> Losses:
-    """The pictures' terms, and the three of section 3.4: what shares texture or shape shares its code."""
+    """The image losses, and the three losses of section 3.4: frames with equal texture or shape have equal codes."""
     images = torch.cat([batch.first, batch.second, batch.second_plain, batch.target])
     texture, shape = (code.chunk(4) for code in net.encoder(images))
     enlarged = net.manipulator(shape[0], shape[1], batch.factor)
@@ -108,7 +107,7 @@ def _weighted(difference: Tensor, weight: Tensor) -> Tensor:
 
 
 class Samples(Dataset):
-    """Samples of a recipe by number, weighed as the options say."""
+    """Samples of a recipe by number, with the weights of the options."""
 
     def __init__(self, options: MagnifierTraining) -> None:
         self.recipe, self.options = recipe(options), options
@@ -126,13 +125,13 @@ class Samples(Dataset):
 
 
 def _emphasis(pair: pairs.Pair) -> float:
-    """The usual over the largest motion that magnification adds; 1 where nothing moves."""
+    """Typical motion divided by the largest motion that magnification adds; 1 for a static sample."""
     added = (pair.factor - 1) * float(np.hypot(*pair.motion).max())
     return _ADDED_PX / (added + _LEAST_ADDED_PX) if pair.motion.any() else 1.0
 
 
 def recipe(options: MagnifierTraining) -> pairs.Recipe:
-    """The samples that these options ask for."""
+    """Recipe of the samples for these options."""
     return pairs.Recipe(
         options.size_px,
         _seed(options),
@@ -149,18 +148,18 @@ def _seed(options: MagnifierTraining) -> int:
 
 
 def rate_at(options: MagnifierTraining, step: int) -> float:
-    """Learning rate of a step, the first being 0: it rises, stays, and falls linearly to zero."""
+    """Learning rate of a step (0, 1, ...): it rises, stays constant and falls linearly to zero."""
     rise = (step + 1) / max(1, options.warmup_steps)
     fall = (options.steps - step) / max(1.0, options.decay_share * options.steps)
     return options.rate * min(1.0, rise, fall)
 
 
 def initialise(net: MagnificationNet, seed: int) -> None:
-    """Truncated normal weights, their spread by the number of inputs (He et al. 2015).
+    """Truncated normal weights whose standard deviation depends on the number of inputs (He et al. 2015).
 
-    The second convolution of a residual block starts small, so that a block starts as the identity, and so does the
-    decoder's last one. The paper's spread, 0.02 for every layer, leaves so little of the picture after twenty
-    layers that a short run spends itself on growing weights.
+    The second convolution of each residual block and the last one of the decoder start small, so that a block starts
+    close to the identity. With the paper's standard deviation of 0.02 in every layer, almost nothing of the image is
+    left after twenty layers, and a short training only increases the weights.
     """
     source = torch.Generator().manual_seed(seed)
     for name, weight in net.named_parameters():
@@ -176,23 +175,23 @@ def train(
     *,
     checkpoint_steps: int = 250,
 ) -> None:
-    """Train, or go on with training, and write weights and curve.
+    """Train, or resume a training, and write the weights and the loss curve.
 
-    Beside ``output`` stands ``<output>.csv``, the mean losses between checkpoints, and as long as training lasts
-    ``<output>.checkpoint``. A run that was killed goes on at its last checkpoint and ends with the same bits as one
-    that was not. More or fewer steps may be asked for as long as the rate has not begun to fall.
+    The mean losses between checkpoints are written to ``<output>.csv``. During training there is also
+    ``<output>.checkpoint``. A killed run resumes from its last checkpoint and ends with the same bits as an
+    uninterrupted one. The number of steps can be changed until the learning rate begins to fall.
 
     Raises
     ------
     ValueError
-        Where a checkpoint of other options lies in the way, or the weights to start from are of another network.
+        If there is a checkpoint of a run with other options, or the initial weights belong to another network.
     """
     with tensors.deterministic():
         _Run(options, output, execution, checkpoint_steps).finish()
 
 
-def _first(options: MagnifierTraining) -> MagnificationNet:
-    """The network before its first step."""
+def _initial_network(options: MagnifierTraining) -> MagnificationNet:
+    """The network before the first step."""
     if options.start is not None:
         return learned.network(options.start)
     net = MagnificationNet(options.g_kernel)
@@ -207,7 +206,7 @@ class _Run:
         self.options, self.output, self.execution = options, output, execution
         self.checkpoint_steps = checkpoint_steps
         self.device = tensors.device(execution.device)
-        self.net = _first(options).to(self.device)
+        self.net = _initial_network(options).to(self.device)
         self.adam = torch.optim.Adam(self.net.parameters(), lr=options.rate, betas=(0.9, 0.999))
         self.checkpoint = output.with_name(f"{output.name}.checkpoint")
         self.step, self.curve, self.sums = 0, list[list[float]](), torch.zeros(len(Losses._fields), dtype=torch.float64)
@@ -215,34 +214,36 @@ class _Run:
             self._resume()
 
     def finish(self) -> None:
-        """The steps that are left, then the files."""
+        """Do the remaining steps, then write the files."""
         self.net.train()
-        left = self.options.steps - self.step
+        remaining = self.options.steps - self.step
         with ThreadPoolExecutor(self.execution.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for batch in track(self._batches(), left, "train-magnifier"):
+            for batch in track(self._batches(), remaining, "train-magnifier"):
                 self._learn(batch, pool)
                 self.step += 1
                 if self.step % self.checkpoint_steps == 0 or self.step == self.options.steps:
-                    self._keep()
+                    self._write_checkpoint()
         gain = measure_gain(self.net.cpu(), self.options)
         log.info("gain %s", gain)
         save(self.net, self.output, {"steps": self.options.steps, learned.GAIN: round(gain, 3)})
         self.checkpoint.unlink(missing_ok=True)
 
     def _learn(self, batch: Batch, pool: Executor) -> None:
-        """One step. On a CPU each sample has a gradient of its own, so that threads cannot change a bit."""
-        alone = self.device.type == "cpu"
-        parts = [Batch._make(part) for part in zip(*(t.split(1) for t in batch), strict=True)] if alone else [batch]
-        found = list(pool.map(self._gradients, parts))
-        for weight, *gradients in zip(self.net.parameters(), *(each for each, _ in found), strict=True):
+        """One step. On a CPU each sample gets its own gradient, so that the result does not depend on the threads."""
+        one_by_one = self.device.type == "cpu"
+        parts = (
+            [Batch._make(part) for part in zip(*(t.split(1) for t in batch), strict=True)] if one_by_one else [batch]
+        )
+        results = list(pool.map(self._gradients, parts))
+        for weight, *gradients in zip(self.net.parameters(), *(each for each, _ in results), strict=True):
             weight.grad = torch.stack(gradients).mean(dim=0)
         for group in self.adam.param_groups:
             group["lr"] = rate_at(self.options, self.step)
         self.adam.step()
-        self.sums += torch.stack([values for _, values in found]).mean(dim=0).double().cpu()
+        self.sums += torch.stack([values for _, values in results]).mean(dim=0).double().cpu()
 
     def _gradients(self, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Gradients of the objective by every weight, and the losses."""
+        """Gradients of the objective with respect to all weights, and the losses."""
         terms = losses(self.net, Batch._make(part.to(self.device) for part in batch))
         total = terms.total(self.options.code_weight)
         return torch.autograd.grad(total, list(self.net.parameters())), torch.stack(terms).detach()
@@ -260,8 +261,8 @@ class _Run:
         )
         return iter(loader)
 
-    def _keep(self) -> None:
-        """Curve and checkpoint; the sums start again."""
+    def _write_checkpoint(self) -> None:
+        """Write the loss curve and the checkpoint, and reset the sums."""
         since = self.step - (int(self.curve[-1][0]) if self.curve else 0)
         self.curve.append([self.step, *(self.sums / since).tolist()])
         self.sums.zero_()
@@ -291,59 +292,59 @@ class _Run:
         self.net.load_state_dict(state["net"])
         self.adam.load_state_dict(state["adam"])
         self.step, self.curve = state["step"], state["curve"]
-        log.info("going on after step %d", self.step)
+        log.info("resuming after step %d", self.step)
 
 
 def save(net: MagnificationNet, path: Path, about: Mapping[str, float]) -> None:
-    """Write the weights of a network and what is to be known of them, atomically."""
+    """Write the weights of a network and their description, atomically."""
     state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     with atomic_path(path) as temporary:
-        # One entry: safetensors writes several in an order that changes from run to run.
+        # A single entry, because safetensors writes several entries in an order that changes from run to run.
         safetensors.torch.save_file(state, temporary, metadata={learned.ABOUT: json.dumps(about, sort_keys=True)})
 
 
 def measure_gain(net: MagnificationNet, options: MagnifierTraining) -> float:
-    """By how much a trained network's m - 1 must grow for a motion to come out m times as large (ours).
+    """Factor on m - 1 with which a trained network magnifies a motion m times (ours).
 
-    A network trained to come near the true picture is cautious: it moves everything too little, by much the same
-    share. On pairs of the recipe that were not learned from (faces, where there are any), in one light and with noise
-    of a grey level, the share of the wanted displacement that comes out is that whose true picture is nearest; the
-    gain is raised until its median is 1.
+    A network that is trained to minimise the image error moves everything too little, by about the same share. This
+    share is measured on pairs of the recipe that were not used in training (faces, if the recipe has faces), without
+    recolouring and with noise of one grey level: it is the share whose true image is nearest to the output. The gain is
+    increased until the median share is 1.
 
     Returns
     -------
     float
         At least 1, at most :data:`mer_features.stages.magnify.learned.MOST_GAIN`.
     """
-    seen = recipe(options)
-    seen = replace(
-        seen,
-        size=max(seen.size, _GAIN_PX),
-        face=float(seen.face > 0),
+    samples = recipe(options)
+    samples = replace(
+        samples,
+        size=max(samples.size, _GAIN_PX),
+        face=float(samples.face > 0),
         static=0.0,
         low_contrast=0.0,
         noise=(_NOISE, _NOISE),
-        factor=(2.0, seen.factor[1]),
-        reach_px=seen.reach_px / max(_SHARES),
+        factor=(2.0, samples.factor[1]),
+        reach_px=samples.reach_px / max(_SHARES),
     )
-    drawn = [pairs.series(seen, index, _SHARES) for index in range(_GAIN_PAIRS)]
+    series = [pairs.series(samples, index, _SHARES) for index in range(_GAIN_PAIRS)]
     gain = 1.0
     for _ in range(_GAIN_ROUNDS):
-        short = float(np.median([_reached(net, each, gain) for each in drawn]))
-        gain = min(learned.MOST_GAIN, max(1.0, gain / max(short, 1e-6)))
+        share = float(np.median([_measured_share(net, each, gain) for each in series]))
+        gain = min(learned.MOST_GAIN, max(1.0, gain / max(share, 1e-6)))
     return gain
 
 
-def _reached(net: MagnificationNet, drawn: pairs.Series, gain: float) -> float:
-    """Displacement that a network adds to a pair, as a share of the wanted (m - 1 times the motion)."""
-    answer = learned.Magnifier(net, "", gain).magnified(drawn.first, drawn.second, drawn.factor)
+def _measured_share(net: MagnificationNet, series: pairs.Series, gain: float) -> float:
+    """Displacement that a network adds to a pair, as a share of the expected one (m - 1 times the motion)."""
+    output = learned.Magnifier(net, "", gain).magnified(series.first, series.second, series.factor)
     inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
-    errors = np.square((drawn.possible - answer)[inner]).mean(axis=(1, 2, 3))
-    return (_lowest(_SHARES, errors) * drawn.factor - 1) / (drawn.factor - 1)
+    errors = np.square((series.possible - output)[inner]).mean(axis=(1, 2, 3))
+    return (_minimum(_SHARES, errors) * series.factor - 1) / (series.factor - 1)
 
 
-def _lowest(at: Sequence[float], values: np.ndarray) -> float:
-    """Where a parabola through the least value and its neighbours is lowest; ``at`` is evenly spaced."""
+def _minimum(at: Sequence[float], values: np.ndarray) -> float:
+    """Position of the minimum of a parabola through the smallest value and its neighbours; ``at`` is evenly spaced."""
     least = int(values.argmin())
     if not 0 < least < len(values) - 1:
         return at[least]

@@ -1,8 +1,8 @@
-"""CycleGAN between two hidden styles, the procedure of SAN.
+"""CycleGAN between two hidden styles, as in SAN.
 
 Zhu, Park, Isola and Efros, "Unpaired image-to-image translation using cycle-consistent adversarial networks", 2017, as
-used by Dong, Yan, Ouyang and Yang, "Style aggregated network for facial landmark detection", 2018. Domain names are
-theirs: ``ab`` renders pictures of A in the style of B.
+used by Dong, Yan, Ouyang and Yang, "Style aggregated network for facial landmark detection", 2018. The
+domains have their names: ``ab`` renders images of A in the style of B.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from mer_features.training.style import losses
 
 
 class Pool:
-    """Past fakes, which a discriminator sees again in place of half of the new ones (Shrivastava et al. 2017)."""
+    """Past fakes, which replace half of the new fakes shown to a discriminator (Shrivastava et al. 2017)."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self.stored: list[Tensor] = []
 
     def exchange(self, fakes: Tensor, random: np.random.Generator) -> Tensor:
-        """Fakes (N, 3, H, W) to show: each new one is stored, and shown or exchanged for an older one."""
+        """Fakes (N, 3, H, W) to show; if the pool is full, an old fake replaces a new one with probability 1/2."""
         shown = []
         for fake in fakes.detach():
             if len(self.stored) < self._size:
@@ -44,7 +44,7 @@ class Pool:
 
 
 class CycleGAN:
-    """Two generators, two discriminators and how one step changes them.
+    """Two generators and two discriminators, and their training step by step.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ class CycleGAN:
     recipe
         Sizes, weights of the losses, learning rate and epochs.
     seed
-        Source of initial weights, order, mirroring and pool; every step draws from its own number, so that a resumed
-        training draws what an uninterrupted one does.
+        Seed of initial weights, order, mirroring and pool. Each step has its own generator, so that a resumed training
+        draws the same numbers as an uninterrupted one.
     device
         A torch device.
     """
@@ -83,23 +83,23 @@ class CycleGAN:
         return torch.optim.Adam(weights, lr=self.recipe.learning_rate, betas=(0.5, 0.999))
 
     def step(self, number: int) -> dict[str, float]:
-        """One step of the generators, then one of the discriminators; the losses by name.
+        """Do one step of the generators, then one of the discriminators; returns the losses by name.
 
         Parameters
         ----------
         number
-            0, 1, ... :attr:`steps` - 1.
+            Number of the step: 0, 1, ... :attr:`steps` - 1.
         """
         for optimiser in self._optimisers.values():
             optimiser.param_groups[0]["lr"] = self.learning_rate(number // self.epoch_steps)
         a, b = (self.batch(domain, number) for domain in (0, 1))
-        found, fakes = self.step_generators(a, b)
+        generator_terms, fakes = self.step_generators(a, b)
         randoms = [self._random(number, 2 + domain) for domain in (0, 1)]
         shown = [pool.exchange(fake, random) for pool, fake, random in zip(self.pools, fakes, randoms, strict=True)]
-        return found | self.step_judges((a, b), (shown[0], shown[1]))
+        return generator_terms | self.step_judges((a, b), (shown[0], shown[1]))
 
     def step_generators(self, a: Tensor, b: Tensor) -> tuple[dict[str, float], tuple[Tensor, Tensor]]:
-        """Train both generators on a batch; losses by name, and the fakes of A and of B."""
+        """Train both generators on a batch; returns the losses by name and the fakes of A and of B."""
         self.networks.requires_grad_(False)
         for name in ("ab", "ba"):
             self.networks[name].requires_grad_(True)
@@ -110,7 +110,7 @@ class CycleGAN:
         return {name: value.item() for name, value in terms.items()}, fakes
 
     def generator_losses(self, a: Tensor, b: Tensor) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
-        """Every loss of the generators on a batch, unweighted, and the fakes of A and of B."""
+        """Unweighted losses of the generators on a batch, and the fakes of A and of B."""
         ab, ba = self.networks["ab"], self.networks["ba"]
         fake_b, fake_a = ab(a), ba(b)
         terms = {
@@ -126,21 +126,21 @@ class CycleGAN:
         return terms, (fake_a, fake_b)
 
     def weights(self) -> dict[str, float]:
-        """Weight of every loss of the generators."""
+        """Weights of the losses of the generators."""
         recipe = self.recipe
         identity = recipe.identity_weight * recipe.cycle_weight
         kinds = {"fool": 1.0, "cycle": recipe.cycle_weight, "identity": identity, "turned": recipe.geometry_weight}
         return {f"{kind}_{domain}": weight for kind, weight in kinds.items() for domain in "ab"}
 
     def step_judges(self, reals: tuple[Tensor, Tensor], fakes: tuple[Tensor, Tensor]) -> dict[str, float]:
-        """Train both discriminators on reals and fakes of A and B; losses by name."""
+        """Train both discriminators on real images and fakes of A and B; returns the losses by name."""
         self.networks.requires_grad_(False)
-        found = {}
+        terms = {}
         for name, real, fake in zip(("judge_a", "judge_b"), reals, fakes, strict=True):
             judge = self.networks[name].requires_grad_(True)
-            found[name] = losses.real_or_fake(judge(real), judge(fake.detach()))
-        self._descend("judges", torch.stack(list(found.values())).sum())
-        return {name: value.item() for name, value in found.items()}
+            terms[name] = losses.real_or_fake(judge(real), judge(fake.detach()))
+        self._descend("judges", torch.stack(list(terms.values())).sum())
+        return {name: value.item() for name, value in terms.items()}
 
     def _descend(self, name: str, loss: Tensor) -> None:
         self._optimisers[name].zero_grad(set_to_none=True)
@@ -148,27 +148,27 @@ class CycleGAN:
         self._optimisers[name].step()
 
     def learning_rate(self, epoch: int) -> float:
-        """Constant, then linear to 0 just beyond the last epoch."""
-        beyond = max(0, epoch + 1 - self.recipe.epochs)
-        return self.recipe.learning_rate * (1 - beyond / (self.recipe.decay_epochs + 1))
+        """Learning rate of an epoch: constant, then linear to 0 after the last epoch."""
+        decayed = max(0, epoch + 1 - self.recipe.epochs)
+        return self.recipe.learning_rate * (1 - decayed / (self.recipe.decay_epochs + 1))
 
     def batch(self, domain: int, number: int) -> Tensor:
-        """Pictures (N, 3, H, W) of a step: every epoch takes every crop of the larger style once, some mirrored."""
+        """Images (N, 3, H, W) of a step, some of them mirrored; an epoch has each crop of the larger style once."""
         crops = self._domains[domain]
         epoch, place = divmod(number, self.epoch_steps)
         random = self._random(epoch, 10 + domain)
         passes = -(-self.epoch_steps * self.recipe.batch_size // len(crops))
         order = np.concatenate([random.permutation(len(crops)) for _ in range(passes)])
         chosen = order[place * self.recipe.batch_size : (place + 1) * self.recipe.batch_size]
-        taken = pictures(crops[torch.from_numpy(chosen)].to(self._device))
+        images = pictures(crops[torch.from_numpy(chosen)].to(self._device))
         mirrored = torch.from_numpy(self._random(number, domain).random(len(chosen)) < 0.5).to(self._device)
-        return torch.where(mirrored.view(-1, 1, 1, 1), taken.flip(3), taken)
+        return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
 
     def _random(self, *numbers: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, *numbers])
 
     def state(self) -> dict[str, Any]:
-        """Everything that a further step depends on, as tensors and plain values."""
+        """State for the next step, as tensors and plain values."""
         return {
             "networks": self.networks.state_dict(),
             "optimisers": {name: item.state_dict() for name, item in self._optimisers.items()},
@@ -176,7 +176,7 @@ class CycleGAN:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take a :meth:`state`."""
+        """Restore a :meth:`state`."""
         self.networks.load_state_dict(state["networks"])
         for name, item in self._optimisers.items():
             item.load_state_dict(state["optimisers"][name])
@@ -185,11 +185,11 @@ class CycleGAN:
 
     @torch.inference_mode()
     def samples(self) -> np.ndarray:
-        """Pictures (R, 3, H, W, 3), uint8: up to three crops of each style, their rendering, and back again."""
+        """Images (R, 3, H, W, 3), uint8: up to three crops of each style, their renderings, and the way back."""
         rows = []
-        for domain, (there, back) in enumerate((("ab", "ba"), ("ba", "ab"))):
+        for domain, (forth, back) in enumerate((("ab", "ba"), ("ba", "ab"))):
             crops = pictures(self._domains[domain][:3].to(self._device))
-            made = self.networks[there](crops)
-            rows.append(torch.stack([crops, made, self.networks[back](made)], dim=1))
+            rendered = self.networks[forth](crops)
+            rows.append(torch.stack([crops, rendered, self.networks[back](rendered)], dim=1))
         levels = ((torch.cat(rows) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return levels.permute(0, 1, 3, 4, 2).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Renderings of a face by code, from which style-discriminative features are learned: no photo software needed."""
+"""Style-discriminative features: renderings of faces, a ResNet-18 that classifies them, clusters of its features."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mer_features.training.options import TrainStyle
 #: Names of :func:`renderings`, in its order.
 NAMES = ("original", "grey", "light", "sketch")
 _GAMMA = 0.6
-_SKETCH_SHARE = 1 / 24  # blur of the dodge, as a share of the side
+_SKETCH_SHARE = 1 / 24  # blur of the colour dodge, as a share of the side
 
 
 def renderings(image: np.ndarray) -> np.ndarray:
-    """The four renderings that SAN had made with photo software.
+    """The four renderings that SAN made with photo software.
 
     Parameters
     ----------
@@ -48,8 +48,6 @@ def renderings(image: np.ndarray) -> np.ndarray:
     )
 
 
-# Style-discriminative features: a ResNet-18 that tells four renderings of the same faces apart, and its clusters.
-
 _MOMENTUM, _DECAY = 0.9, 5e-4
 
 
@@ -60,9 +58,9 @@ class RenderingClassifier:
     ----------
     crops : ndarray, shape (N, H, W, 3), uint8
     recipe
-        The keys that begin with ``feature_``.
+        Settings; only the keys that begin with ``feature_`` are used.
     seed
-        Source of initial weights and order.
+        Seed of initial weights and order.
     device
         A torch device.
     """
@@ -72,8 +70,8 @@ class RenderingClassifier:
         side = recipe.feature_size
         small = [cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) for crop in crops]
         self._small = torch.from_numpy(np.stack(small))
-        made = torch.from_numpy(np.concatenate([renderings(crop) for crop in small]))
-        self._examples, self._labels = made, torch.arange(len(NAMES)).repeat(len(small))
+        examples = torch.from_numpy(np.concatenate([renderings(crop) for crop in small]))
+        self._examples, self._labels = examples, torch.arange(len(NAMES)).repeat(len(small))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = ResNet18(len(NAMES), recipe.feature_width)
@@ -83,14 +81,14 @@ class RenderingClassifier:
         self._optimiser = torch.optim.SGD(
             self.network.parameters(), recipe.feature_learning_rate, _MOMENTUM, weight_decay=_DECAY
         )
-        self.epoch_steps = -(-len(made) // recipe.feature_batch_size)
+        self.epoch_steps = -(-len(examples) // recipe.feature_batch_size)
         self.steps = recipe.feature_epochs * self.epoch_steps
 
     def step(self, number: int) -> dict[str, float]:
-        """One step; its loss and accuracy."""
+        """Do one step; returns its loss and accuracy."""
         epoch, place = divmod(number, self.epoch_steps)
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._examples))
-        # Batch norm knows nothing of a batch of one: the rest of an epoch is filled up from its start.
+        # Batch norm cannot use a batch of one, so the last batch is filled with the first examples of the epoch.
         chosen = torch.from_numpy(np.resize(order, (self.epoch_steps, self._recipe.feature_batch_size))[place])
         labels = self._labels[chosen].to(self._device)
         self.network.train()
@@ -99,56 +97,58 @@ class RenderingClassifier:
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
-        right = (scores.argmax(1) == labels).float().mean()
-        return {"rendering_loss": loss.item(), "rendering_accuracy": right.item()}
+        accuracy = (scores.argmax(1) == labels).float().mean()
+        return {"rendering_loss": loss.item(), "rendering_accuracy": accuracy.item()}
 
     def state(self) -> dict[str, Any]:
-        """Everything that a further step depends on."""
+        """State for the next step."""
         return {"network": self.network.state_dict(), "optimiser": self._optimiser.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take a :meth:`state`."""
+        """Restore a :meth:`state`."""
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
 
     def samples(self) -> np.ndarray:
-        """Pictures (R, 4, H, W, 3), uint8: the renderings of up to three crops."""
+        """Images (R, 4, H, W, 3), uint8: the renderings of up to three crops."""
         return self._examples[: 3 * len(NAMES)].view(-1, len(NAMES), *self._examples.shape[1:]).numpy()
 
     @torch.inference_mode()
     def features(self) -> np.ndarray:
-        """Pooled features (N, 8 width), float64, of the crops as they are."""
+        """Pooled features (N, 8 width), float64, of the original crops."""
         self.network.eval()
         parts = [self.network.features(pictures(part.to(self._device))) for part in self._small.split(64)]
         return torch.cat(parts).cpu().numpy().astype(np.float64)
 
 
 def _start_from(network: ResNet18, path: Path) -> None:
-    """Weights of torchvision's resnet18, all but its last layer; nothing in the file is executed."""
+    """Load weights of torchvision's resnet18 without its last layer; nothing in the file is executed."""
     stored = tensors.read(path)
     if not isinstance(stored, Mapping):
         raise ValueError(f"{path}: found {type(stored).__name__}, expected the named tensors of a resnet18")
     wanted = {name: value for name, value in stored.items() if not name.startswith("fc.")}
     try:
-        unused = network.load_state_dict(wanted, strict=False)
+        mismatch = network.load_state_dict(wanted, strict=False)
     except RuntimeError as error:
         raise ValueError(f"{path}: not weights of a resnet18 of this width ({error})") from error
-    if unused.unexpected_keys or {name for name in unused.missing_keys if not name.startswith("fc.")}:
-        raise ValueError(f"{path}: not weights of a resnet18: layers {unused.unexpected_keys} {unused.missing_keys}")
+    if mismatch.unexpected_keys or {name for name in mismatch.missing_keys if not name.startswith("fc.")}:
+        raise ValueError(
+            f"{path}: not weights of a resnet18: layers {mismatch.unexpected_keys} {mismatch.missing_keys}"
+        )
 
 
 def clusters(features: np.ndarray, k: int, seed: int) -> list[np.ndarray]:
-    """Crops of every hidden style by k-means, the smallest cluster first: positions in the rows of ``features``.
+    """Hidden styles by k-means, the smallest first; each is an array of row numbers of ``features``.
 
     Raises
     ------
     ValueError
-        If fewer than two clusters can be made.
+        If there are fewer than two clusters.
     """
     distinct = len(np.unique(features.round(9), axis=0))
     if min(k, distinct) < 2:
         raise ValueError(f"generators need two styles at least, found {distinct} different crops and k = {k}")
-    with threadpool_limits(1):  # with several threads sums depend on their number in the last bits
+    with threadpool_limits(1):  # the last bits of sums depend on the number of threads
         labels = KMeans(min(k, distinct), n_init=10, random_state=seed).fit(features).labels_
-    found = [np.flatnonzero(labels == one) for one in range(labels.max() + 1)]
-    return sorted(found, key=lambda members: (len(members), members[0]))
+    members_by_style = [np.flatnonzero(labels == one) for one in range(labels.max() + 1)]
+    return sorted(members_by_style, key=lambda members: (len(members), members[0]))

@@ -1,4 +1,4 @@
-"""From stage files or feature files to a fit: which faces are seen, and whether generators may be used."""
+"""Fitting of a style from stage files or feature files, and the acceptance test of generators."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fit_shards(
     databases: Sequence[str] = (),
     weights: Path | None = None,
 ) -> Fitted:
-    """Fit on the onset crops of faces shards.
+    """Fit a style to the onset crops of faces shards.
 
     Parameters
     ----------
@@ -47,12 +47,17 @@ def fit_shards(
     options
         ``method``, ``fit_on``, ``clusters``.
     seed
-        Of k-means.
+        Seed of k-means.
     databases
-        Their names, for the record.
+        Names of the databases, which are stored with the fit.
     weights
-        With ``cyclegan``, the generators. They are tried on some of the crops; if they bend faces the fit is one of
-        the statistical method, with a warning that says so.
+        With ``cyclegan``, the generators. They are tested on some of the crops. If they bend faces, the statistical
+        method is used, with a warning.
+
+    Raises
+    ------
+    ValueError
+        If ``cyclegan`` has no generators.
     """
     source = Source(options.fit_on, tuple(databases))
     method = "histogram" if options.method == "histogram" else "statistical"
@@ -60,7 +65,7 @@ def fit_shards(
     if options.method != "cyclegan":
         return fitted
     if weights is None:
-        raise ValueError("style method cyclegan: no generators given")
+        raise ValueError("style method cyclegan: there are no generators")
     return with_generators(fitted, list(shard_onsets(paths)), weights)
 
 
@@ -69,30 +74,30 @@ def with_generators(fitted: Fitted, crops: Sequence[np.ndarray], weights: Path) 
     from mer_features.stages.style import generators  # noqa: PLC0415  # torch, only where generators are used
 
     model, sha256 = generators.load(weights), generators.digest(weights)
-    # Order of crops by content: the test must not depend on shards.
-    moved = generators.bending(sorted(crops, key=lambda crop: crop.tobytes()), model)
-    found = replace(fitted, weights=weights.as_posix(), weights_sha256=sha256, displacement_px=round(moved, 4))
-    if moved < generators.LIMIT_PX:
-        return replace(found, method="cyclegan")
-    refused = f"the generators bend faces: {moved:.2f} px, at most {generators.LIMIT_PX:g} are accepted"
+    # The crops are sorted by content, so that the test does not depend on the shards.
+    displacement = generators.bending(sorted(crops, key=lambda crop: crop.tobytes()), model)
+    tested = replace(fitted, weights=weights.as_posix(), weights_sha256=sha256, displacement_px=round(displacement, 4))
+    if displacement < generators.LIMIT_PX:
+        return replace(tested, method="cyclegan")
+    refused = f"the generators bend faces: {displacement:.2f} px, at most {generators.LIMIT_PX:g} are accepted"
     log.warning("%s: %s; the statistical method is used instead", weights, refused)
-    return replace(found, refused=refused)
+    return replace(tested, refused=refused)
 
 
 def training_crops(paths: Sequence[Path]) -> np.ndarray:
-    """Onset crops to train generators on, (N, S, S, 3), uint8; grey ones have three equal channels.
+    """Onset crops for the training of generators, (N, S, S, 3), uint8; grey crops have three equal channels.
 
     Parameters
     ----------
     paths
-        Each a faces shard, a feature file, or a folder of pictures (of faces, one size).
+        Each is a faces shard, a feature file, or a folder of face images of one size.
 
     Raises
     ------
     ValueError
-        If there are none or they differ in size.
+        If there are no crops, or if they differ in size.
     """
-    crops = [_three(crop) for path in paths for crop in _crops(path)]
+    crops = [_three_channels(crop) for path in paths for crop in _crops(path)]
     sizes = {crop.shape for crop in crops}
     if len(sizes) != 1:
         raise ValueError(f"training of style generators: found crops of {sorted(sizes) or 'no size'}, expected one")
@@ -104,12 +109,12 @@ def _crops(path: Path) -> Iterator[np.ndarray]:
         for file in sorted(item for item in path.rglob("*") if item.suffix.lower() in IMAGE_SUFFIXES):
             picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
             if picture is None:
-                raise ValueError(f"{file}: not a readable picture")
+                raise ValueError(f"{file}: not a readable image")
             yield picture[..., ::-1]
         return
     try:
         features = open_features(path)
-    except ValueError:  # no feature file, then it must be a shard
+    except ValueError:  # not a feature file, so it must be a shard
         yield from shard_onsets([path])
         return
     with features:
@@ -117,5 +122,5 @@ def _crops(path: Path) -> Iterator[np.ndarray]:
         yield from (onsets[row] for row in range(len(onsets)))
 
 
-def _three(crop: np.ndarray) -> np.ndarray:
+def _three_channels(crop: np.ndarray) -> np.ndarray:
     return np.repeat(crop, 3, axis=2) if crop.shape[2] == 1 else crop

@@ -1,4 +1,4 @@
-"""Style aggregation inside a fold: reference styles of the training subjects alone, both sides rendered in them."""
+"""Style aggregation per fold: the style is fitted on the training subjects, and all clips are rendered in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Reader = Callable[[Features, str, str], np.ndarray]
 
 
 def read_crop(features: Features, clip_id: str, name: str) -> np.ndarray:
-    """A crop of an open feature file."""
+    """Read a crop of an open feature file."""
     return features[f"faces/{name}"][features.index(clip_id)]
 
 
@@ -34,12 +34,12 @@ def fit_fold(
     seed: int,
     read: Reader = read_crop,
 ) -> Fitted:
-    """Fit on the training subjects of a fold.
+    """Fit a style to the training subjects of a fold.
 
     Parameters
     ----------
     caches
-        Feature file of every database.
+        Feature file of each database.
     rows
         All clips of the protocol.
     fold
@@ -47,14 +47,14 @@ def fit_fold(
     options
         ``method`` (``statistical`` or ``histogram``) and ``clusters``.
     seed
-        Of k-means.
+        Seed of k-means.
     read
-        How a crop is read; nothing of a held-out person is ever asked for.
+        Function that reads a crop. It is never called for a held-out person.
 
     Raises
     ------
     ValueError
-        For another method, or if nobody is left to fit on.
+        If the method is another one, or if there are no training subjects.
     """
     if options.method not in ("statistical", "histogram"):
         raise ValueError(f"style method {options.method!r} is not fitted per fold")
@@ -67,39 +67,39 @@ def fit_fold(
 
 
 def render(crops: Mapping[str, np.ndarray], fitted: Fitted | None) -> dict[str, np.ndarray]:
-    """Onset and apex of a clip as the style stage would have stored them.
+    """Onset and apex of a clip, as the style stage would store them.
 
     Parameters
     ----------
     crops
         ``faces/onset`` and ``faces/apex`` of one clip, (S, S, C) uint8.
     fitted
-        What to aggregate with; None leaves the crops as they are.
+        The fitted style; None: the crops are not changed.
 
     Returns
     -------
     dict
-        Every name in :data:`VARIABLES` -> (S, S, C) uint8. A held-out clip is rendered as a training clip is: under
-        parameters of its own onset and the references of the fit.
+        Each name in :data:`VARIABLES` -> (S, S, C) uint8. Held-out and training clips are rendered in the same way,
+        with the parameters of their own onset and the references of the fit.
     """
     method = "none" if fitted is None else fitted.method
     return dict(zip(VARIABLES, aggregate_pair(crops["faces/onset"], crops["faces/apex"], method, fitted), strict=True))
 
 
 def _crops(caches: Mapping[str, Path], rows: Sequence[FoldRow], read: Reader) -> Iterator[np.ndarray]:
-    with _Opened(caches) as files:
+    with _FeatureFiles(caches) as files:
         for row in rows:
             yield read(files[row.database], row.clip_id, "onset")
 
 
-class _Opened:
-    """Feature files by database, opened when first asked for."""
+class _FeatureFiles:
+    """Feature files by database, opened on first use."""
 
     def __init__(self, caches: Mapping[str, Path]) -> None:
         self._caches = caches
         self._files: dict[str, Features] = {}
 
-    def __enter__(self) -> _Opened:
+    def __enter__(self) -> _FeatureFiles:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,6 +109,6 @@ class _Opened:
     def __getitem__(self, database: str) -> Features:
         if database not in self._files:
             if database not in self._caches:
-                raise ValueError(f"no feature file for database {database!r}; given: {', '.join(self._caches)}")
+                raise ValueError(f"no feature file for database {database!r}; known: {', '.join(self._caches)}")
             self._files[database] = open_features(self._caches[database])
         return self._files[database]

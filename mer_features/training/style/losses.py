@@ -1,4 +1,4 @@
-"""Losses of CycleGAN as SAN trains it, and the guard on geometry that is ours."""
+"""Losses of CycleGAN as in SAN, and a geometry guard (ours)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch.nn import functional as F
 
 from mer_features.core.grey import LUMA
 
-#: Gradient magnitudes below this have no direction; pictures lie in -1..1.
+#: Gradients below this magnitude have no direction; images are in -1..1.
 _NO_EDGE = 1e-3
 
 
 def real_or_fake(real: Tensor, fake: Tensor) -> Tensor:
-    """Least squares loss of a discriminator: its mean over scores of reals (wanted 1) and fakes (wanted 0)."""
+    """Least-squares loss of a discriminator, from its scores of real images (target 1) and fakes (target 0)."""
     return 0.5 * ((real - 1).square().mean() + fake.square().mean())
 
 
 def fooled(fake: Tensor) -> Tensor:
-    """Least squares loss of a generator: the discriminator's scores of its fakes should be 1."""
+    """Least-squares loss of a generator, from the discriminator's scores of its fakes (target 1)."""
     return (fake - 1).square().mean()
 
 
@@ -32,7 +32,7 @@ def gradients(pictures: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (N, 2, H - 2, W - 2)
-        Along x and y.
+        Gradients along x and y.
     """
     luma = (pictures * pictures.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
     kernel = pictures.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
@@ -40,11 +40,11 @@ def gradients(pictures: Tensor) -> Tensor:
 
 
 def turned_edges(pictures: Tensor, renderings: Tensor) -> Tensor:
-    """How far a rendering turns the gradients of its picture where these are strong.
+    """Change of the direction of strong gradients between images and their renderings.
 
-    The mean over strong pixels and both components of |n(rendering) - n(picture)|, n the gradient over its length;
-    strong is what exceeds the mean length in its picture. 0 for an equal picture, and for one whose contrast is
-    scaled by a positive factor; reversed contrast costs most.
+    It is the mean of |n(rendering) - n(image)| over strong pixels and both components, where n is the gradient divided
+    by its length. A pixel is strong if its gradient exceeds the mean length in its image. The value is 0 for an equal
+    image and for an image with contrast scaled by a positive factor; it is largest for reversed contrast.
 
     Parameters
     ----------
@@ -58,5 +58,5 @@ def turned_edges(pictures: Tensor, renderings: Tensor) -> Tensor:
 
 
 def _direction(gradient: Tensor) -> Tensor:
-    # Not sqrt(0), whose slope is infinite.
+    # The constant avoids the infinite derivative of sqrt(0).
     return gradient / (gradient.square().sum(dim=1, keepdim=True) + _NO_EDGE**2).sqrt()

@@ -1,4 +1,4 @@
-"""Training of the generators: features, clusters, a CycleGAN for each pair of styles; it goes on after a kill."""
+"""Training of the style generators: features, clusters, and a CycleGAN per pair of styles; a killed run resumes."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ log = logging.getLogger(__name__)
 
 
 class Loop(Protocol):
-    """A training that proceeds by numbered steps and whose state can be stored."""
+    """A training with numbered steps, whose state can be stored."""
 
     steps: int
 
     def step(self, number: int) -> dict[str, float]:
-        """Do one step; its losses by name."""
+        """Do one step; returns its losses by name."""
 
     def state(self) -> dict[str, Any]:
-        """Everything that a further step depends on."""
+        """State for the next step."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take a state."""
+        """Restore a state."""
 
     def samples(self) -> np.ndarray:
-        """Pictures (R, C, H, W, 3), uint8, to look at."""
+        """Sample images (R, C, H, W, 3), uint8, for inspection."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a training keeps its checkpoint, losses and sample sheets, how often, and what it is a training of."""
+    """Folder and name of the checkpoint, losses and sample sheets of a training, their interval, and its identity."""
 
     folder: Path
     name: str
@@ -81,33 +81,32 @@ def train(
 ) -> None:
     """Train generators between hidden styles of the crops and write them, atomically.
 
-    A training that was killed goes on from its last checkpoint beside ``output`` if recipe, seed and crops are the
-    same, and ends at the same bits as one that was not, on the same device and number of threads.
+    A killed training resumes from its last checkpoint next to ``output`` if recipe, seed and crops are the same. On the
+    same device with the same number of threads, it ends with the same bits as an uninterrupted one.
 
     Parameters
     ----------
     output
         The model, for :func:`mer_features.stages.style.generators.load`. Checkpoints (``*.pt``), losses (``*.csv``)
-        and sample
-        sheets (``samples/*.png``) go to the folder of the same name with the ending ``.training``.
+        and sample sheets (``samples/*.png``) go to the folder of the same name with the suffix ``.training``.
     crops : ndarray, shape (N, H, W, 3), uint8
         Face crops; their order does not matter.
     recipe
         The section ``train_style``.
     clusters
-        Hidden styles, k.
+        Number of hidden styles, k.
     seed
-        Source of every random choice.
+        Seed of all random choices.
     execution
         Device and CPU threads.
 
     Raises
     ------
     ValueError
-        If the crops make fewer than two styles.
+        If the crops have fewer than two styles.
     """
     folder = output.with_suffix(".training")
-    # A digest decides the order, so that shards and file names do not.
+    # The crops are sorted by digest, so that the order of shards and files does not matter.
     crops = crops[np.argsort([hashlib.sha256(crop.tobytes()).hexdigest() for crop in crops])]
     identity = _identity(crops, recipe, clusters, seed)
     with tensors.deterministic(execution.threads):
@@ -116,12 +115,12 @@ def train(
         run(classifier, Place(folder, "features", recipe.checkpoint_steps, identity))
         styles = features.clusters(classifier.features(), clusters, seed)
         log.info("hidden styles of %s crops", ", ".join(str(len(members)) for members in styles))
-        made = _generators(crops, styles, recipe, seed, place, Place(folder, "", recipe.checkpoint_steps, identity))
+        models = _generators(crops, styles, recipe, seed, place, Place(folder, "", recipe.checkpoint_steps, identity))
     facts = {
         "width": recipe.width, "blocks": recipe.blocks, "recipe": recipe.model_dump(mode="json"), "seed": seed,
         "clusters": [len(members) for members in styles], "crops": len(crops), "identity": identity,
     }  # fmt: skip
-    generators.save(output, made, facts)
+    generators.save(output, models, facts)
 
 
 def _generators(
@@ -129,38 +128,38 @@ def _generators(
 ) -> list[Any]:
     """Both generators of every pair of styles."""
     small = torch.from_numpy(np.stack([_resized(crop, recipe.size) for crop in crops]))
-    made: list[Any] = []
+    models: list[Any] = []
     for first, second in generators.pairs_of(len(styles), recipe.generators):
         gan = CycleGAN(small[styles[first]], small[styles[second]], recipe, seed=seed, device=device)
         run(gan, replace(place, name=f"generators-{first}-{second}"))
-        made += [gan.networks["ab"], gan.networks["ba"]]
-    return made
+        models += [gan.networks["ab"], gan.networks["ba"]]
+    return models
 
 
 def run(loop: Loop, place: Place) -> None:
-    """Do the steps of a loop that are still to do, with a checkpoint every so many and after the last."""
+    """Do the remaining steps of a loop; write a checkpoint every ``place.every`` steps and after the last one."""
     start, rows = _resume(loop, place)
     for number in track(range(start, loop.steps), loop.steps - start, place.name):
         rows.append({"step": number, **loop.step(number)})
-        done = number + 1
-        if done % place.every == 0 or done == loop.steps:
-            # The losses first: those beyond the checkpoint are dropped when it is taken up again.
+        finished = number + 1
+        if finished % place.every == 0 or finished == loop.steps:
+            # The losses are written first; on resuming, losses after the checkpoint are dropped.
             _write_losses(place.losses, rows)
-            write_sheet(place.folder / "samples" / f"{place.name}-{done:07d}.png", loop.samples())
+            write_sheet(place.folder / "samples" / f"{place.name}-{finished:07d}.png", loop.samples())
             with atomic_path(place.checkpoint) as temporary:
-                torch.save({"identity": place.identity, "steps": done, "state": loop.state()}, temporary)
+                torch.save({"identity": place.identity, "steps": finished, "state": loop.state()}, temporary)
 
 
 def _resume(loop: Loop, place: Place) -> tuple[int, list[dict[str, Any]]]:
-    """Steps already done, their losses; a checkpoint of another training is not taken up."""
+    """Number of finished steps, and their losses; a checkpoint of another training is ignored."""
     if not place.checkpoint.exists():
         return 0, []
     stored = tensors.read(place.checkpoint)
     if stored["identity"] != place.identity:
-        log.warning("%s is of another recipe or other crops: trained again", place.checkpoint)
+        log.warning("%s has another recipe or other crops; training starts again", place.checkpoint)
         return 0, []
     loop.restore(stored["state"])
-    log.info("%s: goes on after step %d of %d", place.name, stored["steps"], loop.steps)
+    log.info("%s: resuming after step %d of %d", place.name, stored["steps"], loop.steps)
     with place.losses.open(newline="", encoding="utf-8") as handle:
         rows = [row for row in csv.DictReader(handle) if int(row["step"]) < stored["steps"]]
     return stored["steps"], [dict(row) for row in rows]
@@ -175,7 +174,7 @@ def _write_losses(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def write_sheet(path: Path, pictures: np.ndarray) -> None:
-    """Write pictures (R, C, H, W, 3), uint8 RGB, as one PNG of R rows, atomically."""
+    """Write images (R, C, H, W, 3), uint8 RGB, as one PNG with R rows, atomically."""
     rows = [np.concatenate(list(row), axis=1) for row in pictures]
     _, encoded = cv2.imencode(".png", np.ascontiguousarray(np.concatenate(rows)[..., ::-1]))
     with atomic_path(path) as temporary:
@@ -183,7 +182,7 @@ def write_sheet(path: Path, pictures: np.ndarray) -> None:
 
 
 def _identity(crops: np.ndarray, recipe: TrainStyle, clusters: int, seed: int) -> str:
-    """What makes two trainings the same; how often they are stored does not."""
+    """Digest that is equal for equal trainings; the interval of checkpoints does not count."""
     keys = recipe.model_dump(mode="json", exclude={"checkpoint_steps"})
     digest = hashlib.sha256(json.dumps([keys, clusters, seed], sort_keys=True).encode())
     digest.update(np.ascontiguousarray(crops).tobytes())
