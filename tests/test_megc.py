@@ -90,7 +90,10 @@ def test_any_run_reads_back_with_the_same_figures(tmp_path: Path, clips: list[tu
         ([*RUN, said("c2", "sub02", "x", 0, 0, seed=1)], "one run; found seeds 0, 1"),
         ([said("c3", "sub01", "x", 0, 0)], "no name given for database 'c3'"),
         ([said("c2", "Ann", "x", 0, 0)], "subject 'Ann': expected a name that ends in its number"),
-        ([Prediction("sub01/x", "c2", "sub01", "f", 0, "others", "negative", ())], "'others' is not a class of MEGC 2019"),
+        (
+            [Prediction("sub01/x", "c2", "sub01", "f", 0, "others", "negative", ())],
+            "'others' is not a class of MEGC 2019",
+        ),
     ],
 )
 def test_what_a_log_cannot_hold(tmp_path: Path, run: list[Prediction], message: str):

@@ -8,9 +8,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from mer_features.features.options import Cache
 
 from mer_features import features as feature_file
+from mer_features.features.options import Cache
 from mer_features.report import graph, magnified, methods, truth
 from mer_features.report.data import read_database
 from mer_features.stages.options import Magnify

@@ -8,11 +8,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from mer_features.features.options import Cache
 
 from mer_features import features as feature_file
 from mer_features import report
 from mer_features.core import clips
+from mer_features.features.options import Cache
 from mer_features.report import methods
 from mer_features.stages.options import Style
 from mer_features.stages.store import ClipRecord, ShardWriter

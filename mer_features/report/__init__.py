@@ -82,7 +82,7 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
             item for name, table in tables.items() if (item := findings.left_out(name, table, databases)).left
         ],
         "galleries": [section for database in databases if (section := gallery.build(database))],
-        "magnified": [section for database in databases if (section := magnified.build(database))],
+        "magnified": [part for database in databases if (part := magnified.build(database))],
         "style": style.build(databases, style_measured),
         "truths": [truth.read(name, path, config) for name, path in assess.items()],
         "results": [

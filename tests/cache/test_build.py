@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mer_features.features.options import Cache
 
 from mer_features import features as feature_file
 from mer_features.core import quality
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
 from mer_features.features.layout import pack, unpack
+from mer_features.features.options import Cache
 from mer_features.features.parts import FacesPart, window_around
 from mer_features.stages.store import ClipRecord, ShardWriter
 

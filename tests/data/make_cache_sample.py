@@ -10,11 +10,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from mer_features.features.options import Cache
 
 from mer_features import features as feature_file
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
+from mer_features.features.options import Cache
 from mer_features.stages.options import Apex, Faces, Flow
 from mer_features.stages.store import ClipRecord, ShardWriter
 

@@ -38,7 +38,7 @@ EDITS: dict[str, set[str]] = {
     },
     "mer_features/stages/faces/align.py": EVERYTHING,
     "mer_features/core/quality.py": AFTER_INGEST,
-    "mer_features/stages/store.py": EVERYTHING,
+    "mer_features/stages/store.py": EVERYTHING - TRAIN,
     "mer_features/databases/ingest.py": AFTER_INGEST,
     "workflow/scripts/evaluate.py": {"evaluate", "html"},
     "workflow/scripts/stage.py": EVERYTHING,

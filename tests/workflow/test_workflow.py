@@ -80,7 +80,7 @@ def test_an_edited_module_runs_its_stage(project: Project):
 def test_a_new_subject_runs_its_shard_and_the_aggregates(project: Project):
     root = project.root / "results/data/tiny"
     sheet = root / "annotations.tsv"
-    rows = list(csv.DictReader(sheet.open(newline=""), delimiter="\t"))
+    rows = list(csv.DictReader(sheet.read_text().splitlines(), delimiter="\t"))
     donor = rows[0]["subject"]
     shutil.copytree(root / "frames" / donor, root / "frames/newcomer")
     with sheet.open("a", newline="") as handle:
