@@ -31,6 +31,7 @@ SMALL = {
     "systems/eidnet/printed.py": "one table of printed results per paper",
     "systems/fr/recipe.py": "one recipe per paper",
     "systems/sa_at/printed.py": "one table of printed results per paper",
+    "training/folds.py": "the clips as each fold sees them",
     "synthetic/lids.py": "one part of the face per file",
 }
 

@@ -108,6 +108,6 @@ def test_an_empty_mount_point_changes_no_table(own: tuple[Clip, ...]):
     with pytest.raises(DatabaseError, match="own is not a folder"):
         refresh_sources(Config.model_validate(TREE).databases)
     Path("own").mkdir()
-    with pytest.raises(DatabaseError, match=r"none of 2 clips is found in own.*mounted"):
+    with pytest.raises(DatabaseError, match=r"none of 2 clips is in own.*mounted"):
         refresh_sources(Config.model_validate(TREE).databases)
     assert Path("results/sources/own.tsv").read_text() == before
