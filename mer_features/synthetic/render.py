@@ -1,9 +1,9 @@
 """Frames and ground truth of one clip.
 
 Geometry: a point X of the neutral face of the subject (canvas pixels) is at M_t(H(X + R(X) + p_t E(X))) in frame t. R
-is the resting expression, E the displacement by the action units, p_t the profile, H the pose of the clip and M_t the head
-motion since the onset. Frames are sampled backwards: invert M_t and H, solve X + e(X) = Y by fixed-point iteration and
-sample the texture at X. Neck and backdrop do not move with the head; in between, the motion decreases smoothly.
+is the resting expression, E the displacement by the action units, p_t the profile, H the pose of the clip and M_t the
+head motion since the onset. Frames are sampled backwards: invert M_t and H, solve X + e(X) = Y by fixed-point iteration
+and sample the texture at X. Neck and backdrop do not move with the head; in between, the motion decreases smoothly.
 """
 
 from __future__ import annotations
