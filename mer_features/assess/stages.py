@@ -121,7 +121,7 @@ def apex_errors(
     -------
     dict
         By spotter: ``median_frames``, the median absolute error in frames; ``median_percent``, the median of
-        the errors in per cent of the clip's duration; ``n``, the number of clips. None if there is no clip.
+        the errors in percent of the clip's duration; ``n``, the number of clips. None if there is no clip.
     """
     out: dict[str, dict[str, float | int | None]] = {}
     for spotter, numbers in spotted.items():

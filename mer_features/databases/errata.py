@@ -2,7 +2,8 @@
 
 A correction is applied only if the sheet contains exactly the value that is known to be wrong, so a sheet that has
 been fixed is not changed. Each correction gives an issue of its clip. The ``off_disk`` lines of a clip belong together:
-they are an alternative frame range, used only if a number in the sheet has no frame on disk and all of theirs have one.
+they are an alternative frame range, used only if a number in the sheet has no frame on disk and all numbers of the
+alternative have one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The feature cache: one documented netCDF-4 file per database, the product of the workflow.
+"""The feature file: one documented netCDF-4 file per database, the result of the workflow.
 
-``build`` writes it from stage files, ``open_features`` reads it, ``validate`` says what is wrong with a file and
-``describe`` what is in it. The format is described in ``docs/cache-format.md``; no reader needs this package.
+:func:`build` writes it from stage files, :func:`open_features` reads it, :func:`validate` lists what is wrong with a
+file, :func:`describe` lists its contents, and :func:`drop` removes clips. The format is described in
+``docs/cache-format.md``; the file can be read without this package.
 """
 
 from mer_features.features.description import describe

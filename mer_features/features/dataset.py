@@ -1,4 +1,4 @@
-"""Feature caches as a PyTorch dataset; the one module of the feature side that imports torch."""
+"""Feature files as a PyTorch dataset; the only module of this package that imports torch."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from torch.utils.data import Dataset, default_collate
 
 from mer_features.features import ClipRow, Features, open_features
 
-#: A clip by its identifier, or by (database, identifier) where several caches hold the same one.
+#: A clip by its identifier, or by (database, identifier) if several files have a clip with the same identifier.
 ClipKey = str | tuple[str, str]
 Sample = dict[str, torch.Tensor]
 
 
 class FeatureDataset(Dataset[Sample]):
-    """Clips of one or more caches as samples of tensors.
+    """Clips of one or more feature files as samples of tensors.
 
-    Safe in forked and spawned ``DataLoader`` workers: no file is open when the dataset is handed to them, each opens
-    its own on the first sample.
+    Safe in forked and spawned ``DataLoader`` workers: no file is open when a worker receives the dataset, and each
+    worker opens the files for its first sample.
 
     Parameters
     ----------
     paths
-        Cache files, read as one.
+        Feature files, read as one dataset.
     clip_ids
-        The clips and their order; ``None`` takes all clips of all files.
+        The clips and their order; ``None`` means all clips of all files.
     variables
-        Names as :meth:`mer_features.features.Features.__getitem__` takes them, e.g. ``flow/u[onset_apex]``.
+        Names as for :meth:`mer_features.features.Features.__getitem__`, e.g. ``flow/u[onset_apex]``.
     transform
-        Called with every sample; what it returns is what ``dataset[i]`` returns.
+        Called with each sample; its result is returned as ``dataset[i]``.
     in_memory
-        Read everything now. The flow of a micro-expression database is some tens of megabytes, and decompressing a
-        clip costs far more than copying it.
+        Read all samples now. The flow of a micro-expression database takes some tens of megabytes, and it takes much
+        longer to decompress a clip than to copy it.
 
     Raises
     ------
     KeyError
-        For a clip or variable that is not there, or a clip identifier that is in several files.
+        For a clip or variable that does not exist, or a clip identifier that is in several files.
     TypeError
-        For a text variable, which makes no tensor.
+        For a text variable, which cannot be a tensor.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class FeatureDataset(Dataset[Sample]):
         return len(self._places)
 
     def __getitem__(self, index: int) -> Any:
-        """The sample: one tensor a variable, and ``index`` (int64), its place in :attr:`clips`."""
+        """The sample: one tensor per variable, and ``index`` (int64), its position in :attr:`clips`."""
         index = range(len(self))[index]
         if self._memory is None:
             sample = self._read(index)
@@ -89,7 +89,7 @@ class FeatureDataset(Dataset[Sample]):
         return {name: torch.from_numpy(np.asarray(features[name][row])) for name in self._variables}
 
     def _load(self) -> _Memory:
-        """All samples; one tensor a file and variable, since workers share tensors by file handles, which are few."""
+        """All samples, as one tensor per file and variable, because workers share each by a file handle."""
         members: dict[int, list[int]] = {}
         slots = []
         for index, (file, _) in enumerate(self._places):
@@ -101,7 +101,7 @@ class FeatureDataset(Dataset[Sample]):
 
 @dataclass(frozen=True)
 class _Memory:
-    """Samples held in memory: the file and position of each, and the stacked tensors of every file."""
+    """Samples in memory: the file and position of each sample, and the stacked tensors of each file."""
 
     slots: list[tuple[int, int]]
     values: dict[int, Sample]
@@ -110,11 +110,11 @@ class _Memory:
 def _check(file: Features, variables: Sequence[str]) -> None:
     for name in variables:
         if file[name].dtype.kind == "O":
-            raise TypeError(f"{file.path}: {name} holds texts; take them from the dataset's `clips`")
+            raise TypeError(f"{file.path}: {name} contains texts; read them from `clips` of the dataset")
 
 
 def _choose(clips: Sequence[ClipRow], wanted: Sequence[ClipKey] | None) -> list[int]:
-    """Positions of the wanted clips among all."""
+    """Positions of the wanted clips in ``clips``."""
     if wanted is None:
         return list(range(len(clips)))
     places: dict[ClipKey, list[int]] = {}
@@ -122,9 +122,9 @@ def _choose(clips: Sequence[ClipRow], wanted: Sequence[ClipKey] | None) -> list[
         places.setdefault(clip.clip_id, []).append(position)
         places.setdefault((clip.database, clip.clip_id), []).append(position)
     for key in wanted:
-        if len(found := places.get(key, [])) != 1:
-            problem = (
-                "is in several feature files; give (database, clip_id)" if found else "is in none of the feature files"
-            )
-            raise KeyError(f"clip {key!r} {problem}")
+        positions = places.get(key, [])
+        if not positions:
+            raise KeyError(f"clip {key!r} is not in any of the feature files")
+        if len(positions) > 1:
+            raise KeyError(f"clip {key!r} is in several feature files; give (database, clip_id)")
     return [places[key][0] for key in wanted]

@@ -1,4 +1,4 @@
-"""What is inside a cache file, as text for a terminal."""
+"""Contents of a feature file as text for a terminal."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mer_features.features.reader import Features, dimension_names, open_feature
 
 
 def describe(path: Path | str) -> str:
-    """Contents of a cache: clips, labels, problems, rejected clips, groups and variables with their sizes on disk.
+    """Contents of a feature file: clips, labels, problems, rejected clips, groups, and variables with their sizes.
 
-    Texts from the file are printed with control characters escaped.
+    Control characters in texts from the file are escaped.
 
     Raises
     ------
     CacheError
-        If the file is not a complete cache of a version this package reads.
+        If the file is not a complete feature file of a version that this package reads.
     """
     with open_features(path) as features:
         lines = [f"{path}", *_clips(features), *_problems(features), "", *_variables(features)]
@@ -26,7 +26,7 @@ def describe(path: Path | str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without control characters, which a terminal would obey."""
+    """The text with control characters escaped, so that the terminal does not interpret them."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 

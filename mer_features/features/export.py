@@ -1,4 +1,4 @@
-"""Exports of a cache for tools that read no HDF5: a table (CSV), arrays (NPZ), pictures (PNG)."""
+"""Exports of a feature file for tools that cannot read HDF5: a table (CSV), arrays (NPZ), images (PNG)."""
 
 from __future__ import annotations
 
@@ -15,25 +15,23 @@ from mer_features.core.action_units import FLAGS
 from mer_features.core.files import atomic_path, write_png, write_text
 from mer_features.features import CacheError, ClipRow, Features, open_features
 
-#: How a field becomes 8 bits; see :func:`to_png`.
+#: How a field is converted to 8 bits; see :func:`to_png`.
 View = Literal["fixed", "minmax"]
-#: Range of the `fixed` view by variable, shown as 0..255.
+#: Variable -> range of the `fixed` view, which becomes 0..255.
 FIXED_RANGE = {"u": (-4.0, 4.0), "v": (-4.0, 4.0), "strain": (0.0, 0.5)}
 
-
-#: Variables that are pictures already, and their file names.
+#: Variable that holds images -> name of the PNG file.
 _PICTURES = {f"faces/{name}": name for name in ("onset", "apex", "offset")}
 _PICTURES["magnified/apex"] = "amplified"
 _PICTURES |= {f"style/{name}": f"{name}_style" for name in ("onset", "apex")}
 
 
 def to_csv(path: Path | str, out: Path | str) -> None:
-    """Write one line per clip: its row of the root, its action units and its descriptors.
+    """Write a CSV with one line per clip: the values of its row, its action units and its descriptors.
 
-    Columns are those of :class:`mer_features.features.ClipRow`, ``au_<number>`` (``left``, ``right`` ..., empty:
-    absent),
-    ``flow_ratio`` where the file has amplified frames, and ``<descriptor>_<index>``. Rejected clips follow with the
-    status ``rejected`` and empty cells.
+    The columns are those of :class:`mer_features.features.ClipRow`, ``au_<number>`` (``left``, ``right``, ...; empty if
+    absent), ``flow_ratio`` if the file has amplified frames, and ``<descriptor>_<index>``. Rejected clips follow with
+    the status ``rejected`` and otherwise empty cells.
     """
     with (
         open_features(path) as features,
@@ -60,7 +58,7 @@ def _action_units(features: Features, row: int) -> list[str]:
 
 
 def _ratios(features: Features) -> list[str]:
-    """The variable with each clip's magnification as the flow sees it; a file may have none."""
+    """Name of the variable with the measured magnification of each clip; empty if the file does not have it."""
     return [name for name in features.variables() if name == "magnified/flow_ratio"]
 
 
@@ -69,7 +67,7 @@ def _number(value: float) -> str:
 
 
 def _descriptor_names(features: Features) -> list[str]:
-    """Feature vectors, which later stages may add to the group ``descriptors``."""
+    """Names of the variables in the group ``descriptors``."""
     return [name for name in features.variables() if name.startswith("descriptors/")]
 
 
@@ -86,10 +84,11 @@ def _descriptors(features: Features, row: int) -> list[str]:
 
 
 def to_npz(path: Path | str, out_dir: Path | str) -> tuple[Path, ...]:
-    """Write one ``<out_dir>/<clip_id>.npz`` a clip and say which.
+    """Write ``<out_dir>/<clip_id>.npz`` for each clip and return the paths.
 
-    Keys are the variables' paths with ``_`` for ``/`` (``flow_u``), decoded as :class:`Features` decodes them, and
-    the labels of their dimensions (``flow_pair``). Texts are numpy strings: nothing needs ``allow_pickle``.
+    Keys are the paths of the variables with ``_`` for ``/`` (``flow_u``) and of the labels of their dimensions
+    (``flow_pair``). Values are decoded as by :class:`Features`. Texts are numpy strings, so ``allow_pickle`` is not
+    needed.
     """
     with open_features(path) as features:
         labels = {_key(name): np.array(features.labels(name), dtype=np.str_) for name in features.coordinates()}
@@ -113,13 +112,13 @@ def _plain(value: Any) -> np.ndarray:
 
 
 def to_png(path: Path | str, out_dir: Path | str, view: View = "fixed") -> tuple[Path, ...]:
-    """Write each clip's faces and flow as pictures under ``<out_dir>/<clip_id>/`` and say which.
+    """Write the faces and the flow of each clip as PNG files in ``<out_dir>/<clip_id>/`` and return the paths.
 
-    Faces are ``onset.png``, ``apex.png``, ``offset.png`` as stored, and, where the file has them, ``amplified.png``,
-    ``onset_style.png`` and ``apex_style.png``. Fields are ``<variable>_<pair>.<view>.png``, grey,
-    with 0..255 standing for the range low..high of the view: ``fixed`` takes :data:`FIXED_RANGE` and clips beyond it,
-    so that clips compare (zero flow is 128); ``minmax`` takes the field's own range. ``<out_dir>/views.json`` holds
-    low and high of every picture: value = low + grey / 255 x (high - low).
+    Faces are ``onset.png``, ``apex.png`` and ``offset.png`` as stored and, if the file has them, ``amplified.png``,
+    ``onset_style.png`` and ``apex_style.png``. Fields are grey images ``<variable>_<pair>.<view>.png``, in which 0..255
+    represents the range low..high of the view. ``fixed`` uses :data:`FIXED_RANGE` and clips values outside it, so that
+    clips can be compared (zero flow is 128); ``minmax`` uses the range of the field. ``<out_dir>/views.json`` holds low
+    and high of each image: value = low + grey / 255 x (high - low).
 
     Raises
     ------
@@ -146,20 +145,20 @@ def to_png(path: Path | str, out_dir: Path | str, view: View = "fixed") -> tuple
 
 
 def _fields(features: Features, row: int) -> Iterator[tuple[str, str, np.ndarray]]:
-    """File name, variable and field of every flow component and strain of one clip."""
+    """Name of the image, variable and field, for each flow component and strain of one clip."""
     for variable in FIXED_RANGE:
         for pair, field in zip(features.labels("flow/pair"), features[f"flow/{variable}"][row], strict=True):
             yield f"{variable}_{pair}", variable, field
 
 
 def _grey(field: np.ndarray, low: float, high: float) -> np.ndarray:
-    """8-bit picture (H, W) of a field; a constant field in its own range is black."""
+    """8-bit image (H, W) of a field; with ``low`` equal to ``high`` it is black."""
     span = high - low if high > low else 1.0
     return np.floor(np.clip((field - low) / span, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _inside(folder: Path | str, relative: str) -> Path:
-    """A path below a folder; names come from files and must not lead out of it."""
+    """A path below a folder; names come from the feature file and must not lead out of the folder."""
     path = Path(folder) / relative
     if not path.resolve().is_relative_to(Path(folder).resolve()):
         raise CacheError(f"clip identifier leads out of {folder}: {relative!r}")

@@ -1,4 +1,9 @@
-"""Creates groups, dimensions and variables of a cache file as the schema lists them."""
+"""How a feature file is laid out on disk.
+
+:class:`Target` creates the groups, dimensions and variables that the schema lists. :func:`images`, :func:`fields` and
+:func:`put` compress chunks here instead of in HDF5, which stores and reads them as its own. :func:`pack` and
+:func:`unpack` convert float fields to fixed-point int16 values and back.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +21,18 @@ from mer_features.features.schema import ONE_PER_CHUNK, UNLIMITED, Group, Variab
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _TEXT = h5py.string_dtype()
-#: Chunk length along dimensions of variables that may be empty.
+#: Chunk length along unlimited dimensions, which may have length 0.
 _UNLIMITED_CHUNK = 64
+#: Entropy, in bits per byte, from which bytes are stored uncompressed: compression would save less than a quarter.
+_NOISE_BITS = 6.0
+#: The lowest zlib level that finds long matches, which are read twice as fast as the output of lower levels.
+_LEVEL = 6
+_HEADER = b"\x78\x01"  # zlib header (RFC 1950): deflate, window of 32 kB, fastest
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file under construction: where groups are created, their attributes by group name, the compression."""
+    """A feature file that is being written, with the attributes by group name and the compression level."""
 
     file: h5netcdf.File
     attributes: Mapping[str, Mapping[str, Any]]
@@ -36,10 +46,10 @@ class Target:
         group
             What to create.
         sizes
-            Lengths of the dimensions this group adds to those of the root; an optional variable whose dimensions are
-            not among them is left out.
+            Lengths of the dimensions that this group adds to those of the root; an optional variable is left out if one
+            of its dimensions is missing.
         own
-            Further attributes.
+            More attributes of the group.
         """
         out = self.file.create_group(group.name) if group.name else self.file
         header = {"schema": group.schema, "schema_version": np.int32(group.version), "title": group.title}
@@ -63,40 +73,34 @@ class Target:
         elif set(variable.dims) & set(UNLIMITED):
             storage["chunks"] = tuple(_UNLIMITED_CHUNK if name in UNLIMITED else sizes[name] for name in variable.dims)
         dtype = _TEXT if variable.dtype == "str" else np.dtype(variable.dtype)
-        created = out.create_variable(variable.name, variable.dims, dtype, **storage)
+        stored = out.create_variable(variable.name, variable.dims, dtype, **storage)
         for name, value in variable.attributes().items():
-            created.attrs[name] = value
+            stored.attrs[name] = value
 
 
 def text(values: Sequence[str]) -> np.ndarray:
-    """Texts as h5netcdf takes them; what HDF5 cannot hold (NUL, lone surrogates) is written as an escape."""
+    """Texts as an array for h5netcdf; characters that HDF5 cannot store (NUL, lone surrogates) are escaped."""
     safe = [value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode() for value in values]
     return np.array(safe, dtype=object)
 
 
-# Chunks of a cache's variables, deflated here instead of by HDF5, which then stores and reads them as its own.
-
-#: Bits a byte must need (its entropy) to be stored as it is: coding would save less than a quarter.
-_NOISE_BITS = 6.0
-#: The lowest level that finds the long matches, which are read twice as fast as those of the levels below.
-_LEVEL = 6
-_HEADER = b"\x78\x01"  # zlib's, of RFC 1950: deflate, window of 32 kB, fastest
-
-
 def images(values: np.ndarray, level: int) -> bytes:
-    """Stream of an image, uint8, of any shape; ``level`` 1..9 is zlib's. Shuffling does nothing to single bytes."""
+    """Compressed chunk of a uint8 image of any shape; ``level`` is 1..9. Single bytes need no shuffling."""
     return zlib.compress(np.ascontiguousarray(values).data, level)
 
 
 def fields(values: np.ndarray) -> bytes:
-    """Stream of a packed field, int16, of any shape: its shuffled bytes, the low ones of all values first."""
+    """Compressed chunk of a packed int16 field of any shape; the low bytes of all values come first (shuffle)."""
     planes = np.ascontiguousarray(values.astype("<i2").reshape(-1, 1).view(np.uint8).T)
     low, high = planes
     return _HEADER + _blocks(low, zlib.Z_FULL_FLUSH) + _blocks(high, zlib.Z_FINISH) + _check(planes)
 
 
 def put(dataset: h5py.Dataset, place: tuple[int, ...], stream: bytes) -> None:
-    """Write a chunk of a dataset with the filters shuffle and deflate; ``place`` counts chunks along the first axes."""
+    """Write a compressed chunk of a dataset that has the filters shuffle and deflate.
+
+    ``place`` is the position of the chunk along the first axes; it is 0 along the other axes.
+    """
     offset = place + (0,) * (dataset.ndim - len(place))
     dataset.id.write_direct_chunk(offset, stream)
 
@@ -106,45 +110,42 @@ def _check(planes: np.ndarray) -> bytes:
 
 
 def _blocks(plane: np.ndarray, end: int) -> bytes:
-    """Deflate blocks of some bytes; ``end`` says whether others follow."""
+    """Deflate blocks of bytes; ``end`` is the zlib flush mode, which says whether more blocks follow."""
     level = 0 if _bits(plane) >= _NOISE_BITS else _LEVEL
     coder = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
     return coder.compress(plane.data) + coder.flush(end)
 
 
 def _bits(plane: np.ndarray) -> float:
-    """Entropy of bytes, bits a byte."""
+    """Entropy in bits per byte."""
     share = np.bincount(plane, minlength=256) / len(plane)
     share = share[share > 0]
     return float(-(share * np.log2(share)).sum())
 
 
-# Fixed-point packing of float fields into int16.
-
-
 def pack(values: np.ndarray, scale: float, limit: float) -> tuple[np.ndarray, float]:
-    """Round to multiples of a step.
+    """Round values to multiples of a step and store them as int16.
 
     Parameters
     ----------
     values : ndarray of float
         Finite values, any shape.
     scale
-        The step; values within ±limit come back with an error of at most half of it.
+        The step; the error of values within ±limit is at most half a step.
     limit
-        Values beyond ±limit are clipped to it; at most 32767 steps.
+        Values outside ±limit are clipped; at most 32767 steps.
 
     Returns
     -------
     packed : ndarray of int16
         Same shape.
     peak : float
-        Largest magnitude before clipping; something was clipped where it exceeds ``limit``.
+        Largest magnitude before clipping; values were clipped if it exceeds ``limit``.
 
     Raises
     ------
     ValueError
-        If a value is not finite: an integer cannot say so.
+        If a value is not finite, because an integer cannot represent it.
     """
     peak = float(np.abs(values).max(initial=0.0))
     if not np.isfinite(peak):
@@ -153,7 +154,7 @@ def pack(values: np.ndarray, scale: float, limit: float) -> tuple[np.ndarray, fl
 
 
 def unpack(packed: np.ndarray, scale: np.float32) -> np.ndarray:
-    """Values of packed integers, float32."""
-    values = packed.astype(np.float32)  # numpy's mixed product, which does the same, takes twice as long
+    """Convert packed integers to float32 values; ``scale`` is the step."""
+    values = packed.astype(np.float32)  # the product of int16 and float32 gives the same, but takes twice as long
     values *= scale
     return values

@@ -1,4 +1,4 @@
-"""Options of everything up to the feature file: the stages, the file itself, the seed."""
+"""Configuration of feature extraction: the stages, the feature file and the seed."""
 
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ from mer_features.stages.run import code_fingerprint, plain
 
 
 class Provenance(TypedDict):
-    """Where a cache comes from, written into its attributes."""
+    """Origin of a feature file, written into its attributes."""
 
     config: str  # the configuration as JSON
-    fingerprints: Mapping[str, str]  # of the code of every stage
-    versions: Mapping[str, str]  # of the libraries
+    fingerprints: Mapping[str, str]  # fingerprint of the code of each stage
+    versions: Mapping[str, str]  # versions of the libraries
     seed: int
 
 
 class Cache(Section):
     """The published feature file."""
 
-    keyframes: int = Field(5, ge=1, le=31, description="Frames stored around the apex; odd.")
-    gzip_level: int = Field(4, ge=1, le=9, description="Compression of the published pictures; higher is smaller.")
+    keyframes: int = Field(5, ge=1, le=31, description="Number of frames stored around the apex; odd.")
+    gzip_level: int = Field(
+        4, ge=1, le=9, description="Compression level of the images; higher levels give smaller files."
+    )
 
     @field_validator("keyframes")
     @classmethod
@@ -49,9 +51,9 @@ class Cache(Section):
 
 
 class FeatureConfig(Section):
-    """What a feature file is made with, and all that `mer-features extract` needs."""
+    """All settings that determine a feature file; `mer-features extract` needs no others."""
 
-    seed: int = Field(0, ge=0, description="Source of every random choice.")
+    seed: int = Field(0, ge=0, description="Seed of all random choices.")
     faces: Faces = Field(Faces(), description="Face stage.")
     apex: Apex = Field(Apex(), description="Apex stage.")
     magnify: Magnify = Field(Magnify(), description="Magnification stage.")
@@ -66,7 +68,7 @@ class FeatureConfig(Section):
         return self
 
     def require_inputs(self, where: str = "") -> None:
-        """Check that no stage needs what another is told not to make; raises ``ValueError``."""
+        """Check that each stage has its inputs; raises ``ValueError`` if a setting of another stage prevents it."""
         pairs = ", ".join(self.flow.pairs)
         if self.flow.amplified and self.magnify.method == "none":
             raise ValueError(f"flow.pairs{where}: found {pairs}; `amplified` needs a magnify.method, not `none`")
@@ -75,7 +77,7 @@ class FeatureConfig(Section):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages that run, in the order of the flow."""
+        """The stages that run, in the order of the workflow."""
         off = {
             "magnify": self.magnify.method == "none",
             "style": not self.style.stored,
@@ -88,7 +90,7 @@ class FeatureConfig(Section):
         return cast(Section, getattr(self, stage))
 
     def overridden(self, overrides: Overrides) -> FeatureConfig:
-        """The configuration with the stage keys that one database sets differently."""
+        """The configuration of one database, with its own values of the stage keys in ``overrides``."""
         tree = {name: getattr(self, name) for name in FeatureConfig.model_fields}
         for stage in STAGES:
             if changed := getattr(overrides, stage, {}):
@@ -98,13 +100,13 @@ class FeatureConfig(Section):
         return FeatureConfig.model_construct(**tree)
 
     def with_style_fit(self, fit: Path | None) -> FeatureConfig:
-        """The same with the file that the style stage reads its fit from; unchanged where the stage fits nothing."""
+        """The configuration with the file that holds the fit of the style stage; unchanged if the stage has no fit."""
         if fit is None or not self.style.fits:
             return self
         return self.model_copy(update={"style": self.style.model_copy(update={"model": fit})})
 
     def provenance(self) -> Provenance:
-        """What a feature file is made with, for its attributes: nothing that its arrays do not depend on."""
+        """Origin of a feature file, for its attributes; contains only what its arrays depend on."""
         tree = {stage: plain(self.options(stage)) for stage in self.stages}
         return {
             "config": json.dumps(tree | {"cache": plain(self.cache)}, sort_keys=True),

@@ -1,7 +1,7 @@
-"""What each stage contributes to the cache: one part per group, filled clip by clip.
+"""What each stage adds to the feature file: one part per group, written clip by clip.
 
-A part first scans every clip for the sizes of its dimensions, then writes one row per clip, so that memory does not
-grow with the database. A stage that comes later adds its part to :func:`all_parts` and its group to the schema.
+A part first scans all clips for the sizes of its dimensions and then writes one row per clip, so that memory does not
+grow with the database. A new stage adds its part to :func:`all_parts` and its group to the schema.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from mer_features.stages.store import ClipView
 
 
 class Part(Protocol):
-    """One group of the cache."""
+    """One group of the feature file."""
 
     group: Group
 
     def scan(self, views: Views) -> None:
-        """Learn dimension sizes from one clip; raises :class:`CacheError` if it does not fit the others."""
+        """Read the dimension sizes of one clip; raises :class:`CacheError` if they differ from those of other clips."""
 
     def sizes(self) -> dict[str, int]:
         """Lengths of the group's dimensions, known after the scan."""
@@ -46,15 +46,15 @@ class Part(Protocol):
         """Coordinate variables of the group."""
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes of the group beyond those of every stage, known after the scan."""
+        """Attributes of the group in addition to those of all stages, known after the scan."""
         return {}
 
     def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
-        """Write one clip and say what was wrong with it."""
+        """Write one clip and return the issues found."""
 
 
 def all_parts(options: Cache, stages: Collection[str]) -> list[Part]:
-    """Parts of a cache in the order of their groups, for the stages that ran."""
+    """Parts of a feature file for the stages that ran, in the order of their groups."""
     parts: dict[str, Part] = {
         "faces": FacesPart(options.keyframes),
         "apex": SpottingPart(),
@@ -66,10 +66,11 @@ def all_parts(options: Cache, stages: Collection[str]) -> list[Part]:
     return [part for stage, part in parts.items() if stage in stages]
 
 
-def _same(known: Any, found: Any, what: str) -> Any:
-    if known is not None and known != found:
-        raise CacheError(f"{what} {found}, but clips before have {known}")
-    return found
+def _same(known: Any, value: Any, what: str) -> Any:
+    """The value of a clip, which must be the known value of the clips before."""
+    if known is not None and known != value:
+        raise CacheError(f"{what} {value}, but {known} in the clips before")
+    return value
 
 
 class FacesPart(Part):
@@ -102,15 +103,15 @@ class FacesPart(Part):
         """Write one clip."""
         faces, apex = views["faces"], int(views["apex"].attrs["apex"])
         crops, numbers = faces["crops"], faces["numbers"][()]
-        places = {"onset": int(faces.attrs["onset"]), "apex": apex, "offset": int(faces.attrs["offset"])}
+        positions = {"onset": int(faces.attrs["onset"]), "apex": apex, "offset": int(faces.attrs["offset"])}
         window = window_around(apex, len(numbers), self._keyframes)
         level = out["keyframes"].compression_opts
-        # Once each, though the apex and often the others are in the file twice.
+        # Each image is compressed once, although the apex and often the onset and offset are stored twice.
         streams = {
             position: layout.images(_channels(crops[position], self._channels), level)
-            for position in {*places.values(), *window}
+            for position in {*positions.values(), *window}
         }
-        for name, position in places.items():
+        for name, position in positions.items():
             layout.put(out[name], (row,), streams[position])
         for place, position in enumerate(window):
             layout.put(out["keyframes"], (row, place), streams[position])
@@ -121,22 +122,22 @@ class FacesPart(Part):
 
 
 def _channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """A crop with this many channels: grey is repeated."""
+    """A crop with this number of channels; a grey channel is repeated."""
     return image if image.shape[-1] == channels else np.repeat(image, channels, axis=-1)
 
 
 def window_around(centre: int, length: int, width: int) -> list[int]:
     """Positions of ``width`` frames around ``centre``, inside a clip of ``length`` frames.
 
-    Near an end the window is shifted, so that it still holds ``width`` different frames and the centre; only a clip
-    shorter than the window repeats its last frame.
+    Near the start or the end of the clip the window is shifted, so that it still has ``width`` different frames and
+    includes the centre. The last frame is repeated only if the clip is shorter than the window.
     """
     start = min(max(centre - width // 2, 0), max(length - width, 0))
     return [min(start + step, length - 1) for step in range(width)]
 
 
 class SpottingPart(Part):
-    """Curves and decisions of every spotter."""
+    """Curve and apex of each spotter."""
 
     group = SPOTTING
 
@@ -174,22 +175,22 @@ class SpottingPart(Part):
 
 
 class MagnifiedPart(Part):
-    """The amplified apex, and how much of the factor the flow finds in it."""
+    """The amplified apex, and its magnification measured by the flow."""
 
     group = MAGNIFIED
 
     def __init__(self) -> None:
         self._size: tuple[int, int] | None = None
         self._channels = 1
-        self._made: tuple[float, str] | None = None
+        self._settings: tuple[float, str] | None = None
 
     def scan(self, views: Views) -> None:
         """Crop size, factor and model (the same for all) and whether any clip is in colour."""
         magnified = views["magnify"]
         _, height, width, channels = magnified["apex"].shape
         self._size = _same(self._size, (height, width), "amplified crops are")
-        made = (float(magnified.attrs["factor"]), str(magnified.attrs["model_digest"]))
-        self._made = _same(self._made, made, "factor and model are")
+        settings = (float(magnified.attrs["factor"]), str(magnified.attrs["model_digest"]))
+        self._settings = _same(self._settings, settings, "factor and model are")
         self._channels = max(self._channels, channels)
 
     def sizes(self) -> dict[str, int]:
@@ -202,9 +203,9 @@ class MagnifiedPart(Part):
         return {}
 
     def attributes(self) -> dict[str, Any]:
-        """Factor and digest of the network's weights (empty for methods without)."""
-        assert self._made is not None
-        return {"factor": np.float64(self._made[0]), "model_digest": self._made[1]}
+        """Factor and digest of the network's weights (empty for methods without a network)."""
+        assert self._settings is not None
+        return {"factor": np.float64(self._settings[0]), "model_digest": self._settings[1]}
 
     def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
         """Write one clip."""
@@ -238,7 +239,7 @@ class FlowPart(Part):
         return {"pair": text(self._pairs or ())}
 
     def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
-        """Write one clip; fields beyond the packed range are clipped and reported."""
+        """Write one clip; values outside the packed range are clipped and reported."""
         issues = []
         for index, pair in enumerate(self._pairs or ()):
             for name, field in _fields(views["flow"], index).items():
@@ -268,14 +269,16 @@ class StylePart(Part):
     def __init__(self) -> None:
         self._size: tuple[int, int] | None = None
         self._channels = 1
-        self._made: dict[str, Any] | None = None
+        self._settings: dict[str, Any] | None = None
 
     def scan(self, views: Views) -> None:
-        """Crop size, colour, and how it was made: the same for all clips."""
+        """Crop size and style attributes, the same for all clips, and whether any clip is in colour."""
         height, width, channels = views["style"]["onset"].shape
         self._size = _same(self._size, (height, width), "style crops are")
         self._channels = max(self._channels, channels)
-        self._made = _same(self._made, {name: str(views["style"].attrs[name]) for name in self._OWN}, "style is")
+        self._settings = _same(
+            self._settings, {name: str(views["style"].attrs[name]) for name in self._OWN}, "style is"
+        )
 
     def sizes(self) -> dict[str, int]:
         """Dimensions of the group."""
@@ -283,8 +286,8 @@ class StylePart(Part):
         return {"y": self._size[0], "x": self._size[1], "channel": self._channels}
 
     def attributes(self) -> dict[str, Any]:
-        """The method that made it, its digest and the faces it was fitted on."""
-        return dict(self._made or {})
+        """The style method, the digest of its fit and the faces it was fitted on."""
+        return dict(self._settings or {})
 
     def labels(self) -> dict[str, np.ndarray]:
         """No coordinates."""
@@ -298,7 +301,7 @@ class StylePart(Part):
 
 
 class DescriptorsPart(Part):
-    """Handcrafted descriptors, those that were computed."""
+    """The handcrafted descriptors that were computed."""
 
     group = DESCRIPTORS
 
@@ -306,7 +309,7 @@ class DescriptorsPart(Part):
         self._lengths: dict[str, int] | None = None
 
     def scan(self, views: Views) -> None:
-        """Which descriptors there are and their lengths, the same for all."""
+        """Names and lengths of the descriptors, the same for all clips."""
         view = views["descriptors"]
         lengths = {item.name: view[item.name].shape[0] for item in DESCRIPTORS.variables if item.name in view}
         self._lengths = _same(self._lengths, lengths, "descriptors are")

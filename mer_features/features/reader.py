@@ -1,4 +1,9 @@
-"""Reads a cache file: thin, safe in forked and spawned workers, nothing decoded before it is asked for."""
+"""Reads feature files.
+
+:func:`open_features` returns :class:`Features`, which decodes a variable only when it is accessed and is safe in forked
+and spawned workers. :func:`usable_clips` selects the clips of clip tables that have features. :func:`open_file` and
+:func:`open_object` check what they open, so that nothing outside the file is read.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +27,14 @@ from mer_features.features import layout
 from mer_features.features.schema import NAME, VERSION, CacheError
 from mer_features.stages.store import open_hdf5, unstored
 
-#: How netCDF-4 marks the dataset behind a dimension without a coordinate variable.
+#: Mark of netCDF-4 for the dataset of a dimension that has no coordinate variable.
 _BARE_DIMENSION = b"This is a netCDF dimension but not a netCDF variable"
 _SELECTION = re.compile(r"(?P<name>[^\[\]]+)(?:\[(?P<label>[^\[\]]+)\])?")
 
 
 @dataclass(frozen=True)
 class ClipRow:
-    """One clip of a cache; ``pandas.DataFrame(features.clips)`` makes them a table."""
+    """One clip of a feature file; ``pandas.DataFrame(features.clips)`` gives a table of all clips."""
 
     clip_id: str
     database: str
@@ -49,7 +54,7 @@ class ClipRow:
 
     @property
     def issues(self) -> tuple[Issue, ...]:
-        """What was found wrong with the clip; raises ``ValueError`` for a code this package does not know yet."""
+        """Issues of the clip; raises ``ValueError`` for a code that this version of the package does not know."""
         return quality.loads(self.quality_text)
 
     @property
@@ -60,7 +65,7 @@ class ClipRow:
 
 @dataclass(frozen=True)
 class Rejection:
-    """One clip that is not in the cache, and why."""
+    """One clip that could not be used, and the reason."""
 
     clip_id: str
     subject: str
@@ -70,14 +75,14 @@ class Rejection:
 
 
 class FeatureVariable:
-    """One variable with a row a clip; ``variable[i]`` is decoded, flow and strain to float32.
+    """One variable with a row per clip; ``variable[i]`` is decoded, flow and strain to float32.
 
     Parameters
     ----------
     dataset
         The data on disk.
     position
-        Position along the second dimension to read alone, or all of it.
+        The only position along the second dimension to read; ``None`` reads all of them.
     """
 
     def __init__(self, dataset: h5py.Dataset, position: int | None = None) -> None:
@@ -90,7 +95,7 @@ class FeatureVariable:
         return int(self._dataset.shape[0])
 
     def __getitem__(self, index: int | slice) -> Any:
-        """Row or rows of clips: an array, a number or a text."""
+        """Values of one or more clips: an array, a number or a text."""
         where = index if self._position is None else (index, self._position)
         if self._texts:
             return self._dataset.asstr()[where]
@@ -111,21 +116,21 @@ class FeatureVariable:
 
     @property
     def dtype(self) -> np.dtype:
-        """Type after decoding; object for texts."""
+        """Data type after decoding; object for texts."""
         return np.dtype(np.float32) if self._scale is not None else self._dataset.dtype
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """What the variable is: long_name, units, source and more."""
+        """Attributes that describe the variable: long_name, units, source and more."""
         hidden = {"DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME"}
         return {name: value for name, value in self._dataset.attrs.items() if name[0] != "_" and name not in hidden}
 
 
 class Features:
-    """An open cache; see :func:`open_features`.
+    """An open feature file; see :func:`open_features`.
 
-    The file is opened when first used and once per process: an object that crossed a fork or was pickled to a worker
-    opens its own.
+    The file is opened on first use, once per process: after a fork, or after pickling to a worker, the object opens the
+    file again.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -164,7 +169,7 @@ class Features:
         return {name: value for name, value in self._file.attrs.items() if not name.startswith("_")}
 
     def group_attrs(self, name: str) -> dict[str, Any]:
-        """Attributes of a group, e.g. ``style``: its method and options; raises ``KeyError`` if it is not there."""
+        """Attributes of a group, e.g. the method and options of ``style``; raises ``KeyError`` if it does not exist."""
         group = open_object(self._file, name)
         return {key: value for key, value in group.attrs.items() if not key.startswith("_")}
 
@@ -187,7 +192,7 @@ class Features:
         Raises
         ------
         KeyError
-            If there is no such variable or label; names those there are.
+            If there is no such variable or label; the message lists the existing ones.
         """
         file = self._file
         if name not in self._variables:
@@ -202,7 +207,7 @@ class Features:
         except KeyError:
             raise KeyError(f"{self.path}: no variable {path!r}; there are {', '.join(self.variables())}") from None
         if not isinstance(dataset, h5py.Dataset) or dimension_names(dataset)[:1] != ("clip",):
-            raise KeyError(f"{self.path}: {path!r} has no row a clip; those that have: {', '.join(self.variables())}")
+            raise KeyError(f"{self.path}: {path!r} has no row per clip; those that have: {', '.join(self.variables())}")
         if parts is None or parts["label"] is None:
             return FeatureVariable(dataset)
         labels = self.labels(f"{path.rpartition('/')[0]}/{dimension_names(dataset)[1]}")
@@ -215,7 +220,7 @@ class Features:
         return tuple(name for name, dataset in self._datasets() if dataset.is_scale)
 
     def labels(self, name: str) -> tuple[str, ...]:
-        """Labels along a dimension, e.g. of ``flow/pair``; raises ``KeyError`` if it has none."""
+        """Labels along a dimension, e.g. ``flow/pair``; raises ``KeyError`` if there are none."""
         try:
             dataset = open_object(self._file, name)
         except KeyError:
@@ -231,7 +236,7 @@ class Features:
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
-        """Clips of the database that could not be used."""
+        """All clips of the database that could not be used."""
         return self._rows("rejected/", Rejection)
 
     @cached_property
@@ -250,32 +255,51 @@ class Features:
         return tuple(kind(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True))
 
     def flow(self, clip_id: str, pair: str = "onset_apex") -> np.ndarray:
-        """Flow of one clip, (2, H, W) float32, u (right) then v (down), pixels of the crop."""
+        """Flow of one clip, (2, H, W) float32: u (right) and v (down) in pixels of the crop."""
         row = self.index(clip_id)
         return np.stack([self[f"flow/{name}[{pair}]"][row] for name in ("u", "v")])
 
 
 def open_features(path: Path | str) -> Features:
-    """Open a cache for reading; use as a context manager or call ``close``.
+    """Open a feature file for reading; use it as a context manager or call ``close``.
 
     Raises
     ------
     CacheError
-        If the file is not a complete cache of a version this package reads.
+        If the file is not a complete feature file of a version that this package reads.
     """
     features = Features(path)
     _ = features.attrs
     return features
 
 
+def usable_clips(tables: Iterable[Path | str], caches: Iterable[Path | str]) -> tuple[Clip, ...]:
+    """Clips of full clip tables, with labels, that have a row in one of the feature files.
+
+    Parameters
+    ----------
+    tables
+        Clip tables (``results/clips/<database>.tsv``).
+    caches
+        The feature files of the same databases.
+    """
+    usable: set[tuple[str, str]] = set()
+    for path in caches:
+        with open_features(path) as features:
+            usable |= {(row.database, row.clip_id) for row in features.clips}
+    return tuple(
+        clip for table in tables for clip in clip_tables.read(table) if (clip.database, clip.clip_id) in usable
+    )
+
+
 def open_file(path: Path) -> h5py.File:
-    """The HDF5 file behind a cache, its header checked; raises :class:`CacheError`."""
+    """Open the HDF5 file of a feature file and check its header; raises :class:`CacheError`."""
     if not path.is_file():
         raise CacheError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     try:
         file = open_hdf5(path)
     except OSError as error:
-        if "unable to lock" in str(error):  # the environment insists on locks, and HDF5 heeds it more than the call
+        if "unable to lock" in str(error):  # HDF5 prefers the environment variable to the argument
             raise CacheError(f"{path}: cannot be locked; set HDF5_USE_FILE_LOCKING=FALSE to read it anyway") from error
         raise CacheError(f"{path}: not an HDF5 file, or a damaged one ({error})") from error
     if problem := header_problem(file):
@@ -285,14 +309,14 @@ def open_file(path: Path) -> h5py.File:
 
 
 def header_problem(file: h5py.File) -> str:
-    """Why a file is not a complete cache of a version that can be read; empty if it is one."""
+    """Why a file is not a complete feature file of a version that can be read; empty if it is one."""
     if _scalar(file, "schema") != NAME:
         return f"not a {NAME}: attribute schema is {_scalar(file, 'schema')!r}"
-    found = _scalar(file, "schema_version")
-    if not isinstance(found, int) or found < 1:
-        return f"attribute schema_version is {found!r}, expected a number from 1 to {VERSION}"
-    if found > VERSION:
-        return f"format version {found} is newer than this package reads ({VERSION}); update mer-features"
+    version = _scalar(file, "schema_version")
+    if not isinstance(version, int) or version < 1:
+        return f"attribute schema_version is {version!r}, expected a number from 1 to {VERSION}"
+    if version > VERSION:
+        return f"format version {version} is newer than this package reads ({VERSION}); update mer-features"
     return "" if _scalar(file, "complete") == 1 else "incomplete: its writer did not finish"
 
 
@@ -307,7 +331,7 @@ def is_bare_dimension(dataset: h5py.Dataset) -> bool:
 
 
 def dimension_names(dataset: h5py.Dataset) -> tuple[str, ...]:
-    """Names of a dataset's dimensions by their attached scales; empty for one that has none."""
+    """Names of a dataset's dimensions from their scales; the name of a dimension without a scale is empty."""
     names = []
     for dimension in dataset.dims:
         names.append(dimension[0].name.rpartition("/")[2] if len(dimension) else "")
@@ -317,7 +341,7 @@ def dimension_names(dataset: h5py.Dataset) -> tuple[str, ...]:
 
 
 def _names(group: h5py.Group, kind: type[h5py.HLObject]) -> list[str]:
-    """Names of a group's own groups or datasets; links to elsewhere are refused when opened, so left out here."""
+    """Names of the groups or datasets in a group, without links to other places, which would be refused on opening."""
     hard = (name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink))
     return [name for name in hard if group.get(name, getclass=True) is kind]
 
@@ -328,62 +352,39 @@ def _column(dataset: h5py.Dataset) -> list[Any]:
     return result
 
 
-# Opens what is inside a cache file and nothing outside it.
-
-
 def open_object(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
-    """The object at a path of ordinary links.
+    """The object at a path that consists of ordinary (hard) links.
 
     Raises
     ------
     KeyError
-        If there is none.
+        If there is no such object.
     CacheError
-        If the path crosses a soft or external link or the object's data lie outside the file.
+        If the path contains a soft or external link, or the data of the object are outside the file.
     """
     node = file
-    walked = ""
+    location = ""
     for part in filter(None, name.split("/")):
-        walked += f"/{part}"
+        location += f"/{part}"
         if not isinstance(node, h5py.Group) or part not in node.keys():  # noqa: SIM118  # `in` on a group follows links
-            raise KeyError(f"{walked} is not in the file")
-        check_link(node, part, walked)
+            raise KeyError(f"{location} is not in the file")
+        check_link(node, part, location)
         node = node[part]
     if isinstance(node, h5py.Dataset):
-        check_storage(node, walked)
+        check_storage(node, location)
     return node
 
 
 def check_link(group: h5py.Group, name: str, where: str) -> None:
-    """Refuse anything but an ordinary (hard) link."""
+    """Refuse all links except ordinary (hard) links."""
     link = group.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
-        raise CacheError(f"{where}: a {type(link).__name__}; a cache holds no links to elsewhere")
+        raise CacheError(f"{where}: a {type(link).__name__}; a feature file contains no links to other places")
 
 
 def check_storage(dataset: h5py.Dataset, where: str) -> None:
-    """Refuse data that lie in other files, or nowhere."""
+    """Refuse data that are in other files or are not stored at all."""
     if dataset.is_virtual or dataset.external:
-        raise CacheError(f"{where}: its data lie in another file; a cache holds all its data")
+        raise CacheError(f"{where}: its data are in another file; a feature file contains all its data")
     if claim := unstored(dataset):
-        raise CacheError(f"{where}: {claim}; a cache holds all its data")
-
-
-# Which clips of the clip tables made it into the feature caches.
-
-
-def usable_clips(tables: Iterable[Path | str], caches: Iterable[Path | str]) -> tuple[Clip, ...]:
-    """Clips of full clip tables, labels included, that have a row in one of the caches.
-
-    Parameters
-    ----------
-    tables
-        Clip tables (``results/clips/<database>.tsv``).
-    caches
-        The feature caches of the same databases.
-    """
-    kept: set[tuple[str, str]] = set()
-    for path in caches:
-        with open_features(path) as features:
-            kept |= {(row.database, row.clip_id) for row in features.clips}
-    return tuple(clip for table in tables for clip in clip_tables.read(table) if (clip.database, clip.clip_id) in kept)
+        raise CacheError(f"{where}: {claim}; a feature file contains all its data")

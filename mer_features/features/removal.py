@@ -1,4 +1,4 @@
-"""Takes clips out of a cache: the file is rewritten without them, since HDF5 gives no space back."""
+"""Removes clips from a feature file. The file is rewritten without them, because HDF5 does not free their space."""
 
 from __future__ import annotations
 
@@ -14,68 +14,68 @@ from mer_features.core.files import atomic_path
 from mer_features.features.reader import dimension_names, open_file, open_object
 from mer_features.features.schema import CacheError
 
-#: Positions that stay along a dimension; of another dimension all stay.
-Kept = Mapping[str, np.ndarray]
+#: Dimension -> positions that remain; along other dimensions all positions remain.
+Remaining = Mapping[str, np.ndarray]
 
-#: Which variable names the clips along a dimension.
+#: Dimension -> variable with the identifiers of its clips.
 _IDENTIFIERS = {"clip": "clip_id", "rejected": "rejected/clip_id"}
 
 
 def drop(path: Path, clip_ids: Collection[str]) -> int:
-    """Take clips out of a cache, used and rejected ones; other rows keep their values and their order.
+    """Remove clips, used or rejected, from a feature file; the values and the order of the other rows do not change.
 
     Returns
     -------
     int
-        Number of clips taken out; the file is not touched if it is 0.
+        Number of clips removed; if it is 0, the file is not changed.
 
     Raises
     ------
     CacheError
-        If the file is not a complete cache, or no clip would be left.
+        If the file is not a complete feature file, or no clip would be left.
     """
     with open_file(path) as source:
-        kept = _kept(source, clip_ids)
-        gone = sum(len(open_object(source, names)) - len(kept[name]) for name, names in _IDENTIFIERS.items())
+        remaining = _remaining(source, clip_ids)
+        gone = sum(len(open_object(source, names)) - len(remaining[name]) for name, names in _IDENTIFIERS.items())
         if not gone:
             return 0
-        if not len(kept["clip"]):
+        if not len(remaining["clip"]):
             raise CacheError(f"{path}: no clip would be left; delete the file")
         with atomic_path(path) as temporary:
             with h5netcdf.File(path, "r") as old, h5netcdf.File(temporary, "w") as new:
-                _lay_out(old, new, source, kept)
+                _lay_out(old, new, source, remaining)
             with h5py.File(temporary, "r+") as target:
                 for name in _variables(source):
-                    _fill(open_object(source, name), target[name], kept)
+                    _fill(open_object(source, name), target[name], remaining)
                 target.attrs["complete"] = np.array([1], np.int32)
     return gone
 
 
-def _kept(file: h5py.File, clip_ids: Collection[str]) -> Kept:
-    stays = {
+def _remaining(file: h5py.File, clip_ids: Collection[str]) -> Remaining:
+    masks = {
         dimension: np.array([name not in clip_ids for name in open_object(file, names).asstr()[()]], dtype=bool)
         for dimension, names in _IDENTIFIERS.items()
     }
-    # An action unit that only the removed clips showed would still tell of them.
-    units = open_object(file, "action_units")[()][stays["clip"]].any(axis=0)
-    return {name: np.flatnonzero(mask) for name, mask in (stays | {"au": units}).items()}
+    # A column for an action unit that only the removed clips have would reveal something about them.
+    units = open_object(file, "action_units")[()][masks["clip"]].any(axis=0)
+    return {name: np.flatnonzero(mask) for name, mask in (masks | {"au": units}).items()}
 
 
-def _lay_out(old: h5netcdf.Group, new: h5netcdf.Group, source: h5py.File, kept: Kept) -> None:
-    """Groups, dimensions, empty variables and attributes like those of the old file."""
+def _lay_out(old: h5netcdf.Group, new: h5netcdf.Group, source: h5py.File, remaining: Remaining) -> None:
+    """Create the groups, dimensions, empty variables and attributes of the old file."""
     for name, value in old.attrs.items():
         if name != "complete":  # written last
             new.attrs[name] = value
-    sizes = {name: len(kept[name]) if name in kept else item.size for name, item in old.dimensions.items()}
+    sizes = {name: len(remaining[name]) if name in remaining else item.size for name, item in old.dimensions.items()}
     for name, item in old.dimensions.items():
         new.dimensions[name] = None if item.isunlimited() else sizes[name]
     for name, variable in old.variables.items():
-        _create(new, name, variable, open_object(source, variable.name), len(kept["clip"]))
+        _create(new, name, variable, open_object(source, variable.name), len(remaining["clip"]))
     for name, item in old.dimensions.items():
         if item.isunlimited():
             new.resize_dimension(name, sizes[name])
     for name, group in old.groups.items():
-        _lay_out(group, new.create_group(name), source, kept)
+        _lay_out(group, new.create_group(name), source, remaining)
 
 
 def _create(new: h5netcdf.Group, name: str, variable: h5netcdf.Variable, stored: h5py.Dataset, clips: int) -> None:
@@ -88,9 +88,9 @@ def _create(new: h5netcdf.Group, name: str, variable: h5netcdf.Variable, stored:
         storage |= {"compression": stored.compression, "compression_opts": stored.compression_opts}
         storage["shuffle"] = stored.shuffle
     text = h5py.check_string_dtype(stored.dtype) is not None
-    made = new.create_variable(name, variable.dimensions, h5py.string_dtype() if text else stored.dtype, **storage)
+    target = new.create_variable(name, variable.dimensions, h5py.string_dtype() if text else stored.dtype, **storage)
     for key, value in attributes.items():
-        made.attrs[key] = value
+        target.attrs[key] = value
 
 
 def _variables(file: h5py.File) -> Iterator[str]:
@@ -99,13 +99,13 @@ def _variables(file: h5py.File) -> Iterator[str]:
     yield from names
 
 
-def _fill(source: h5py.Dataset, target: h5py.Dataset, kept: Kept) -> None:
-    """Copy the rows that stay, one at a time, so that memory does not grow with the database."""
+def _fill(source: h5py.Dataset, target: h5py.Dataset, remaining: Remaining) -> None:
+    """Copy the remaining rows one at a time, so that memory does not grow with the database."""
     names = dimension_names(source)
     if not names or not target.size:
         return
-    inner = tuple(kept.get(name, slice(None)) for name in names[1:])
-    rows = kept.get(names[0], np.arange(source.shape[0]))
+    inner = tuple(remaining.get(name, slice(None)) for name in names[1:])
+    rows = remaining.get(names[0], np.arange(source.shape[0]))
     for new, old in enumerate(rows):
         value = source[int(old)]
         for axis, places in enumerate(inner):

@@ -1,7 +1,7 @@
-"""The cache's schema as data: every group, variable, dimension and attribute of format version 1.
+"""Schema of the feature file as data: all groups, variables, dimensions and attributes of format version 1.
 
-The writer creates what stands here, the validator checks against it and a test compares ``docs/cache-format.md``
-with it. A new group is one :class:`Group` here and one part in ``parts.py``.
+The writer creates files from this schema, the validator checks files against it, and a test compares it with
+``docs/cache-format.md``. A new group needs one :class:`Group` here and one part in ``parts.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mer_features.core.action_units import FLAGS
 NAME = "mer-features cache"
 VERSION = 1
 
-#: Attributes that must be there.
+#: Required attributes of the root, of the groups of stages, and of variables.
 ROOT_ATTRIBUTES = (
     "schema", "schema_version", "Conventions", "title", "source", "config", "versions", "fingerprints", "seed",
     "complete",
@@ -26,19 +26,19 @@ ROOT_ATTRIBUTES = (
 STAGE_ATTRIBUTES = ("schema", "schema_version", "title", "method", "options", "fingerprint")
 VARIABLE_ATTRIBUTES = ("long_name", "units", "source")
 
-#: Dimensions that may have length 0, which netCDF only allows as unlimited.
+#: Dimensions that may have length 0, which netCDF allows only for unlimited dimensions.
 UNLIMITED = ("au", "rejected")
-#: Dimensions along which a chunk holds one entry, so that a reader of one clip's one pair decodes nothing else.
+#: Dimensions along which a chunk holds one entry, so that one pair of one clip can be read without decoding more.
 ONE_PER_CHUNK = ("clip", "pair", "keyframe")
 
 
 class CacheError(ValueError):
-    """A cache that cannot be built or read; the message names the file or clip and the reason."""
+    """A feature file cannot be built or read; the message names the file or the clip and the reason."""
 
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable: dimensions, type on disk and the attributes that make it readable without this package."""
+    """One variable: dimensions, type on disk, and the attributes that describe it to readers without this package."""
 
     name: str
     dims: tuple[str, ...]
@@ -47,14 +47,14 @@ class Variable:
     source: str
     units: str = "1"
     comment: str = ""
-    scale: float | None = None  # packed: value = scale x stored integer
-    limit: float | None = None  # packed: values beyond ±limit are clipped and the clip is flagged
+    scale: float | None = None  # of packed variables: value = scale x stored integer
+    limit: float | None = None  # of packed variables: values outside ±limit are clipped and the clip gets an issue
     fill: float | None = None
-    optional: bool = False  # a file may lack it
+    optional: bool = False  # whether a file may be without it
 
     @property
     def compressed(self) -> bool:
-        """Images and curves are chunked and compressed; the rest is too small to gain by it."""
+        """Whether the variable is chunked and compressed: images and curves are, the others are too small."""
         return len(self.dims) >= 3 and not {"landmark", "row"} & set(self.dims)
 
     def attributes(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ FACES = Group(
     ),
 )  # fmt: skip
 
-# Not "apex": netCDF gives groups and variables one namespace, and the root has a variable of that name.
+# Not "apex": in netCDF, groups and variables share a namespace, and the root has a variable of that name.
 SPOTTING = Group(
     "spotting",
     "Apex spotting",
@@ -184,10 +184,11 @@ SPOTTING = Group(
     ),
 )  # fmt: skip
 
-#: Range and step of packed flow: ±31 px in 1/1024 px, rounding error at most 0.0005 px.
+#: Step and range of packed flow: ±31 px in steps of 1/1024 px; the rounding error is at most 0.0005 px.
 FLOW_SCALE, FLOW_LIMIT = 1 / 1024, 31.0
-#: Skin strains by less than 1, but single pixels where flow tears reach 4; 0..7.99 in steps of 1/4096 (rounding error
-#: at most 0.00013) holds both and is finer than the strain that flow's own step of 1/1024 px causes.
+#: Step and range of packed strain. The strain of skin is below 1; single pixels at discontinuities of the flow reach 4.
+#: The range 0..7.99 in steps of 1/4096 (rounding error at most 0.00013) covers both. The step is smaller than the error
+#: of the strain that the flow's step of 1/1024 px causes.
 STRAIN_SCALE, STRAIN_LIMIT = 1 / 4096, 7.99
 
 _FIELD = ("clip", "pair", "y", "x")
@@ -267,9 +268,9 @@ REJECTED = Group(
     attributes=("schema", "schema_version", "title"),
 )
 
-#: Groups of a cache by name. Further groups may follow and are ignored by readers.
+#: Groups of a feature file by name. A file may have more groups, which readers ignore.
 GROUPS: dict[str, Group] = {
     group.name: group for group in (ROOT, FACES, SPOTTING, MAGNIFIED, FLOW, STYLE, DESCRIPTORS, REJECTED)
 }
-#: Those of stages that can be switched off; all others are required.
+#: Groups of stages that can be switched off; all others are required.
 OPTIONAL = ("magnified", "style", "descriptors")

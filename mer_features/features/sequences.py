@@ -1,7 +1,7 @@
-"""Face crops of every frame, clip by clip, for what learns from unlabelled video.
+"""Face crops of all frames, clip by clip, for methods that learn from unlabelled video.
 
-The feature cache holds key frames only; this reads the stage files of the faces stage. Safe in forked and spawned
-workers: no file stays open between two reads.
+The feature file has key frames only, so this module reads the stage files of the faces stage. It is safe in forked and
+spawned workers, because no file stays open between two reads.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from mer_features.stages.store import ShardReader
 
 @dataclass(frozen=True)
 class Sequence:
-    """One clip's place and length."""
+    """One clip: its stage file, number of frames and frame rate."""
 
     clip_id: str
     path: Path
     length: int
-    fps: float  # NaN: unknown
+    fps: float  # NaN if unknown
 
 
 class Sequences:
-    """The clips of some stage files of the faces stage, rejected ones left out, in the order of the files.
+    """The clips of stage files of the faces stage, without rejected clips, in the order of the files.
 
     Parameters
     ----------
     paths
-        Stage files, all of the same crop size.
+        Stage files, all with the same crop size.
     """
 
     def __init__(self, paths: Iterable[Path | str]) -> None:
@@ -42,12 +42,12 @@ class Sequences:
         return len(self.clips)
 
     def frames(self, index: int, positions: Iterable[int]) -> np.ndarray:
-        """Some frames of one clip, (n, S, S, C) uint8 in the order asked for; C = 3 for RGB or 1 for grey.
+        """Frames of one clip at the given positions, (n, S, S, C) uint8; C = 3 for RGB or 1 for grey.
 
         Raises
         ------
         IndexError
-            If there is no such clip or frame.
+            If the clip or a frame does not exist.
         """
         clip = self.clips[index]
         with ShardReader(clip.path) as reader:

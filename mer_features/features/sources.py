@@ -1,4 +1,4 @@
-"""The stage files of all shards seen as one: a clip's views by its identifier."""
+"""The stage files of all shards of a database, read as one: the records of a clip by its identifier."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Self
 from mer_features.features.schema import CacheError
 from mer_features.stages.store import ClipView, ShardReader
 
-#: A clip's records by stage.
+#: Records of a clip by stage.
 Views = Mapping[str, ClipView]
 
 
 class StageFiles:
-    """Finds clips in stage files; keeps one file per stage open. Use as a context manager.
+    """Finds the records of clips in stage files and keeps one file per stage open. Use it as a context manager.
 
     Parameters
     ----------
@@ -24,18 +24,18 @@ class StageFiles:
     Raises
     ------
     CacheError
-        On entering, if a clip is in two files of a stage or a stage's files were made with different options.
+        On entering, if a clip is in two files of a stage or the files of a stage were written with different options.
     """
 
     def __init__(self, files: Mapping[str, Sequence[Path]]) -> None:
         self._files = files
-        self._place: dict[str, dict[str, Path]] = {}
+        self._paths: dict[str, dict[str, Path]] = {}
         self._open: dict[str, ShardReader] = {}
         self.options: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> Self:
         for stage, paths in self._files.items():
-            self._place[stage] = {}
+            self._paths[stage] = {}
             for path in paths:
                 self._index(stage, path)
         return self
@@ -47,22 +47,22 @@ class StageFiles:
     def _index(self, stage: str, path: Path) -> None:
         with ShardReader(path) as reader:
             if self.options.setdefault(stage, reader.options) != reader.options:
-                raise CacheError(f"{path}: made with other options than the first {stage} file; run the stage again")
+                raise CacheError(f"{path}: written with other options than the first {stage} file; run the stage again")
             for clip_id in reader.clip_ids:
-                if self._place[stage].setdefault(clip_id, path) is not path:
-                    raise CacheError(f"{path}: clip {clip_id} is also in {self._place[stage][clip_id]}")
+                if self._paths[stage].setdefault(clip_id, path) is not path:
+                    raise CacheError(f"{path}: clip {clip_id} is also in {self._paths[stage][clip_id]}")
 
     def views(self, clip_id: str) -> dict[str, ClipView]:
-        """Records of one clip in every stage that has it; valid until the next call."""
+        """Records of one clip in all stages that have it; valid until the next call."""
         return {
-            stage: self._reader(stage, place[clip_id]).view(clip_id)
-            for stage, place in self._place.items()
-            if clip_id in place
+            stage: self._reader(stage, paths[clip_id]).view(clip_id)
+            for stage, paths in self._paths.items()
+            if clip_id in paths
         }
 
     def missing(self, clip_id: str) -> list[str]:
         """Stages without a record of this clip."""
-        return [stage for stage, place in self._place.items() if clip_id not in place]
+        return [stage for stage, paths in self._paths.items() if clip_id not in paths]
 
     def _reader(self, stage: str, path: Path) -> ShardReader:
         reader = self._open.get(stage)

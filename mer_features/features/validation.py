@@ -1,4 +1,4 @@
-"""Checks a file against the schema and says in words what is wrong with it."""
+"""Checks a file against the schema and describes each violation."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from mer_features.features.schema import GROUPS, OPTIONAL, VARIABLE_ATTRIBUTES, 
 
 
 def validate(path: Path | str) -> list[str]:
-    """What is wrong with a cache file.
+    """Violations of the format in a feature file.
 
     Parameters
     ----------
     path
-        Anything; no file makes this function raise, and no link to another file is followed.
+        Any file. The function does not raise, and it follows no links to other files.
 
     Returns
     -------
     list of str
-        One sentence a violation, each beginning with the place; empty for a valid cache.
+        One text per violation, which starts with its location in the file; empty for a valid feature file.
     """
     try:
         with open_file(Path(path)) as file:
             return _violations(file)
     except CacheError as error:
         return [str(error)]
-    except Exception as error:  # h5py raises whatever a damaged file makes it raise
-        return [f"{path}: cannot be read as a cache ({error!r})"]
+    except Exception as error:  # h5py raises many kinds of errors for damaged files
+        return [f"{path}: cannot be read as a feature file ({error!r})"]
 
 
 def _violations(file: h5py.File) -> list[str]:
-    # Links first: nothing is opened by name before it is known to lie in this file.
+    # Links are checked first: an object is only opened by name if it is known to be in this file.
     if outside := list(_walk(file, "", set())):
         return outside
     expected = [group for group in GROUPS.values() if group.name not in OPTIONAL or group.name in file]
-    found = [text for group in expected for text in _check_group(file, group)]
-    return found or list(_check_values(file))
+    violations = [text for group in expected for text in _check_group(file, group)]
+    return violations or list(_check_values(file))
 
 
-def _walk(group: h5py.Group, where: str, seen: set[int]) -> Iterator[str]:
-    """Links, data outside the file and undescribed variables, in every group, known or not."""
+def _walk(group: h5py.Group, where: str, addresses: set[int]) -> Iterator[str]:
+    """Links, data outside the file and variables without a description, in all groups, known or unknown."""
     for name in group:
         place = f"{where}/{name}"
         try:
@@ -68,11 +68,11 @@ def _walk(group: h5py.Group, where: str, seen: set[int]) -> Iterator[str]:
             yield from _check_described(item, place)
         elif isinstance(item, h5py.Group):
             address = h5py.h5o.get_info(item.id).addr
-            if address in seen:
+            if address in addresses:
                 yield f"{place}: the group is in the file twice"
             else:
-                seen.add(address)
-                yield from _walk(item, place, seen)
+                addresses.add(address)
+                yield from _walk(item, place, addresses)
         else:
             yield f"{place}: neither a group nor a variable"
 
@@ -98,8 +98,8 @@ def _check_group(file: h5py.File, group: Group) -> Iterator[str]:
     for name in group.attributes:
         if name not in node.attrs:
             yield f"{where}: attribute {name} is missing"
-    if (found := node.attrs.get("schema")) != group.schema:
-        yield f"{where}: attribute schema is {found!r}, expected {group.schema!r}"
+    if (schema := node.attrs.get("schema")) != group.schema:
+        yield f"{where}: attribute schema is {schema!r}, expected {group.schema!r}"
     if (version := np.ravel(node.attrs.get("schema_version", 0))[0]) != group.version:
         yield f"{where}: attribute schema_version is {version}, expected {group.version}"
     for variable in group.variables:
@@ -135,14 +135,14 @@ def _check_variable(file: h5py.File, where: str, variable: Variable) -> Iterator
 
 def _check_attribute(dataset: h5py.Dataset, where: str, name: str, expected: Any) -> Iterator[str]:
     if name not in dataset.attrs:
-        if name not in VARIABLE_ATTRIBUTES:  # those were looked for already
+        if name not in VARIABLE_ATTRIBUTES:  # these have been checked already
             yield f"{where}: attribute {name} is missing"
         return
-    found, wanted = _items(dataset.attrs[name]), _items(expected)
+    actual, wanted = _items(dataset.attrs[name]), _items(expected)
     if name.startswith("flag_"):
-        # Flags are only ever appended: an older file holds the first of them, a newer one more.
-        found, wanted = found[: len(wanted)], wanted[: len(found)]
-    for place, (old, new) in enumerate(zip_longest(found, wanted)):
+        # Flags are only appended to the list: an older file has fewer of them, a newer file has more.
+        actual, wanted = actual[: len(wanted)], wanted[: len(actual)]
+    for place, (old, new) in enumerate(zip_longest(actual, wanted)):
         if old != new:
             entry = f" entry {place}" if place else ""
             yield f"{where}: attribute {name}{entry} is {old}, expected {new}"
@@ -158,11 +158,11 @@ def _type_name(dataset: h5py.Dataset) -> str:
 
 
 def _check_values(file: h5py.File) -> Iterator[str]:
-    """What types and shapes cannot say; small variables only, images and fields are not read."""
+    """Violations that types and shapes do not show, in small variables only; images and fields are not read."""
     root = {name: file[name][()] for name in ("onset", "apex", "offset", "quality")}
     texts = {name: file[name].asstr()[()].tolist() for name in ("clip_id", "status")}
     if len(set(texts["clip_id"])) < len(texts["clip_id"]):
-        yield "/clip_id: an identifier stands twice"
+        yield "/clip_id: an identifier occurs twice"
     if unknown := set(texts["status"]) - {"ok", "warned"}:
         yield f"/status: {sorted(unknown)}, expected ok or warned"
     if out := _clips(texts["clip_id"], (root["apex"] < root["onset"]) | (root["apex"] > root["offset"])):
@@ -180,6 +180,6 @@ def _check_values(file: h5py.File) -> Iterator[str]:
 
 
 def _clips(names: list[str], wrong: np.ndarray) -> str:
-    """The clips where something is wrong, a few of them by name."""
-    found = [name for name, bad in zip(names, wrong, strict=True) if bad]
-    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    """Names of the clips that are wrong, the first few of them."""
+    clips = [name for name, bad in zip(names, wrong, strict=True) if bad]
+    return ", ".join(clips[:3]) + (f" and {len(clips) - 3} more" if len(clips) > 3 else "")

@@ -1,4 +1,4 @@
-"""Builds a cache from the stage files of one database."""
+"""Builds the feature file of one database from its stage files."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from mer_features.features.schema import REJECTED, ROOT, CacheError
 from mer_features.features.sources import StageFiles, Views
 from mer_features.stages.options import STAGES
 
-#: Stage -> group it fills.
+#: Stage -> group that it fills.
 _GROUP_OF = {
     "faces": "faces", "apex": "spotting", "magnify": "magnified", "flow": "flow", "style": "style",
     "descriptors": "descriptors",
 }  # fmt: skip
-#: Option keys of a stage that name its method, for the group's ``method`` attribute.
+#: Stage -> option keys that describe its method, for the attribute ``method`` of the group.
 _METHOD_KEYS = {
     "faces": ("mode", "detector", "register"),
     "apex": ("policy", "fallback"),
@@ -45,7 +45,7 @@ _METHOD_KEYS = {
 
 @dataclass(frozen=True)
 class Summary:
-    """Clip identifiers by the state in which the clips ended."""
+    """Clip identifiers by the final status of the clips."""
 
     ok: tuple[str, ...]
     warned: tuple[str, ...]
@@ -57,7 +57,7 @@ class Summary:
 
 @dataclass
 class _Entry:
-    """One clip on its way into the cache."""
+    """One clip, its issues and its values in the columns of the root."""
 
     clip: Clip
     issues: list[Issue]
@@ -71,19 +71,19 @@ def build(
     options: Cache,
     provenance: Provenance,
 ) -> Summary:
-    """Write the cache of one database.
+    """Write the feature file of one database.
 
-    The file appears under its name only when complete. The same input gives the same bytes with the same versions
-    of h5netcdf, h5py, HDF5 and zlib.
+    The file gets its name only when it is complete. The same input gives the same bytes, with the same versions of
+    h5netcdf, h5py, HDF5 and zlib.
 
     Parameters
     ----------
     output
         The file to write.
     clips
-        The full clip table, labels included, in the order of the rows.
+        The full clip table with labels, in the order of the rows.
     shard_files
-        Stage files of every shard, for the stages ``faces``, ``apex`` and ``flow``, and for the others that ran.
+        Stage files of all shards, for the stages ``faces``, ``apex`` and ``flow`` and for the other stages that ran.
     options
         Number of keyframes and compression.
     provenance
@@ -92,13 +92,13 @@ def build(
     Returns
     -------
     Summary
-        Which clips were used, warned of and rejected.
+        Which clips are ok, warned or rejected.
 
     Raises
     ------
     CacheError
-        If a stage knows nothing of a clip, clips do not fit together (crop size, flow pairs, spotters), an
-        identifier is given twice, or no clip at all can be used.
+        If a stage has no record of a clip, clips do not match each other (crop size, flow pairs, spotters), an
+        identifier occurs twice, or no clip can be used.
     """
     with StageFiles({stage: shard_files[stage] for stage in STAGES if stage in shard_files}) as stages:
         used, rejected = _sort(clips, stages)
@@ -108,14 +108,14 @@ def build(
             with _naming(entry.clip):
                 for part in parts:
                     part.scan(views)
-        with atomic_file(output) as held:
-            # h5netcdf lays the file out, h5py fills it: the same file, with far less work a row.
-            with h5netcdf.File(held, "w") as file:
+        with atomic_file(output) as handle:
+            # h5netcdf creates the layout and h5py fills it, which takes much less time per row.
+            with h5netcdf.File(handle, "w") as file:
                 target = Target(file, _attributes(stages.options, provenance), options.gzip_level)
                 units = [action_units.parse(entry.clip.action_units) for entry in used]
                 _lay_out(target, parts, units, len(rejected))
-            held.check()
-            with h5py.File(held, "r+") as file:
+            handle.check()
+            with h5py.File(handle, "r+") as file:
                 _fill_clips(file, used, parts, stages)
                 _fill_action_units(file, units)
                 _fill_columns(file, [entry.columns for entry in used])
@@ -125,7 +125,7 @@ def build(
 
 
 def _sort(clips: Sequence[Clip], stages: StageFiles) -> tuple[list[_Entry], list[_Entry]]:
-    """Clips to use and clips rejected, each with the problems all stages found."""
+    """Clips that are used and clips that are rejected, each with the issues of all stages."""
     used: dict[str, _Entry] = {}
     rejected: list[_Entry] = []
     for clip in clips:
@@ -135,7 +135,7 @@ def _sort(clips: Sequence[Clip], stages: StageFiles) -> tuple[list[_Entry], list
         elif missing := stages.missing(clip.clip_id):
             raise CacheError(f"clip {clip.clip_id} is not in the stage files of {', '.join(missing)}")
         elif clip.clip_id in used:
-            raise CacheError(f"clip {clip.clip_id} stands twice in the clip table")
+            raise CacheError(f"clip {clip.clip_id} is in the clip table twice")
         else:
             used[clip.clip_id] = entry
     if not used:
@@ -146,10 +146,10 @@ def _sort(clips: Sequence[Clip], stages: StageFiles) -> tuple[list[_Entry], list
 
 def _issues(clip: Clip, stages: StageFiles) -> list[Issue]:
     if quality.status(clip.issues) is Status.REJECTED:
-        # Not looked up: a clip listed twice shares its identifier with one that is used.
+        # The stage files are not read, because a clip that is listed twice has the identifier of a clip that is used.
         return list(clip.issues)
-    found = [issue for view in stages.views(clip.clip_id).values() for issue in view.issues]
-    return list(dict.fromkeys((*clip.issues, *found)))
+    stage_issues = [issue for view in stages.views(clip.clip_id).values() for issue in view.issues]
+    return list(dict.fromkeys((*clip.issues, *stage_issues)))
 
 
 def _reason(entry: _Entry) -> Issue:
@@ -158,7 +158,7 @@ def _reason(entry: _Entry) -> Issue:
 
 @contextmanager
 def _naming(clip: Clip) -> Iterator[None]:
-    """Whatever is wrong with a clip's data is reported with its name."""
+    """Add the name of the clip to an error in its data."""
     try:
         yield
     except ValueError as error:
@@ -166,7 +166,7 @@ def _naming(clip: Clip) -> Iterator[None]:
 
 
 def _attributes(options: Mapping[str, Mapping[str, Any]], provenance: Provenance) -> dict[str, dict[str, Any]]:
-    """Attributes of the root and of every stage's group."""
+    """Attributes of the root and of the groups of the stages."""
     root = {
         "Conventions": "CF-1.11",
         "source": f"mer-features {__version__}",
@@ -231,7 +231,7 @@ def _fill_columns(group: h5py.Group, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _frames(views: Views) -> dict[str, Any]:
-    """Frame numbers and source of one clip, as root columns."""
+    """Frame numbers and source of one clip, for the columns of the root."""
     faces, apex = views["faces"], views["apex"]
     numbers = faces["numbers"][()]
     return {
@@ -247,7 +247,7 @@ def _frames(views: Views) -> dict[str, Any]:
 
 
 def _texts(entry: _Entry) -> dict[str, Any]:
-    """Labels and state of one clip, as root columns."""
+    """Labels and status of one clip, for the columns of the root."""
     clip = entry.clip
     return {
         "clip_id": clip.clip_id,

@@ -210,7 +210,7 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def with_look(name: str, look: Mapping[str, Any]) -> Preset:
+def with_style(name: str, look: Mapping[str, Any]) -> Preset:
     """The preset with this name, with keys of its :class:`Style` changed; ``ValueError`` for an unknown name."""
     named = preset(name)
     return replace(named, style=replace(named.style, **look)) if look else named

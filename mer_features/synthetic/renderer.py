@@ -49,7 +49,7 @@ def render(  # noqa: PLR0913  # these are the parameters of the rule
     root = Path(root)
     stamp = json.dumps({"preset": preset, "seed": seed, "release": release, "look": dict(look)})
     _claim(root, stamp)
-    synthetic.render_database(root, presets.with_look(preset, look), seed, threads=threads)
+    synthetic.render_database(root, presets.with_style(preset, look), seed, threads=threads)
     database = SyntheticDatabase.model_validate({"adapter": "synthetic", "root": root, "preset": preset, "seed": seed})
     write_text(table, clip_tables.dumps(databases.read(name, database).clips))
 

@@ -129,7 +129,7 @@ def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
         "subjects": [f"{database}/{subject}" for database, subject in owners],
         "clips": clips.tolist(),
         "note": f"t-SNE of the {len(clips) - count} clips of fold {fold!r}, held out from the one model that made "
-        f"these features{companions}; distances between clusters and their sizes mean nothing.",
+        f"these features{companions}; distances between clusters and their sizes have no meaning.",
     }
 
 

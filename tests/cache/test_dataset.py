@@ -74,11 +74,11 @@ def test_several_files_are_one(built: Path, second: Path, in_memory: bool):
 def test_what_is_not_there_is_named(built: Path, second: Path):
     with pytest.raises(KeyError, match="'s1/happy' is in several feature files"):
         FeatureDataset([built, second], ["s1/happy"])
-    with pytest.raises(KeyError, match="'s9/x' is in none"):
+    with pytest.raises(KeyError, match="'s9/x' is not in any"):
         FeatureDataset([built], ["s9/x"])
     with pytest.raises(KeyError, match="no variable 'flow/w'"):
         FeatureDataset([built], variables=["flow/w"])
-    with pytest.raises(TypeError, match="emotion holds texts"):
+    with pytest.raises(TypeError, match="emotion contains texts"):
         FeatureDataset([built], variables=["emotion"])
 
 

@@ -76,8 +76,8 @@ def test_flow_stacks_u_and_v(sample: ModuleType, features: feature_file.Features
     ("name", "message"),
     [
         ("flow/w", "no variable 'flow/w'; there are .*flow/u"),
-        ("flow", "no row a clip"),
-        ("rejected/code", "no row a clip"),
+        ("flow", "no row per clip"),
+        ("rejected/code", "no row per clip"),
         ("flow/u[apex_onset]", "no 'apex_onset'; there are onset_apex, offset_apex"),
         ("faces/onset[3]", "no labels"),
     ],

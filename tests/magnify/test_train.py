@@ -225,7 +225,7 @@ def test_training_goes_on_from_given_weights(tmp_path: Path):
         assert (after[name] - weight).abs().max() < 1e-7
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no weights")
-    with pytest.raises(ValueError, match=r"broken\.safetensors: found no safetensors file"):
+    with pytest.raises(ValueError, match=r"broken\.safetensors: not a safetensors file"):
         train.train(onward.model_copy(update={"start": broken}), tmp_path / "w.safetensors", Execution("cpu"))
 
 

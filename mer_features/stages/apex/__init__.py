@@ -1,4 +1,4 @@
-"""Apex stage: the frame at which the expression is strongest."""
+"""Apex stage: spots the frame in which the expression is strongest."""
 
 from mer_features.stages.apex.spotters import Spotted, process, roi_boxes, spot, spot_all
 

@@ -1,11 +1,11 @@
-"""Uniform local binary patterns and their histograms over boxes of an image.
+"""Uniform local binary patterns (LBP) and their histograms over boxes of an image.
 
-Eight samples on a circle around each pixel, taken by bilinear interpolation, are compared with the pixel: one
-bit each. The 58 patterns with at most two changes around the circle have a bin of their own, all others share
-the last (Ojala, Pietikäinen and Mäenpää 2002, doi:10.1109/TPAMI.2002.1017623; not made rotation invariant, as
-in Ahonen, Hadid and Pietikäinen 2006, doi:10.1109/TPAMI.2006.244). Codes and their numbering equal those of
-scikit-image's ``local_binary_pattern(image, 8, radius, "nri_uniform")`` bit for bit; compiled loops take a sixtieth of
-the time, which counts because every frame of every clip is coded.
+Eight samples on a circle around each pixel are compared with the pixel, which gives one bit per sample; samples between
+pixels are interpolated bilinearly. Each of the 58 patterns with at most two changes around the circle has its own bin,
+and all other patterns share the last bin (Ojala, Pietikäinen and Mäenpää 2002, doi:10.1109/TPAMI.2002.1017623). The
+patterns are not rotation invariant, as in Ahonen, Hadid and Pietikäinen 2006, doi:10.1109/TPAMI.2006.244. Codes and
+their numbering equal those of scikit-image's ``local_binary_pattern(image, 8, radius, "nri_uniform")`` bit for bit. The
+compiled loops need one sixtieth of the time, which matters because every frame of every clip is coded.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ def codes(image: np.ndarray, radius: int = 1, box: Box | None = None) -> np.ndar
     image : ndarray, shape (H, W)
         Grey levels, any real dtype. Samples outside the image count as 0.
     radius
-        Radius of the circle in pixels; larger sees coarser texture.
+        Radius of the circle in pixels; larger radii describe coarser texture.
     box
-        Pixels to code, the whole image by default. Their samples are taken from the whole image.
+        Pixels to code, by default the whole image. Samples outside the box are taken from the image.
 
     Returns
     -------
     ndarray, shape (box height, box width), uint8
-        Pattern numbers 0..58; 58 holds the non-uniform patterns.
+        Pattern numbers 0..58; 58 is the number of all non-uniform patterns.
 
     Raises
     ------
     ValueError
-        If the image is not two-dimensional, the radius not positive or the box empty or not inside the image.
+        If the image is not two-dimensional, the radius is not positive, or the box is empty or not inside the image.
     """
     box = Box(0, 0, *np.shape(image)) if box is None and np.ndim(image) == 2 else box
     if box is None or radius < 1 or not _inside(box, np.shape(image)):
         raise ValueError(f"found image {np.shape(image)}, radius {radius}, {box}; expected (H, W), >= 1, box inside")
-    # Compiled code is loaded when first used.
+    # Compiled code is loaded on first use.
     from mer_features.stages.apex import lbp_kernels  # noqa: PLC0415
 
     # Five decimals as in scikit-image.
     diagonal = round(radius * math.sin(math.pi / 4), 5)
-    found = np.empty((box.bottom - box.top, box.right - box.left), np.uint8)
+    numbers = np.empty((box.bottom - box.top, box.right - box.left), np.uint8)
     lbp_kernels.circle(
         _with_rim(np.asarray(image), box, radius),
         radius,
@@ -69,13 +69,13 @@ def codes(image: np.ndarray, radius: int = 1, box: Box | None = None) -> np.ndar
         _weights(box.top, box.bottom, diagonal),
         _weights(box.left, box.right, diagonal),
         _uniform_table(),
-        found,
+        numbers,
     )
-    return found
+    return numbers
 
 
 def histograms(image: np.ndarray, boxes: Iterable[Box], radius: int = 1) -> np.ndarray:
-    """LBP histograms of several boxes, one after the other.
+    """LBP histograms of several boxes, concatenated.
 
     Parameters
     ----------
@@ -84,14 +84,14 @@ def histograms(image: np.ndarray, boxes: Iterable[Box], radius: int = 1) -> np.n
     boxes
         Boxes inside the image.
     radius
-        As for :func:`codes`.
+        Radius in pixels, as for :func:`codes`.
 
     Returns
     -------
     ndarray, shape (59 · number of boxes,), int64
-        Pixel counts, not normalised: a box weighs as much as it has pixels.
+        Pixel counts, not normalised: the weight of a box is its number of pixels.
     """
-    from mer_features.stages.apex import lbp_kernels  # noqa: PLC0415 - as above
+    from mer_features.stages.apex import lbp_kernels  # noqa: PLC0415 - loaded on first use
 
     boxes = list(boxes)
     counts = np.zeros((len(boxes), BINS), np.int64)
@@ -105,21 +105,24 @@ def _inside(box: Box, shape: tuple[int, ...]) -> bool:
 
 
 def _with_rim(image: np.ndarray, box: Box, radius: int) -> np.ndarray:
-    """The box with a rim of the radius, 0 outside the image."""
+    """The box with a margin of ``radius`` pixels on every side; 0 outside the image."""
     top, left, bottom, right = box.top - radius, box.left - radius, box.bottom + radius, box.right + radius
     height, width = image.shape
     if top >= 0 and left >= 0 and bottom <= height and right <= width:
         return np.ascontiguousarray(image[top:bottom, left:right])
     patch = np.zeros((bottom - top, right - left), image.dtype)
-    seen = image[max(top, 0) : bottom, max(left, 0) : right]
-    patch[max(-top, 0) :, max(-left, 0) :][: seen.shape[0], : seen.shape[1]] = seen
+    inside = image[max(top, 0) : bottom, max(left, 0) : right]
+    patch[max(-top, 0) :, max(-left, 0) :][: inside.shape[0], : inside.shape[1]] = inside
     return patch
 
 
 @functools.lru_cache(maxsize=256)
 def _weights(start: int, stop: int, by: float) -> np.ndarray:
-    """Weights of the second of the two pixels that a sample lies between, before and after each position; (2, N)."""
-    # From absolute positions, as in scikit-image: their last bits decide where a sample equals its pixel.
+    """Interpolation weights of samples ``by`` pixels before and after each position, shape (2, N).
+
+    A sample lies between two pixels; the weight is that of the second pixel.
+    """
+    # Computed from absolute positions, as in scikit-image: the last bits decide whether a sample equals its pixel.
     positions = np.arange(start, stop)
     return np.stack([(positions - by) % 1, (positions + by) % 1])
 
@@ -128,8 +131,8 @@ def _weights(start: int, stop: int, by: float) -> np.ndarray:
 def _uniform_table() -> np.ndarray:
     """Pattern number of each of the 256 bit patterns.
 
-    All zeros is 0, all ones 57; a run of n ones starting at sample s is 1 + 8 (n - 1) + (-s mod 8); the rest
-    is 58.
+    All zeros is 0 and all ones is 57. A run of n ones starting at sample s is 1 + 8 (n - 1) + (-s mod 8). All other
+    patterns are 58.
     """
     table = np.full(1 << POINTS, BINS - 1, np.uint8)
     table[0], table[-1] = 0, BINS - 2

@@ -9,34 +9,35 @@ from mer_features.core.compiled import cached, inlined
 
 @cached
 def circle(patch, radius, low, high, weights_y, weights_x, table, out):
-    """Eight samples on a circle around every pixel; bit 0 is right of it, then counter-clockwise.
+    """Code eight samples on a circle around every pixel; bit 0 is to the right, the others follow counter-clockwise.
 
     Parameters
     ----------
     patch : ndarray, shape (H + 2 radius, W + 2 radius)
-        Pixels with a rim, any real dtype.
+        Pixels with a margin of ``radius`` on every side, any real dtype.
     low, high : int
-        First row (column) that the upper and lower (left and right) diagonal samples of a pixel lie between, from
-        ``radius`` above it.
+        Diagonal samples lie between two rows (columns). ``low`` is the first of the two for the upper (left) samples,
+        ``high`` for the lower (right) samples, counted from ``radius`` rows above (columns left of) the pixel.
     weights_y : ndarray, shape (2, H), float64
-        Weight of the second row of the upper and of the lower diagonal samples.
+        Weight of the second row, for the upper and for the lower diagonal samples.
     weights_x : ndarray, shape (2, W), float64
-        Weight of the second column of the left and of the right ones.
+        Weight of the second column, for the left and for the right diagonal samples.
     table : ndarray, shape (256,), uint8
-        What is written for a pattern.
+        Output value of every pattern.
     out : ndarray, shape (H, W), uint8
-        Written to.
+        The output values are written here.
     """
     height, width = out.shape
     stride = width + 2 * radius
-    kept = 2 * radius + 1  # rows that a pixel's samples lie in; row y is kept at y modulo their number
-    pixels = np.empty(kept * stride)
-    mixed = np.empty(kept * 2 * width)  # between two columns: to the left of every pixel, then to its right
+    # Ring buffers of the rows that contain a pixel's samples; row y is stored at y modulo ``rows``.
+    rows = 2 * radius + 1
+    pixels = np.empty(rows * stride)
+    mixed = np.empty(rows * 2 * width)  # interpolated between columns: left of every pixel, then right of it
     corners = np.empty(width, np.int64)
     axes = np.empty(width, np.uint8)
     source = patch.reshape(patch.size)
     for row in range(height + 2 * radius):
-        start, place = row % kept * stride, row % kept * 2 * width
+        start, place = row % rows * stride, row % rows * 2 * width
         _copy(source, row * stride, pixels, start, stride)
         _between(pixels, start + low, weights_x[0], mixed, place)
         _between(pixels, start + high, weights_x[1], mixed, place + width)
@@ -44,31 +45,32 @@ def circle(patch, radius, low, high, weights_y, weights_x, table, out):
         if y < 0:
             continue
         middle = y + radius
-        upper = (y + low) % kept * 2 * width, (y + low + 1) % kept * 2 * width, weights_y[0, y]
-        lower = (y + high) % kept * 2 * width, (y + high + 1) % kept * 2 * width, weights_y[1, y]
-        _corners(mixed, upper, lower, pixels, middle % kept * stride + radius, corners)
+        upper = (y + low) % rows * 2 * width, (y + low + 1) % rows * 2 * width, weights_y[0, y]
+        lower = (y + high) % rows * 2 * width, (y + high + 1) % rows * 2 * width, weights_y[1, y]
+        _corners(mixed, upper, lower, pixels, middle % rows * stride + radius, corners)
         _axes(source, middle * stride + radius, radius, radius * stride, axes)
         _look_up(table, corners, axes, out[y])
 
 
 @cached
 def planes(volume, rims, places, weights, corners, out):
-    """Samples around every voxel of a volume in several planes.
+    """Code the samples around every voxel of a volume in several planes.
 
     Parameters
     ----------
     volume : ndarray, shape (T, H, W)
         Any real dtype.
     rims : tuple of int
-        Voxels in t, y and x at both ends that have no pattern.
+        Number of voxels without a pattern at both ends of the axes t, y and x.
     places : ndarray, shape (planes, samples, 4), int64
-        Where the voxels that a sample lies between are, from its centre, in the flat volume.
+        Positions of the up to four voxels between which a sample lies, relative to the centre voxel, in the flattened
+        volume.
     weights : ndarray, shape (planes, samples, 4), float64
-        Their weights.
+        Interpolation weights of these voxels.
     corners : ndarray, shape (planes, samples), int64
-        How many of the four there are.
+        Number of these voxels, 1 to 4.
     out : ndarray, shape (planes, T - 2 rt, H - 2 ry, W - 2 rx), uint8
-        Patterns are written to it; sample 0 is bit 0.
+        Patterns are written here; sample 0 is bit 0.
     """
     _, height, width = volume.shape
     voxels = volume.reshape(volume.size)
@@ -96,8 +98,8 @@ def planes(volume, rims, places, weights, corners, out):
 
 @cached
 def count(codes, counts):
-    """Add the number of times each code occurs in ``codes`` (T, H, W), uint8, to ``counts`` (bins,), int64."""
-    # Four tables, so that equal codes in a row do not wait for each other.
+    """Add the number of occurrences of each code in ``codes`` (T, H, W), uint8, to ``counts`` (bins,), int64."""
+    # Four tables, so that consecutive equal codes do not depend on each other.
     tables = np.zeros((4, 256), np.int64)
     frames, height, width = codes.shape
     whole = width // 4 * 4
@@ -112,8 +114,9 @@ def count(codes, counts):
         counts[code] += tables[0, code] + tables[1, code] + tables[2, code] + tables[3, code]
 
 
-# Written so that the compiler makes vector code: flat arrays and unsigned places, for a negative one would count from
-# the end; bits of interpolated samples as wide as the samples; few arrays a loop, one of them written.
+# These loops are written so that the compiler can vectorise them: they use flat arrays and unsigned indices (a negative
+# index would count from the end), bits of interpolated samples have the width of the samples, and each loop uses few
+# arrays and writes only one.
 
 
 @inlined
@@ -134,7 +137,7 @@ def _between(pixels, start, weight, mixed, place):
 
 @inlined
 def _corners(mixed, upper, lower, pixels, middle, bits):
-    """The four diagonal samples; ``upper`` and ``lower`` are two rows and the weight of the second."""
+    """Bits of the four diagonal samples; ``upper`` and ``lower`` are two rows and the weight of the second row."""
     width = np.uint64(len(bits))
     second, first = upper[2], 1 - upper[2]
     fourth, third = lower[2], 1 - lower[2]
@@ -142,12 +145,12 @@ def _corners(mixed, upper, lower, pixels, middle, bits):
         x = np.uint64(i)
         c = pixels[np.uint64(middle) + x]
         a, b = np.uint64(upper[0]) + x, np.uint64(upper[1]) + x
-        found = np.int64(2) if first * mixed[a + width] + second * mixed[b + width] >= c else np.int64(0)
-        found |= np.int64(8) if first * mixed[a] + second * mixed[b] >= c else np.int64(0)
+        code = np.int64(2) if first * mixed[a + width] + second * mixed[b + width] >= c else np.int64(0)
+        code |= np.int64(8) if first * mixed[a] + second * mixed[b] >= c else np.int64(0)
         a, b = np.uint64(lower[0]) + x, np.uint64(lower[1]) + x
-        found |= np.int64(32) if third * mixed[a] + fourth * mixed[b] >= c else np.int64(0)
-        found |= np.int64(128) if third * mixed[a + width] + fourth * mixed[b + width] >= c else np.int64(0)
-        bits[x] = found
+        code |= np.int64(32) if third * mixed[a] + fourth * mixed[b] >= c else np.int64(0)
+        code |= np.int64(128) if third * mixed[a + width] + fourth * mixed[b + width] >= c else np.int64(0)
+        bits[x] = code
 
 
 @inlined
@@ -155,11 +158,11 @@ def _axes(source, middle, across, down, bits):
     for i in range(len(bits)):
         x = np.uint64(i)
         c = source[np.uint64(middle) + x]
-        found = np.uint8(1) if source[np.uint64(middle + across) + x] >= c else np.uint8(0)
-        found |= np.uint8(4) if source[np.uint64(middle - down) + x] >= c else np.uint8(0)
-        found |= np.uint8(16) if source[np.uint64(middle - across) + x] >= c else np.uint8(0)
-        found |= np.uint8(64) if source[np.uint64(middle + down) + x] >= c else np.uint8(0)
-        bits[x] = found
+        code = np.uint8(1) if source[np.uint64(middle + across) + x] >= c else np.uint8(0)
+        code |= np.uint8(4) if source[np.uint64(middle - down) + x] >= c else np.uint8(0)
+        code |= np.uint8(16) if source[np.uint64(middle - across) + x] >= c else np.uint8(0)
+        code |= np.uint8(64) if source[np.uint64(middle + down) + x] >= c else np.uint8(0)
+        bits[x] = code
 
 
 @inlined

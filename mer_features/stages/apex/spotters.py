@@ -1,24 +1,26 @@
-"""Apex spotting: the frame of a clip whose expression is strongest.
+"""Apex spotting: finds the frame of a clip in which the expression is strongest.
 
-Every spotter gives a curve over the frames and takes its first maximum after the onset. All of them measure
-from the onset frame, and several are computed in one pass over the frames, one frame in memory at a time.
+Every spotter computes a curve over the frames, and the apex is the first maximum of the curve after the onset. All
+spotters measure relative to the onset frame. Several spotters are computed in one pass over the frames, with one frame
+in memory at a time.
 
 ``interframe_diff``
-    Mean over the crop of ``|I(t) - I(onset)|`` in grey levels (FR, Eq. 1). The equation prints no absolute
-    value; the sentence under it asks for one, and without it brightening here and darkening there cancel.
+    Mean over the crop of ``|I(t) - I(onset)|`` in grey levels (FR, Eq. 1). The published equation has no absolute
+    value, but the sentence below it requires one; without it, brightening and darkening regions would cancel.
 ``lbp_roi``
     ``d(t) = 1 - sum_j h_1j h_tj / sqrt(sum_j h_1j^2 sum_j h_tj^2)`` between the LBP histograms of the onset
-    frame and of frame t over both eyes with brows and the mouth (SA-AT, Eq. 1 and Algorithm 1). The equation
-    prints the first sum under the root as ``h_1j^i``; read as a square, d is one minus the cosine and 0 for
-    equal frames. The boxes come from the onset frame's landmarks and stay where they are, since landmarks
-    found separately jitter by as much as a micro-expression moves, and the three histograms are joined end to end.
+    frame and of frame t in boxes around both eyes with brows and around the mouth (SA-AT, Eq. 1 and Algorithm 1). The
+    published equation has ``h_1j^i`` in the first sum under the root; we read it as a square, so that d is one minus
+    the cosine and 0 for equal frames. The boxes are computed from the landmarks of the onset frame and used for all
+    frames, because landmarks located separately in each frame jitter by as much as a micro-expression moves. The three
+    histograms are concatenated.
 ``roi_diff``
-    Mean over the same boxes of ``|I(t) - I(onset)|``, each box first brought to the onset frame's light
-    (:mod:`mer_features.stages.flow.light`). Ours: background that shifts behind a registered head and flickering light
-    outweigh a micro-expression in the mean over the crop, and neither reaches these boxes.
+    Mean over the same boxes of ``|I(t) - I(onset)|``, after the lighting of each box was matched to that of the onset
+    frame (:mod:`mer_features.stages.flow.light`). This is our own spotter: in the mean over the whole crop, background
+    that moves behind a registered head and flickering lighting outweigh a micro-expression; these boxes exclude both.
 ``midpoint``
-    The frame half way between onset and offset, later one of two: no measurement, the control
-    (Dual-Inception). Its curve is a tent of height 1.
+    The frame half way between onset and offset (the later one if there are two). It ignores the images and is used as
+    a control (Dual-Inception). Its curve is triangular with height 1.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from mer_features.stages.store import ClipRecord, ClipView
 REGIONS = ((*range(17, 22), *range(36, 42)), (*range(22, 27), *range(42, 48)), tuple(range(48, 68)))
 #: Where the regions lie on a face crop without landmarks: top, left, bottom, right as fractions of the sides.
 CANONICAL = ((0.12, 0.08, 0.48, 0.48), (0.12, 0.52, 0.48, 0.92), (0.62, 0.22, 0.95, 0.78))
-#: Room around a region's landmarks, as a fraction of the distance between the eyes.
+#: Margin around a region's landmarks, as a fraction of the distance between the eyes.
 MARGIN = 0.15
 
 
@@ -80,16 +82,16 @@ def spot_all(
     Parameters
     ----------
     frames : array-like, shape (T, H, W) or (T, H, W, C)
-        Registered face crops, uint8 or floating point in [0, 1], C = 1 or 3 (RGB). Indexed one frame at a time, so an
-        h5py dataset is never loaded whole.
+        Registered face crops, uint8 or floating point in [0, 1], C = 1 or 3 (RGB). Frames are read one at a time, so
+        an h5py dataset is never loaded as a whole.
     methods
         Names of the spotters.
     landmarks : ndarray, shape (68, 2), optional
-        x, y in pixels of the onset frame, for ``lbp_roi`` and ``roi_diff``. Without them, or with NaN, the boxes
-        are the fixed fractions :data:`CANONICAL` of the crop.
+        x, y in pixels of the onset frame, for ``lbp_roi`` and ``roi_diff``. If they are missing or NaN, the boxes are
+        the fixed fractions :data:`CANONICAL` of the crop.
     onset, offset
-        First and last position considered; the whole clip by default. The onset is the reference and never
-        the apex, unless it is also the offset.
+        First and last position to consider; by default the whole clip. The onset is the reference and never the apex,
+        unless it is also the offset.
     radius
         LBP radius in pixels.
 
@@ -101,15 +103,15 @@ def spot_all(
     Raises
     ------
     ValueError
-        For an unknown spotter, positions that are not ``0 <= onset <= offset < T``, or frames that are no
-        images.
+        For an unknown spotter, for positions that do not satisfy ``0 <= onset <= offset < T``, or for frames that are
+        not images.
     """
     count = len(frames)
     offset = count - 1 if offset is None else offset
     if not 0 <= onset <= offset < count:
         raise ValueError(f"found onset {onset}, offset {offset}; expected 0 <= onset <= offset < {count}")
     if unknown := set(methods) - set(get_args(Spotter)):
-        raise ValueError(f"found spotter {sorted(unknown)}, expected some of {', '.join(get_args(Spotter))}")
+        raise ValueError(f"found unknown spotter {sorted(unknown)}, expected any of {', '.join(get_args(Spotter))}")
     reference = levels(frames[onset], "onset frame")
     measures = {method: _measure(method, reference, landmarks, radius) for method in methods if method != "midpoint"}
     curves = {method: np.full(count, np.nan) for method in methods}
@@ -118,7 +120,7 @@ def spot_all(
         for method, measure in measures.items():
             curves[method][position] = measure(grey)
     if "midpoint" in curves:
-        curves["midpoint"][onset : offset + 1] = _tent(offset - onset + 1)
+        curves["midpoint"][onset : offset + 1] = _triangle(offset - onset + 1)
     return {method: Spotted(curve, _first_peak(curve, onset, offset)) for method, curve in curves.items()}
 
 
@@ -128,38 +130,38 @@ def roi_boxes(landmarks: np.ndarray | None, shape: tuple[int, ...]) -> tuple[Box
     Parameters
     ----------
     landmarks : ndarray, shape (68, 2), or None
-        x, y in pixels; None or NaN gives the boxes :data:`CANONICAL`.
+        x, y in pixels; for None or NaN the boxes are :data:`CANONICAL`.
     shape
-        Height and width of the image; boxes are cut to it.
+        Height and width of the image; boxes are clipped to it.
 
     Raises
     ------
     ValueError
-        If landmarks of another shape are given, or a region lies wholly outside the image.
+        If the landmarks have another shape, or a region lies completely outside the image.
     """
     if landmarks is None or not np.isfinite(landmarks).all():
         return tuple(_box(np.multiply(edges, np.tile(shape[:2], 2)), shape) for edges in CANONICAL)
     if landmarks.shape != (68, 2):
         raise ValueError(f"found landmarks of shape {landmarks.shape}, expected (68, 2)")
     eyes = landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)
-    room = MARGIN * float(np.linalg.norm(np.subtract(*eyes)))
+    margin = MARGIN * float(np.linalg.norm(np.subtract(*eyes)))
     boxes = []
     for region in REGIONS:
-        left, top = landmarks[list(region)].min(axis=0) - room
-        right, bottom = landmarks[list(region)].max(axis=0) + room
+        left, top = landmarks[list(region)].min(axis=0) - margin
+        right, bottom = landmarks[list(region)].max(axis=0) + margin
         boxes.append(_box((top, left, bottom + 1, right + 1), shape))
     return tuple(boxes)
 
 
 def process(clip: Clip, inputs: Mapping[str, ClipView], options: Apex) -> ClipRecord:
-    """Spot and choose the apex of one clip from its face crops.
+    """Spot the apex of one clip from its face crops, and choose the apex to use.
 
     Returns
     -------
     ClipRecord
         Arrays ``curve_<spotter>``, shape (T,), float64; attributes ``spotted_<spotter>``, ``apex``, ``onset``
-        and ``offset`` (positions in the frame list) and ``apex_source`` ("annotated",
-        "corrected" by an erratum, or the spotter chosen).
+        and ``offset`` (positions in the list of frames) and ``apex_source`` ("annotated", "corrected" for an apex
+        corrected by an erratum, or the name of the spotter used).
     """
     faces = inputs["faces"]
     onset, offset = int(faces.attrs["onset"]), int(faces.attrs["offset"])
@@ -181,7 +183,7 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: Apex) -> ClipRe
 
 
 def _choose(annotated: int, spotted: Mapping[Spotter, Spotted], options: Apex) -> tuple[str, int]:
-    """Name and position of the apex to use; the face stage gives -1 where the sheet has none or a bad one."""
+    """Source and position of the apex to use; ``annotated`` is -1 if the sheet has no apex or an invalid one."""
     if options.policy == "annotated" and annotated >= 0:
         return "annotated", annotated
     spotter = options.fallback if options.policy == "annotated" else options.policy
@@ -196,14 +198,14 @@ def _issues(apex: int, onset: int, offset: int, spotted: Mapping[Spotter, Spotte
         issues.append(Issue("apex_equals_offset", f"position {apex}"))
     measured = [result.curve for name, result in spotted.items() if name != "midpoint"]
     if measured and not any(np.nanmax(curve) > 0 for curve in measured):
-        issues.append(Issue("static_clip", f"no distance from the onset in {offset - onset + 1} frames"))
+        issues.append(Issue("static_clip", f"no difference from the onset in {offset - onset + 1} frames"))
     return issues
 
 
 def _measure(
     method: Spotter, reference: np.ndarray, landmarks: np.ndarray | None, radius: int
 ) -> Callable[[np.ndarray], float]:
-    """Distance of a grey frame from the reference, by one spotter."""
+    """The function that one spotter uses to measure the difference of a grey frame from the reference."""
     if method == "interframe_diff":
         base = reference.astype(np.float32)
         return lambda grey: float(np.abs(grey - base).mean(dtype=np.float64))
@@ -215,7 +217,7 @@ def _measure(
 
 
 def _difference_in(boxes: Sequence[Box], reference: np.ndarray, grey: np.ndarray) -> float:
-    """Mean absolute difference in grey levels over the pixels of the boxes, light matched box by box."""
+    """Mean absolute difference in grey levels over the pixels of all boxes, with the lighting matched in each box."""
     differences = []
     for top, left, bottom, right in boxes:
         base, other = reference[top:bottom, left:right], grey[top:bottom, left:right]
@@ -225,12 +227,12 @@ def _difference_in(boxes: Sequence[Box], reference: np.ndarray, grey: np.ndarray
 
 def _cosine_distance(first: np.ndarray, other: np.ndarray) -> float:
     if np.array_equal(first, other):
-        return 0.0  # exactly, which the quotient of rounded roots need not be
+        return 0.0  # exactly 0, which the rounded quotient below does not guarantee
     return float(1 - np.dot(first, other) / np.sqrt(float(np.dot(first, first)) * float(np.dot(other, other))))
 
 
-def _tent(count: int) -> np.ndarray:
-    """0 at the ends or near them, 1 at the middle (the later of two)."""
+def _triangle(count: int) -> np.ndarray:
+    """Triangular curve: 0 at the first frame, 1 at the middle (the later of two), 0 or nearly 0 at the last."""
     middle = count // 2
     return 1 - np.abs(np.arange(count) - middle) / max(middle, 1)
 
@@ -241,9 +243,9 @@ def _first_peak(curve: np.ndarray, onset: int, offset: int) -> int:
 
 
 def _box(edges: Sequence[float] | np.ndarray, shape: tuple[int, ...]) -> Box:
-    """Box of whole pixels inside an image."""
+    """The box rounded to whole pixels and clipped to the image."""
     top, left, bottom, right = (round(float(edge)) for edge in edges)
     box = Box(max(top, 0), max(left, 0), min(bottom, shape[0]), min(right, shape[1]))
     if box.top >= box.bottom or box.left >= box.right:
-        raise ValueError(f"landmarks outside the image: found region {tuple(edges)}, image {shape[:2]}")
+        raise ValueError(f"landmarks lie outside the image: found region {tuple(edges)}, image {shape[:2]}")
     return box

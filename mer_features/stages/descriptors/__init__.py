@@ -1,4 +1,4 @@
-"""Handcrafted descriptors of a clip: LBP-TOP over its frames, Bi-WOOF over the flow to its apex."""
+"""Descriptor stage: handcrafted descriptors of a clip, LBP-TOP of its frames and Bi-WOOF of the flow to its apex."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mer_features.stages.descriptors import bi_woof, lbp_top, tim
 from mer_features.stages.options import Descriptors
 from mer_features.stages.store import ClipRecord, ClipView
 
-#: Frames that a clip is resampled to before LBP-TOP (MEGC 2019).
+#: Number of frames to which a clip is resampled before LBP-TOP (MEGC 2019).
 TIM_FRAMES = 10
 
 
@@ -23,12 +23,12 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: Descriptors) ->
     Returns
     -------
     ClipRecord
-        An array for every method: ``lbp_top`` (1125,) and ``bi_woof`` (200,), float64. One of zeros alone, which
-        only Bi-WOOF can be, is flagged ``empty_descriptor``.
+        One array per method: ``lbp_top`` (1125,) and ``bi_woof`` (200,), float64. A descriptor that is all zeros, which
+        can occur only for Bi-WOOF, gives the issue ``empty_descriptor``.
     """
-    found: dict[str, np.ndarray] = {method: _METHODS[method](inputs) for method in options.methods}
-    empty = [Issue("empty_descriptor", method) for method, values in found.items() if not values.any()]
-    return ClipRecord(clip.clip_id, found, issues=tuple(empty))
+    descriptors: dict[str, np.ndarray] = {method: _METHODS[method](inputs) for method in options.methods}
+    empty = [Issue("empty_descriptor", method) for method, values in descriptors.items() if not values.any()]
+    return ClipRecord(clip.clip_id, descriptors, issues=tuple(empty))
 
 
 def _lbp_top(inputs: Mapping[str, ClipView]) -> np.ndarray:

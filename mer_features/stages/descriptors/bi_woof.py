@@ -1,4 +1,4 @@
-"""Bi-WOOF: histograms of flow orientation, weighted by flow magnitude inside and by strain between blocks.
+"""Bi-WOOF: histograms of flow orientation, weighted by flow magnitude within blocks and by strain between blocks.
 
 Liong, See, Wong and Phan 2018, "Less is more: micro-expression recognition from video using apex frame"
 (doi:10.1016/j.image.2017.11.006).
@@ -16,9 +16,10 @@ LENGTH = BLOCKS * BLOCKS * BINS
 def describe(u: np.ndarray, v: np.ndarray, strain: np.ndarray) -> np.ndarray:
     """Bi-WOOF descriptor of the flow between two frames.
 
-    Each of 5 x 5 blocks gets a histogram of flow orientation, 8 bins over (-180°, 180°], a pixel's vote being its flow
-    magnitude (local weight); it is divided by its sum and multiplied by the block's sum of optical strain (global
-    weight); the whole vector is brought to unit length.
+    The image is divided into 5 x 5 blocks. Each block has a histogram of flow orientation with 8 bins over
+    (-180°, 180°], in which every pixel is weighted by its flow magnitude (local weight). The histogram is divided by
+    its sum and multiplied by the block's sum of optical strain (global weight). Finally the whole vector is normalised
+    to unit length.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def describe(u: np.ndarray, v: np.ndarray, strain: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (200,), float64
-        Blocks row by row. A block without flow is zeros; without any strain everything is.
+        Histograms of the blocks, row by row. A block without flow is zero; without any strain the whole vector is zero.
 
     Raises
     ------
@@ -39,7 +40,8 @@ def describe(u: np.ndarray, v: np.ndarray, strain: np.ndarray) -> np.ndarray:
     """
     if not u.shape == v.shape == strain.shape or u.ndim != 2 or min(u.shape) < BLOCKS:
         raise ValueError(
-            f"found u {u.shape}, v {v.shape}, strain {strain.shape}; expected equal shapes (H, W), sides at least 5"
+            f"found u {u.shape}, v {v.shape}, strain {strain.shape}; expected equal shapes (H, W) with sides of at "
+            "least 5"
         )
     votes = np.hypot(u, v).astype(np.float64)
     block = _blocks(u.shape)
@@ -54,12 +56,12 @@ def describe(u: np.ndarray, v: np.ndarray, strain: np.ndarray) -> np.ndarray:
 
 def _orientation(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Bin of each pixel's angle: bin b holds (-180° + 45° b, -180° + 45° (b + 1)]."""
-    # Adding 0 turns -0 into 0, whose angle would else be -180° instead of 180°.
+    # Adding 0 turns -0 into 0; the angle of -0 would be -180° instead of 180°.
     turns = (np.arctan2(v.astype(np.float64) + 0.0, u.astype(np.float64)) + np.pi) / (2 * np.pi)
     return np.clip(np.ceil(turns * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
 def _blocks(shape: tuple[int, ...]) -> np.ndarray:
-    """Number of the block that each pixel lies in, (H, W); blocks part the plane without overlap."""
+    """Index of the block that contains each pixel, (H, W); the blocks do not overlap."""
     rows, columns = (np.arange(size) * BLOCKS // size for size in shape)
     return rows[:, None] * BLOCKS + columns

@@ -1,9 +1,10 @@
 """LBP-TOP: local binary patterns on three orthogonal planes of a clip (Zhao and Pietikäinen 2007).
 
-Around every pixel of the volume that has all its neighbours, P samples on an ellipse in each of the planes XY, XT
-and YT are compared with it, one bit each; every block of the frame gets a histogram of the patterns of each plane. A
-sample between voxels is compared by their weighted differences, whose sum is exactly 0 where all are equal.
-Parameters of the MEGC 2019 baseline (See et al. 2019): radii 1, 1, 4 along x, y, t, four neighbours, 5 x 5 blocks.
+For every voxel of the volume that has all its neighbours, P samples on an ellipse in each of the planes XY, XT and YT
+are compared with the voxel, which gives one bit per sample. Every block of the frame has one histogram of these
+patterns per plane. For a sample between voxels, the weighted sum of the differences to the centre is compared with 0;
+this sum is exactly 0 if all values are equal. The defaults are those of the MEGC 2019 baseline (See et al. 2019):
+radii 1, 1 and 4 along x, y and t, four neighbours, 5 x 5 blocks.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ PLANES = ("XY", "XT", "YT")
 
 @dataclass(frozen=True)
 class Parameters:
-    """How patterns are taken and counted.
+    """Parameters of the patterns and of their histograms.
 
     Attributes
     ----------
     radii
-        Of the ellipses along x and y (pixels) and t (frames).
+        Radii of the ellipses along x and y (pixels) and t (frames).
     points
-        Samples P on each ellipse, from the first axis of the plane towards the second; 4 fall on voxels.
+        Number of samples P on each ellipse, in the direction from the first axis of the plane to the second. With
+        P = 4 all samples coincide with voxels.
     blocks
-        Rows and columns of blocks; they part the frame without overlap.
+        Number of rows and columns of blocks; the blocks do not overlap.
     uniform
-        Patterns with more than two changes around the ellipse share a bin.
+        Whether all patterns with more than two changes around the ellipse share one bin.
     """
 
     radii: tuple[int, int, int] = (1, 1, 4)
@@ -41,7 +43,7 @@ class Parameters:
 
     @property
     def bins(self) -> int:
-        """Bins of one histogram: P (P - 1) + 3 uniform ones (15 for P = 4, 59 for P = 8) or 2^P."""
+        """Number of bins of one histogram: P (P - 1) + 3 if uniform (15 for P = 4, 59 for P = 8), otherwise 2^P."""
         return self.points * (self.points - 1) + 3 if self.uniform else 1 << self.points
 
     @property
@@ -56,14 +58,15 @@ def describe(volume: np.ndarray, parameters: Parameters | None = None) -> np.nda
     Parameters
     ----------
     volume : ndarray, shape (T, H, W)
-        Grey levels, any real dtype; T > 2 times the radius in time, each block with at least one pixel inside the rim.
+        Grey levels, any real dtype. T must be greater than twice the radius in time, and every block must contain at
+        least one pixel that is a full radius away from the border.
     parameters
-        Default: those of MEGC 2019, 1125 values.
+        By default those of MEGC 2019, which give 1125 values.
 
     Returns
     -------
     ndarray, shape (rows x columns x 3 x bins,), float64
-        Histograms by block (row by row), then plane; each sums to 1.
+        Histograms ordered by block (row by row), then by plane; the sum of each is 1.
 
     Raises
     ------
@@ -77,17 +80,17 @@ def describe(volume: np.ndarray, parameters: Parameters | None = None) -> np.nda
     smallest = (2 * rt + 1, max(2 * ry + 1, parameters.blocks[0]), max(2 * rx + 1, parameters.blocks[1]))
     if any(size < least for size, least in zip(volume.shape, smallest, strict=True)):
         raise ValueError(f"found a volume of shape {volume.shape}, expected at least {smallest} for {parameters}")
-    from mer_features.stages.apex import lbp_kernels  # noqa: PLC0415 - compiled code is loaded when first used
+    from mer_features.stages.apex import lbp_kernels  # noqa: PLC0415 - compiled code is loaded on first use
 
-    found = patterns(volume, parameters)  # (3, T', H', W')
+    codes = patterns(volume, parameters)  # (3, T', H', W')
     rows = _edges(volume.shape[1], parameters.blocks[0], ry)
     columns = _edges(volume.shape[2], parameters.blocks[1], rx)
     blocks = [np.s_[:, top:bottom, left:right] for top, bottom in rows for left, right in columns]
-    occurred = np.zeros((len(blocks), len(PLANES), 1 << parameters.points), np.int64)
-    for block, histograms in zip(blocks, occurred, strict=True):
-        for plane, histogram in zip(found, histograms, strict=True):
+    pattern_counts = np.zeros((len(blocks), len(PLANES), 1 << parameters.points), np.int64)
+    for block, histograms in zip(blocks, pattern_counts, strict=True):
+        for plane, histogram in zip(codes, histograms, strict=True):
             lbp_kernels.count(plane[block], histogram)
-    counts = occurred @ np.eye(parameters.bins, dtype=np.int64)[_bins(parameters.points, parameters.uniform)]
+    counts = pattern_counts @ np.eye(parameters.bins, dtype=np.int64)[_bins(parameters.points, parameters.uniform)]
     result: np.ndarray = (counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)).ravel()
     return result
 
@@ -98,9 +101,9 @@ def patterns(volume: np.ndarray, parameters: Parameters) -> np.ndarray:
     Returns
     -------
     ndarray, shape (3, T - 2 rt, H - 2 ry, W - 2 rx), uint8
-        For the planes XY, XT, YT.
+        Patterns in the planes XY, XT and YT.
     """
-    from mer_features.stages.apex import lbp_kernels  # noqa: PLC0415 - compiled code is loaded when first used
+    from mer_features.stages.apex import lbp_kernels  # noqa: PLC0415 - compiled code is loaded on first use
 
     rx, ry, rt = parameters.radii
     strides = np.array([volume.shape[1] * volume.shape[2], volume.shape[2], 1])
@@ -114,28 +117,28 @@ def patterns(volume: np.ndarray, parameters: Parameters) -> np.ndarray:
                 places[plane, point, corner] = strides @ offset
                 weights[plane, point, corner] = weight
     inner = [size - 2 * radius for radius, size in zip((rt, ry, rx), volume.shape, strict=True)]
-    found = np.empty((len(PLANES), *inner), np.uint8)
-    lbp_kernels.planes(np.ascontiguousarray(volume), (rt, ry, rx), places, weights, corners, found)
-    return found
+    codes = np.empty((len(PLANES), *inner), np.uint8)
+    lbp_kernels.planes(np.ascontiguousarray(volume), (rt, ry, rx), places, weights, corners, codes)
+    return codes
 
 
-#: A sample: voxel offsets (t, y, x) around it with their weights.
+#: A sample: the offsets (t, y, x) of the voxels around it, with their interpolation weights.
 _Sample = tuple[tuple[tuple[int, int, int], float], ...]
 
 
 def _ellipse(plane: str, parameters: Parameters) -> Iterator[_Sample]:
-    """Samples of a plane, each as the voxels around it with bilinear weights."""
+    """Samples of a plane, each as the surrounding voxels with bilinear weights."""
     radius = dict(zip("XYT", parameters.radii, strict=True))
     first, second = plane[0], plane[1]
     for point in range(parameters.points):
         angle = 2 * np.pi * point / parameters.points
-        # Rounded, so that samples on the axes fall on voxels exactly.
+        # Rounded, so that samples on the axes coincide exactly with voxels.
         along = {first: round(radius[first] * np.cos(angle), 5), second: round(radius[second] * np.sin(angle), 5)}
         yield tuple(_corners(along.get("T", 0.0), along.get("Y", 0.0), along.get("X", 0.0)))
 
 
 def _corners(*position: float) -> Iterator[tuple[tuple[int, int, int], float]]:
-    """Voxels around a position (t, y, x) that have a weight."""
+    """Voxels around a position (t, y, x) whose interpolation weight is greater than 0, with these weights."""
     low = [int(np.floor(value)) for value in position]
     share = [value - floor for value, floor in zip(position, low, strict=True)]
     for step in np.ndindex(2, 2, 2):
@@ -146,7 +149,7 @@ def _corners(*position: float) -> Iterator[tuple[tuple[int, int, int], float]]:
 
 
 def _edges(size: int, blocks: int, rim: int) -> list[tuple[int, int]]:
-    """Blocks that part ``size`` pixels, as ranges of the pixels inside the rim."""
+    """Ranges of pixels of each block along an axis of ``size`` pixels, counted from ``rim`` and without the rim."""
     edges = [round(block * size / blocks) for block in range(blocks + 1)]
     inside = [min(max(edge - rim, 0), size - 2 * rim) for edge in edges]
     return list(itertools.pairwise(inside))
@@ -154,12 +157,12 @@ def _edges(size: int, blocks: int, rim: int) -> list[tuple[int, int]]:
 
 @functools.cache
 def _bins(points: int, uniform: bool) -> np.ndarray:
-    """Bin of every pattern; uniform ones in the order of their numbers, all others in the last bin."""
+    """Bin of every pattern: uniform patterns in ascending order, all others in the last bin."""
     patterns = np.arange(1 << points)
     if not uniform:
         return patterns.astype(np.uint8)
-    turned = (patterns >> 1) | ((patterns & 1) << (points - 1))
-    changes = np.array([int(value).bit_count() for value in patterns ^ turned])
+    rotated = (patterns >> 1) | ((patterns & 1) << (points - 1))
+    changes = np.array([int(value).bit_count() for value in patterns ^ rotated])
     table = np.full(len(patterns), points * (points - 1) + 2, np.uint8)
     table[changes <= 2] = np.arange((changes <= 2).sum())
     return table

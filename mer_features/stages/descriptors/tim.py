@@ -1,10 +1,10 @@
-"""Temporal interpolation model: a clip resampled to a fixed number of frames along a curve through its frames.
+"""Temporal interpolation model: resamples a clip to a fixed number of frames along a curve through its frames.
 
-Zhou, Zhao, Guo and Pietikäinen 2012 ("An image-based visual speech animation system", doi:10.1109/TCSVT.2012.2199399):
-the n frames, minus their mean, are points of the curve whose k-th coordinate at s in [1/n, 1] is
-``sin(pi k s + pi (n - k) / (2 n))``, k = 1 .. n - 1 (the eigenvectors of a path graph), under a linear map that fits
-them. The paper maps the curve to coordinates of a singular value decomposition; that is a change of basis which
-cancels, so here the map leads to the pixels themselves and the whole model is one matrix that depends on n alone.
+Zhou, Zhao, Guo and Pietikäinen 2012 ("An image-based visual speech animation system", doi:10.1109/TCSVT.2012.2199399).
+The k-th coordinate of the curve at s in [1/n, 1] is ``sin(pi k s + pi (n - k) / (2 n))``, k = 1 .. n - 1 (the
+eigenvectors of a path graph). A linear map is fitted so that it maps the curve to the n frames minus their mean. The
+paper maps the curve to coordinates of a singular value decomposition. This change of basis cancels, so here the curve
+is mapped directly to pixels, and the whole model is one matrix that depends on n alone.
 """
 
 from __future__ import annotations
@@ -13,34 +13,35 @@ import functools
 
 import numpy as np
 
-#: Fewer frames hold no curve; they are interpolated linearly.
+#: With fewer frames there is no curve, and frames are interpolated linearly.
 FEWEST = 3
-# Pixels resampled at once: a clip in double precision does not fit a processor's caches, so many frames of these do.
+# Number of pixels resampled at once. A whole clip in double precision does not fit into a processor's cache; all
+# frames of this many pixels do.
 _SLAB = 2048
 
 
 def resample(frames: np.ndarray, count: int) -> np.ndarray:
-    """A clip at another number of frames.
+    """Resample a clip to another number of frames.
 
     Parameters
     ----------
     frames : ndarray, shape (n, ...)
         Any real dtype; n >= 1.
     count
-        Frames wanted, at equal steps from the first to the last.
+        Number of output frames, at equal steps from the first to the last.
 
     Returns
     -------
     ndarray, shape (count, ...), float64
-        With ``count`` = n the frames themselves up to rounding. One frame is repeated.
+        For ``count`` = n, the input frames up to rounding. A single frame is repeated.
 
     Raises
     ------
     ValueError
-        For no frames, or a count below 1.
+        If there are no frames, or ``count`` is less than 1.
     """
     if len(frames) < 1 or count < 1:
-        raise ValueError(f"found {len(frames)} frames and a count of {count}; expected at least 1 of both")
+        raise ValueError(f"found {len(frames)} frames and a count of {count}; expected at least 1 for both")
     flat = frames.reshape(len(frames), -1)
     out = np.empty((count, flat.shape[1]))
     for start in range(0, flat.shape[1], _SLAB):
@@ -52,7 +53,7 @@ def resample(frames: np.ndarray, count: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=256)
 def matrix(n: int, count: int) -> np.ndarray:
-    """What turns n frames minus their mean into ``count`` frames minus that mean, (count, n) float64."""
+    """Matrix that maps n frames minus their mean to ``count`` frames minus that mean, (count, n) float64."""
     if n < FEWEST:
         places = np.linspace(0, n - 1, count)
         result: np.ndarray = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(n)))

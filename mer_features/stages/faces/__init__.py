@@ -1,8 +1,8 @@
-"""Face stage: where the face is, how the head moves, and crops of every frame on a fixed grid of the face.
+"""Face stage: detects the face, measures the head motion, and crops the face from every frame.
 
-On the onset frame the face is detected and its landmarks found, once; the crop is laid out there. Every other frame
-is registered to the onset frame as a rigid whole and resampled in one step, so that what is left between two crops
-is the expression.
+The face and its landmarks are located once, on the onset frame, and define the position of the crop. Every other frame
+is registered to the onset frame by a rigid motion and resampled in one step, so that the remaining differences between
+two crops are those of the expression.
 """
 
 from mer_features.stages.faces.clip import FaceClip, crop_clip, process

@@ -1,4 +1,4 @@
-"""Where the crop lies in the frame: similarity transforms, the canonical face, and whether landmarks look like one.
+"""Position of the crop in the frame: transforms, alignment to the canonical face, and plausibility of landmarks.
 
 A transform is a (2, 3) float64 matrix that maps pixel centres, ``q = M[:, :2] @ p + M[:, 2]``.
 """
@@ -9,8 +9,9 @@ import numpy as np
 
 from mer_features.stages.faces import landmarks as lm
 
-# The canonical face, in eye distances from the point between the eyes, x right and y down. Proportions of the mean
-# face of the landmark model: only the eyes and the nose base align a face, the rest tells whether it is one.
+# The canonical face, in eye distances from the point between the eyes, x to the right and y down. The proportions are
+# those of the mean face of the landmark model. Only the eyes and the nose base are used for alignment; the other points
+# are used to check whether the landmarks form a face.
 _EYE = 0.5
 _NOSE_BASE = 0.77
 _ANCHORS = np.array(
@@ -25,12 +26,12 @@ _ANCHORS = np.array(
     ]
 )
 
-#: Distance between the eye centres and their height in an aligned crop, in sides of the crop: brows, chin and
-#: both cheeks of the mean face lie inside with a margin of 8 %.
+#: Distance between the eye centres and their distance from the top edge of an aligned crop, as fractions of the side of
+#: the crop. Brows, chin and both cheeks of the mean face lie inside the crop with a margin of 8 %.
 EYE_DISTANCE = 0.34
 EYE_HEIGHT = 0.30
 
-#: A crop may leave the frame by this share of its area without a remark.
+#: Largest fraction of a crop's area that may lie outside the frame without a warning.
 MAX_OUTSIDE_SHARE = 0.02
 
 _COMPLEX = np.array([1, 1j])
@@ -41,7 +42,7 @@ _EYES_PER_BOX = (0.2, 0.8)  # eye distance over the width of the detector's box
 
 
 def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (..., 2) mapped by a transform (2, 3)."""
+    """Map points (..., 2) by a transform (2, 3)."""
     result: np.ndarray = points @ matrix[:, :2].T + matrix[:, 2]
     return result
 
@@ -60,21 +61,21 @@ def invert(matrix: np.ndarray) -> np.ndarray:
 
 
 def identity() -> np.ndarray:
-    """The transform that leaves points where they are."""
+    """The identity transform."""
     return np.eye(2, 3)
 
 
 def similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Least-squares similarity (rotation, scale, shift; no reflection) from one point set to another.
 
-    In the plane Umeyama's solution (1991, Eqs. 40-42) is one complex division.
+    In two dimensions, Umeyama's solution (1991, Eqs. 40-42) reduces to one complex division.
 
     Parameters
     ----------
     source, target : ndarray, shape (N, 2)
-        At least two points that do not coincide.
+        Points, at least two of which do not coincide.
     weights : ndarray, shape (N,), optional
-        Not negative.
+        Weights of the points, >= 0.
 
     Returns
     -------
@@ -86,7 +87,10 @@ def similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray | Non
 
 
 def solve(p: np.ndarray, q: np.ndarray, weights: np.ndarray) -> tuple[complex, complex]:
-    """Turn (with scale) and shift of ``q = turn * p + shift`` by weighted least squares, points as complex numbers."""
+    """Solve ``q = turn * p + shift`` by weighted least squares.
+
+    Points are complex numbers; ``turn`` holds rotation and scale.
+    """
     share = weights / weights.sum()
     centre_p, centre_q = share @ p, share @ q
     centred = p - centre_p
@@ -96,12 +100,12 @@ def solve(p: np.ndarray, q: np.ndarray, weights: np.ndarray) -> tuple[complex, c
 
 
 def aligned(landmarks: np.ndarray, size: int) -> np.ndarray:
-    """Source to crop: the similarity that brings eye centres and nose base closest to the canonical face.
+    """Transform from source to crop: the similarity that best aligns eye centres and nose base to the canonical face.
 
     Parameters
     ----------
     landmarks : ndarray, shape (68, 2)
-        Source pixels.
+        Landmarks in source pixels.
     size : int
         Side of the crop in pixels.
     """
@@ -109,14 +113,14 @@ def aligned(landmarks: np.ndarray, size: int) -> np.ndarray:
 
 
 def square(box: np.ndarray, margin: float, size: int) -> np.ndarray:
-    """Source to crop: the square around a detector's box, its side the box's longer one plus two margins.
+    """Transform from source to crop for a square around a detector's box: the longer side of the box plus two margins.
 
     Parameters
     ----------
     box : ndarray, shape (4,)
         Left, top, width, height in source pixels (edges, not centres).
     margin : float
-        Added on every side, as a fraction of the side.
+        Margin on every side, as a fraction of the longer side of the box.
     size : int
         Side of the crop in pixels.
     """
@@ -128,13 +132,13 @@ def square(box: np.ndarray, margin: float, size: int) -> np.ndarray:
 
 
 def whole(frame_size: tuple[int, int], size: int) -> np.ndarray:
-    """Source to crop: the whole frame (H, W), stretched to the square."""
+    """Transform from source to crop for the whole frame (H, W), stretched to a square."""
     y, x = size / frame_size[0], size / frame_size[1]
     return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5]])
 
 
 def geometry_problem(landmarks: np.ndarray, box: np.ndarray) -> str:
-    """Why landmarks (68, 2) in a detector's box (4,) do not form an upright frontal face; empty if they do."""
+    """The reason why landmarks (68, 2) in a detector's box (4,) do not form an upright frontal face, or ``""``."""
     anchors = _anchors(landmarks)
     left_eye, right_eye, _, _, _, mouth, _ = anchors
     eye_distance = float(np.hypot(*(right_eye - left_eye)))
@@ -142,16 +146,16 @@ def geometry_problem(landmarks: np.ndarray, box: np.ndarray) -> str:
         return "the mouth lies above the eyes"
     low, high = _EYES_PER_BOX
     if not low <= eye_distance / box[2] <= high:
-        return f"eye distance is {eye_distance / box[2]:.2f} of the box's width, expected {low}..{high}"
-    off = apply(similarity(anchors, _ANCHORS), anchors) - _ANCHORS
-    misfit = float(np.sqrt((off**2).sum(axis=1).mean()))
+        return f"the eye distance is {eye_distance / box[2]:.2f} of the box's width, expected {low}..{high}"
+    errors = apply(similarity(anchors, _ANCHORS), anchors) - _ANCHORS
+    misfit = float(np.sqrt((errors**2).sum(axis=1).mean()))
     if misfit > _MAX_MISFIT:
-        return f"{misfit:.2f} eye distances off the mean face, limit {_MAX_MISFIT}"
+        return f"landmarks differ from the mean face by {misfit:.2f} eye distances, limit {_MAX_MISFIT}"
     return ""
 
 
 def outside_share(crop_to_source: np.ndarray, frame_size: tuple[int, int], size: int) -> float:
-    """Share of a crop, laid out by a transform (2, 3), that lies outside the frame (H, W); 0..1."""
+    """Fraction of a crop that lies outside the frame (H, W), 0..1; the transform (2, 3) maps crop to source pixels."""
     steps = (np.arange(64) + 0.5) * size / 64 - 0.5
     points = apply(crop_to_source, np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2))
     limit = np.array([frame_size[1] - 0.5, frame_size[0] - 0.5])

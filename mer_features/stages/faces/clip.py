@@ -1,4 +1,4 @@
-"""Crops of a whole clip, and the stage of the pipeline."""
+"""Face crops of a whole clip (:func:`crop_clip`), and the face stage (:func:`process`)."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ from mer_features.stages.faces.warp import warp
 from mer_features.stages.options import Faces
 from mer_features.stages.store import ClipRecord, ClipView
 
-#: Head motion between onset and apex that is flagged, as a share of the crop's side: about what the flow methods
-#: still follow, should registration not have removed it; and beyond it a head hardly moves as a picture does.
+#: Largest head motion between onset and apex without a warning, as a fraction of the side of the crop. Flow methods can
+#: follow about this much if registration has not removed it, and larger head motion is not well described by a
+#: similarity of the image.
 MAX_MOTION_SHARE = 0.04
 
-#: Motion in crop pixels that registration may leave (median over the face) without a remark.
+#: Largest motion in crop pixels (median over the face) that may remain after registration without a warning.
 MAX_RESIDUAL_PX = 1.0
 
 
 @dataclass(frozen=True)
 class FaceClip:
-    """The crops of one clip and how they were made.
+    """The crops of one clip, and the transforms that produced them.
 
     Attributes
     ----------
     crops : ndarray, shape (T, S, S, C), uint8
         RGB for C = 3, grey for C = 1.
     landmarks : ndarray, shape (68, 2), float32
-        x, y in crop pixels on the onset frame; NaN where a precropped frame shows no face to the detector.
+        x, y in crop pixels on the onset frame; NaN if the detector finds no face in a precropped frame.
     transform : ndarray, shape (2, 3), float64
-        Source pixels to crop pixels on the onset frame.
+        Maps source pixels to crop pixels on the onset frame.
     motion : ndarray, shape (T, 2, 3), float64
-        Source pixels of the onset frame to those of frame t: ``crop_t(p) = frame_t(motion_t(transform⁻¹(p)))``.
+        Maps source pixels of the onset frame to those of frame t:
+        ``crop_t(p) = frame_t(motion_t(transform⁻¹(p)))``.
     residual : ndarray, shape (T,), float32
-        Motion that registration leaves: the median distance of tracked points, source pixels. NaN where nothing
-        was registered.
+        Motion that remains after registration: the median distance of tracked points, in source pixels. NaN for
+        frames that were not registered.
     box : ndarray, shape (4,), float64
-        Left, top, width, height of the detector's box on the onset frame, source pixels.
+        Left, top, width, height of the detector's box on the onset frame, in source pixels.
     score : float
-        Its score, 0..1; NaN without a detection.
+        Score of the detection, 0..1; NaN without a detection.
     frame_size : tuple of int
         Height and width of the source.
     issues : tuple of Issue
@@ -66,22 +68,22 @@ class FaceClip:
 def crop_clip(images: Iterable[np.ndarray], onset: np.ndarray, options: Faces | None = None) -> FaceClip:
     """Crop the face from every frame of a clip.
 
-    The crop is laid out on the onset frame. Head motion is measured between the onset frame and each other one, as
-    ``options`` say, and crop and motion are applied to the source in a single resampling.
+    The position of the crop is determined on the onset frame. Head motion is measured between the onset frame and each
+    other frame, as set in ``options``. Crop and motion are applied to the source in a single resampling.
 
     Parameters
     ----------
     images : iterable of ndarray, shape (H, W, C), uint8
-        All frames in the order of time, C = 3 for RGB or 1 for grey; read once, not kept.
+        All frames in temporal order, C = 3 for RGB or 1 for grey. They are read once and not held in memory.
     onset : ndarray, shape (H, W, C), uint8
-        The onset frame, whether or not it is among ``images``.
+        The onset frame; it need not be one of ``images``.
     options : Faces, optional
-        Default: the defaults of the section ``faces``.
+        By default the defaults of the section ``faces``.
 
     Raises
     ------
     ClipRejectedError
-        ``no_face``.
+        With code ``no_face`` if no face is detected on the onset frame.
     FileNotFoundError, ValueError
         If the landmark model cannot be used.
     """
@@ -112,23 +114,23 @@ def _motion_measure(onset: np.ndarray, layout: Layout, options: Faces) -> Callab
     if options.mode == "precropped":
         return lambda _: Motion(align.identity(), float("nan"), reliable=True)
     if options.per_frame:
-        return _anew(layout, options)
+        return _motion_per_frame(layout, options)
     if options.register_method == "none":
         return lambda _: Motion(align.identity(), float("nan"), reliable=True)
     return Registrar(onset, layout.landmarks, options.register_method).register
 
 
-def _anew(layout: Layout, options: Faces) -> Callable[[np.ndarray], Motion]:
-    """Motion from laying out every frame by itself; a frame without a face keeps the one before."""
+def _motion_per_frame(layout: Layout, options: Faces) -> Callable[[np.ndarray], Motion]:
+    """Measure the motion by a separate layout of every frame; a frame without a face gets the motion before it."""
     last = align.identity()
 
     def measure(image: np.ndarray) -> Motion:
         nonlocal last
         try:
-            here = lay_out(image, options)
+            current = lay_out(image, options)
         except ClipRejectedError:
             return Motion(last, float("nan"), reliable=False)
-        last = align.compose(align.invert(here.transform), layout.transform)
+        last = align.compose(align.invert(current.transform), layout.transform)
         return Motion(last, float("nan"), reliable=True)
 
     return measure
@@ -149,7 +151,7 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: Faces) -> ClipR
     ----------
     clip : Clip
     inputs : mapping
-        Not read: this is the first stage.
+        Not used, because this is the first stage.
     options : Faces
 
     Returns
@@ -162,22 +164,22 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: Faces) -> ClipR
     Raises
     ------
     ClipRejectedError
-        If the frames cannot be read or show no face.
+        If the frames cannot be read or no face is detected.
     FileNotFoundError, ValueError
         If the landmark model cannot be used.
     """
     sequence = open_frames(clip.source, clip.first, clip.last)
     frames = iter(sequence)
     first = next(frames)
-    seen: list[tuple[int, float]] = []
-    images = _images(itertools.chain([first], frames), seen)
+    stamps: list[tuple[int, float]] = []
+    images = _images(itertools.chain([first], frames), stamps)
     face = crop_clip(images, _onset_image(clip, sequence, first), options)
-    if len(seen) < 2:
-        raise ClipRejectedError("few_frames", f"{len(seen)} frame")
-    numbers = np.array([number for number, _ in seen], dtype=np.int64)
+    if len(stamps) < 2:
+        raise ClipRejectedError("few_frames", f"{len(stamps)} frame")
+    numbers = np.array([number for number, _ in stamps], dtype=np.int64)
     keys = key_frames(clip, numbers.tolist())
     arrays = {name: getattr(face, name) for name in ("crops", "landmarks", "transform", "motion", "residual")}
-    arrays |= {"numbers": numbers, "times": _times(clip, sequence, seen)}
+    arrays |= {"numbers": numbers, "times": _times(clip, sequence, stamps)}
     issues = (*sequence.issues, *keys.issues, *face.issues, *motion_issues(face, keys))
     return ClipRecord(clip.clip_id, arrays, _attributes(clip, sequence, face, keys), issues)
 
@@ -196,48 +198,49 @@ def _attributes(clip: Clip, sequence: FrameSequence, face: FaceClip, keys: KeyFr
 
 
 def _onset_image(clip: Clip, sequence: FrameSequence, first: Frame) -> np.ndarray:
-    """The onset frame; read ahead only if it is not the first."""
+    """The onset frame; it is read in advance only if it is not the first frame."""
     if clip.onset is None or clip.onset <= first.number:
         return first.image
     return sequence.nearest(clip.onset).image
 
 
-def _images(frames: Iterable[Frame], seen: list[tuple[int, float]]) -> Iterator[np.ndarray]:
-    """The frames' images; their numbers and times are added to ``seen`` in passing."""
+def _images(frames: Iterable[Frame], stamps: list[tuple[int, float]]) -> Iterator[np.ndarray]:
+    """Yield the images of frames, and append the number and time of each frame to ``stamps``."""
     for frame in frames:
-        seen.append((frame.number, frame.time_s))
+        stamps.append((frame.number, frame.time_s))
         yield frame.image
 
 
-def _times(clip: Clip, sequence: FrameSequence, seen: Sequence[tuple[int, float]]) -> np.ndarray:
-    """Times in seconds (T,), float64.
+def _times(clip: Clip, sequence: FrameSequence, stamps: Sequence[tuple[int, float]]) -> np.ndarray:
+    """Times of the frames in seconds, shape (T,), float64.
 
-    The file's time stamps, unless the sheet tells another rate: high-speed recordings are often stored to be
-    played slowly. Then, and for image folders, the frame numbers are divided by the sheet's rate.
+    These are the time stamps of the file, unless the annotation sheet gives another frame rate: high-speed recordings
+    are often stored for slow playback. In that case, and for image folders, times are frame numbers divided by the
+    rate in the sheet.
     """
-    numbers, times = np.array(seen, dtype=np.float64).T
-    slowed = clip.fps and sequence.fps and abs(sequence.fps / clip.fps - 1) > 0.05
-    if clip.fps and (slowed or np.isnan(times).all()):
+    numbers, times = np.array(stamps, dtype=np.float64).T
+    slow_motion = clip.fps and sequence.fps and abs(sequence.fps / clip.fps - 1) > 0.05
+    if clip.fps and (slow_motion or np.isnan(times).all()):
         times = (numbers - numbers[0]) / clip.fps
     result: np.ndarray = times
     return result
 
 
 def motion_issues(face: FaceClip, keys: KeyFrames) -> tuple[Issue, ...]:
-    """What speaks against measuring movements between onset and apex (offset without an apex)."""
+    """Issues if the head motion between onset and apex is too large (up to the offset if there is no apex)."""
     low, high = sorted((keys.onset, keys.offset if keys.apex is None else keys.apex))
     size = face.crops.shape[1]
     steps = (np.arange(8) + 0.5) * size / 8
     grid = align.apply(align.invert(face.transform), np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2))
     scale = np.sqrt(abs(np.linalg.det(face.transform[:, :2])))
-    moved = [np.hypot(*(align.apply(motion, grid) - grid).T).mean() for motion in face.motion[low : high + 1]]
-    motion_px = scale * float(max(moved))
+    distances = [np.hypot(*(align.apply(motion, grid) - grid).T).mean() for motion in face.motion[low : high + 1]]
+    motion_px = scale * float(max(distances))
     issues = []
     if motion_px > MAX_MOTION_SHARE * size:
         issues.append(Issue("head_motion", f"{motion_px:.1f} px in the crop, limit {MAX_MOTION_SHARE * size:.1f}"))
-    left_px = scale * float(np.nan_to_num(face.residual[low : high + 1]).max())
-    if left_px > MAX_RESIDUAL_PX:
+    residual_px = scale * float(np.nan_to_num(face.residual[low : high + 1]).max())
+    if residual_px > MAX_RESIDUAL_PX:
         issues.append(
-            Issue("head_motion", f"registration leaves {left_px:.1f} px in the crop, limit {MAX_RESIDUAL_PX}")
+            Issue("head_motion", f"{residual_px:.1f} px in the crop after registration, limit {MAX_RESIDUAL_PX}")
         )
     return tuple(issues)

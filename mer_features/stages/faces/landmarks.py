@@ -1,4 +1,4 @@
-"""The 68 facial landmarks of the iBUG 300-W scheme, by dlib's regression trees [1]_.
+"""The 68 facial landmarks of the iBUG 300-W scheme, located by dlib's regression trees [1]_.
 
 References
 ----------
@@ -17,7 +17,7 @@ import numpy as np
 
 from mer_features.core.grey import levels
 
-#: Landmark numbers by part, zero-based, as seen in the picture: "left" is the viewer's left.
+#: Landmark indices of the parts of the face, zero-based; "left" is the left side of the image.
 JAW = slice(0, 17)
 BROWS = slice(17, 27)
 LEFT_BROW, RIGHT_BROW = slice(17, 22), slice(22, 27)
@@ -29,29 +29,30 @@ MOUTH_OUTLINE = slice(48, 60)
 LOWER_LIP = slice(55, 60)
 CHIN = 8
 
-# Where the 68 points lie in the square box the predictor was trained with, in box sides: their bounding box is
-# 0.941 wide and its centre at (0.500, 0.616). From the mean shape stored in the packaged model.
+# Position of the 68 points in the square box with which the predictor was trained, in box sides: their bounding box is
+# 0.941 wide and its centre is at (0.500, 0.616). Taken from the mean shape stored in the packaged model.
 _POINTS_WIDTH, _POINTS_CENTRE = 0.941, np.array([0.500, 0.616])
 
-# Shifts of the box, in box sides, over whose predictions the landmarks are averaged.
+# Shifts of the box, in box sides; the landmarks are the mean of the predictions over these shifts.
 _SHIFTS = np.array([[0.0, 0.0], [-0.03, 0.0], [0.03, 0.0], [0.0, -0.03], [0.0, 0.03]])
 
 
 def find(image: np.ndarray, box: np.ndarray, model: Path | None = None) -> np.ndarray:
-    """Landmarks of the face in a box.
+    """Locate the landmarks of the face in a box.
 
-    One prediction of the trees is quantised to pixels and moves by a pixel with the box. So the box is put where
-    a first prediction says the face is, whatever detector it came from, and five predictions from slightly
-    shifted boxes are averaged: on a still face with noise of 2 grey levels and boxes off by 3 % this brings
-    their standard deviation from 0.9 to 0.26 px at an eye distance of 108 px.
+    A single prediction is quantised to pixels and changes by about a pixel if the box is shifted. Therefore the box is
+    first replaced by one computed from a first prediction, which makes the result independent of the detector. Then
+    five predictions from slightly shifted boxes are averaged. On a still face with noise of 2 grey levels and box
+    errors of 3 %, this reduces the standard deviation of the landmarks from 0.9 to 0.26 px at an eye distance of
+    108 px.
 
     Parameters
     ----------
     image : ndarray, shape (H, W, 3) RGB or (H, W, 1) or (H, W) grey, uint8
     box : ndarray, shape (4,)
-        Left, top, width, height of the face in pixels.
+        Left, top, width and height of the face in pixels.
     model : Path, optional
-        A dlib 68-point shape predictor; default the one of the package ``face-recognition-models``.
+        A dlib 68-point shape predictor; by default the one of the package ``face-recognition-models``.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def find(image: np.ndarray, box: np.ndarray, model: Path | None = None) -> np.nd
     Raises
     ------
     FileNotFoundError, ValueError
-        If the model is missing or no 68-point predictor.
+        If the model is missing or is not a 68-point predictor.
     """
     predictor = _load(str(model) if model is not None else str(packaged_model()))
     grey = np.ascontiguousarray(levels(image))
@@ -76,7 +77,7 @@ def find(image: np.ndarray, box: np.ndarray, model: Path | None = None) -> np.nd
 
 
 def _box_around(points: np.ndarray) -> np.ndarray:
-    """The square (left, top, side) that the trees expect around these landmarks."""
+    """The square (left, top, side) around these landmarks, as in the training of the predictor."""
     low, high = points.min(axis=0), points.max(axis=0)
     side = max(high[0] - low[0], 1.0) / _POINTS_WIDTH
     return np.array([*((low + high) / 2 - _POINTS_CENTRE * side), side])
@@ -90,21 +91,22 @@ def _predict(predictor: Any, grey: np.ndarray, square: np.ndarray) -> np.ndarray
 
 
 def packaged_model() -> Path:
-    """Path of the predictor that ``face-recognition-models`` ships.
+    """Path of the predictor in the package ``face-recognition-models``.
 
-    The package is located, not imported: its import needs ``pkg_resources``, which current setuptools lack.
+    The package is located but not imported, because importing it needs ``pkg_resources``, which is no longer part of
+    setuptools.
     """
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(
-            "no 68-point landmark model: install face-recognition-models or set faces.landmark_model"
+            "no 68-point landmark model found: install face-recognition-models or set faces.landmark_model"
         )
     return Path(spec.submodule_search_locations[0]) / "models" / "shape_predictor_68_face_landmarks.dat"
 
 
 @functools.cache
 def _load(path: str) -> Any:
-    """The predictor in a file, once per process (about a second)."""
+    """Load the predictor from a file, once per process (takes about a second)."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"faces.landmark_model: {path} does not exist")
     try:

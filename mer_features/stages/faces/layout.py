@@ -1,4 +1,4 @@
-"""Where the crop of a face lies in one frame, and what speaks against it."""
+"""Position of the face crop in one frame, and the issues of this frame."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from mer_features.stages.faces import landmarks as lm
 from mer_features.stages.faces.detection import Detections, search
 from mer_features.stages.options import Faces
 
-#: Below this score a detection is used and flagged.
+#: Detections below this score are used, but give an issue.
 UNSURE_SCORE = 0.75
 
-# Border put around frames that are faces already, where the detector finds nothing without: a share of each side.
+# Border added around precropped frames in which the detector finds no face, as a fraction of each side.
 _BORDER_SHARE = 0.3
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The face of one frame and the crop laid over it.
+    """The face in one frame and the position of its crop.
 
     Attributes
     ----------
     transform : ndarray, shape (2, 3), float64
-        Source pixels to crop pixels.
+        Maps source pixels to crop pixels.
     landmarks : ndarray, shape (68, 2), float64
-        Source pixels; NaN where a precropped frame shows no face to the detector.
+        x, y in source pixels; NaN if the detector finds no face in a precropped frame.
     box : ndarray, shape (4,), float64
-        Left, top, width, height in source pixels.
+        Left, top, width and height in source pixels.
     score : float
-        The detector's confidence, 0..1; NaN without a detection.
+        Score of the detection, 0..1; NaN without a detection.
     issues : tuple of Issue
     """
 
@@ -45,7 +45,7 @@ class Layout:
 
 
 def lay_out(image: np.ndarray, options: Faces) -> Layout:
-    """Find the face of a frame and lay the crop over it.
+    """Find the face in a frame and determine the position of its crop.
 
     Parameters
     ----------
@@ -56,16 +56,16 @@ def lay_out(image: np.ndarray, options: Faces) -> Layout:
     Raises
     ------
     ClipRejectedError
-        ``no_face``, except in ``precropped`` mode.
+        With code ``no_face`` if no face is found; never in ``precropped`` mode.
     FileNotFoundError, ValueError
         If the landmark model cannot be used.
     """
     if options.mode == "precropped":
         return _precropped(image, options)
-    found = search(image, options.detector, detect_side=options.detect_side, min_score=options.min_score)
-    faces = found.above(options.min_score)
+    detections = search(image, options.detector, detect_side=options.detect_side, min_score=options.min_score)
+    faces = detections.above(options.min_score)
     if not len(faces):
-        best = f"best score {found.scores.max():.2f}, " if len(found) else ""
+        best = f"best score {detections.scores.max():.2f}, " if len(detections) else ""
         raise ClipRejectedError("no_face", f"{best}minimum {options.min_score}")
     box, score = faces.boxes[0], float(faces.scores[0])
     landmarks = lm.find(image, box, options.landmark_model)
@@ -83,22 +83,22 @@ def _precropped(image: np.ndarray, options: Faces) -> Layout:
     faces = _find_in_crop(image, options)
     if not len(faces):
         issue = Issue("landmarks_off", "no face found in the frame, so no landmarks")
-        nowhere = np.full((68, 2), np.nan)
-        return Layout(transform, nowhere, np.array([0.0, 0.0, width, height]), float("nan"), (issue,))
+        unknown = np.full((68, 2), np.nan)
+        return Layout(transform, unknown, np.array([0.0, 0.0, width, height]), float("nan"), (issue,))
     landmarks = lm.find(image, faces.boxes[0], options.landmark_model)
     return Layout(transform, landmarks, faces.boxes[0], float(faces.scores[0]), _face_issues(faces, landmarks))
 
 
 def _find_in_crop(image: np.ndarray, options: Faces) -> Detections:
-    """Faces in a frame that a face may fill to the edge, where detectors miss it without some surroundings."""
-    found = search(image, options.detector, detect_side=options.detect_side, min_score=options.min_score)
-    faces = found.above(options.min_score)
+    """Faces in a precropped frame; detectors may miss a face that fills the frame unless a border is added."""
+    detections = search(image, options.detector, detect_side=options.detect_side, min_score=options.min_score)
+    faces = detections.above(options.min_score)
     if len(faces):
         return faces
     y, x = (round(side * _BORDER_SHARE) for side in image.shape[:2])
     padded = cv2.copyMakeBorder(image, y, y, x, x, cv2.BORDER_REPLICATE)
-    found = search(padded, options.detector, detect_side=options.detect_side, min_score=options.min_score)
-    faces = found.above(options.min_score)
+    detections = search(padded, options.detector, detect_side=options.detect_side, min_score=options.min_score)
+    faces = detections.above(options.min_score)
     return Detections(faces.boxes - [x, y, 0, 0], faces.scores)
 
 
@@ -107,7 +107,7 @@ def _face_issues(faces: Detections, landmarks: np.ndarray) -> tuple[Issue, ...]:
     if len(faces) > 1:
         issues.append(Issue("several_faces", f"{len(faces)} faces"))
     if faces.scores[0] < UNSURE_SCORE:
-        issues.append(Issue("low_face_score", f"score {faces.scores[0]:.2f}, sure from {UNSURE_SCORE}"))
+        issues.append(Issue("low_face_score", f"score {faces.scores[0]:.2f}, reliable from {UNSURE_SCORE}"))
     if problem := align.geometry_problem(landmarks, faces.boxes[0]):
         issues.append(Issue("landmarks_off", problem))
     return tuple(issues)

@@ -1,9 +1,9 @@
-"""Rigid head motion: each frame against the onset frame, with what an expression moves kept out.
+"""Rigid head motion between the onset frame and every other frame, measured without the movements of the expression.
 
-Landmarks found separately on each frame jitter by half a pixel, as much as a micro-expression moves; the motion of the
-whole head can be measured a hundred times better. Two methods share one interface: ``lk`` follows points by the
-pyramidal Lucas-Kanade method [1]_ and fits a similarity robustly; ``ecc`` starts from that and maximises the enhanced
-correlation coefficient [2]_ of the picture around the points that agreed.
+Landmarks located separately on each frame jitter by half a pixel, as much as a micro-expression moves. The motion of
+the whole head can be measured a hundred times more accurately. There are two methods: ``lk`` tracks points with the
+pyramidal Lucas-Kanade method [1]_ and fits a similarity robustly; ``ecc`` starts from this result and maximises the
+enhanced correlation coefficient [2]_ of the image around the points that fit the similarity.
 
 References
 ----------
@@ -28,20 +28,22 @@ _POINTS = 80
 _WINDOW_PX = 21
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.005)
 
-# Halvings of the picture: the head is looked for close to where it was on the frame before, and only if it is not
-# there (a cut, a jump from the onset back to an early first frame) within a hundred pixels.
+# Halvings of the image (pyramid levels). The head is first searched close to its position in the previous frame, and
+# only if that fails (after a cut, or a jump from the onset back to an early first frame) within a hundred pixels.
 _NEAR, _FAR = 1, 4
 
 _ECC_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-7)
 
-# Fewer points, or a smaller share of those started with, do not hold a similarity; nor do points that it leaves
-# this far off (median, in eye distances) or that shrink so much, which found something else than the face.
-_FEWEST_POINTS = 10
-_FEWEST_SHARE = 0.4
-_MOST_LEFT = 0.04
-_LEAST_SCALE = 0.7
+# A similarity is rejected if it is fitted to fewer points, or to a smaller fraction of the initial points. It is also
+# rejected if the median distance of the points after the fit (in eye distances) is larger, or if the scale is smaller
+# (or larger than its inverse), because the points then lie on something other than the face.
+_MIN_POINTS = 10
+_MIN_SHARE = 0.4
+_MAX_RESIDUAL = 0.04
+_MIN_SCALE = 0.7
 
-# Rounds of the robust fit, and the smallest distance it tells apart: what Lucas-Kanade reaches at usual noise.
+# Rounds of the robust fit, and the smallest distance that it distinguishes: the accuracy of Lucas-Kanade at usual
+# noise.
 _ROUNDS_L1, _ROUNDS_TUKEY = 4, 4
 _FLOOR_PX = 0.02
 
@@ -50,16 +52,16 @@ _COMPLEX = np.array([1, 1j])
 
 @dataclass(frozen=True)
 class Motion:
-    """Where the head went between the onset frame and another.
+    """Head motion from the onset frame to another frame.
 
     Attributes
     ----------
     matrix : ndarray, shape (2, 3), float64
-        Onset source pixels to this frame's source pixels.
+        Maps source pixels of the onset frame to source pixels of this frame.
     residual_px : float
-        Median distance in source pixels between where the points were found and where ``matrix`` puts them.
+        Median distance in source pixels between the tracked points and the points predicted by ``matrix``.
     reliable : bool
-        False if too few points were found; ``matrix`` is then the previous frame's.
+        False if too few points were tracked; ``matrix`` is then that of the previous frame.
     """
 
     matrix: np.ndarray
@@ -69,7 +71,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class _Fit:
-    """A motion between windows, the points it comes from, and which of them count as rigid."""
+    """A motion between windows, the points it was fitted to, and whether each point counts as rigid."""
 
     matrix: np.ndarray  # (2, 3)
     source: np.ndarray  # (N, 2)
@@ -78,13 +80,13 @@ class _Fit:
 
 
 class Registrar:
-    """Registers frames, in the order of time, against one reference frame.
+    """Registers frames, in temporal order, to one reference frame.
 
     Parameters
     ----------
     reference : ndarray, shape (H, W, C), uint8
     landmarks : ndarray, shape (68, 2)
-        On the reference, source pixels.
+        Landmarks on the reference, in source pixels.
     method : {"lk", "ecc"}
     """
 
@@ -96,13 +98,13 @@ class Registrar:
         self._size = (int(high[0] - low[0]), int(high[1] - low[1]))
         self._home = _shift(low)
         self._previous = align.identity()
-        self._reference = self._look(reference, self._home)
+        self._reference = self._window(reference, self._home)
         self._points = _features(self._reference, rigid_mask(self._reference.shape, landmarks - low), self._eye_px)
 
     def register(self, image: np.ndarray) -> Motion:
         """Motion from the reference to ``image``, shape (H, W, C), uint8."""
         motion = self._register_from(self._previous, image)
-        if motion.reliable and _turned(align.compose(motion.matrix, align.invert(self._previous))):
+        if motion.reliable and _is_rotated(align.compose(motion.matrix, align.invert(self._previous))):
             motion = self._register_from(motion.matrix, image)
         if motion.reliable:
             self._previous = motion.matrix
@@ -110,29 +112,30 @@ class Registrar:
 
     def _register_from(self, guess: np.ndarray, image: np.ndarray) -> Motion:
         view = self._follow(guess)
-        frame = self._look(image, view)
+        frame = self._window(image, view)
         start = align.compose(align.invert(view), align.compose(guess, self._home))
         fit = self._fit(frame, start, _NEAR) or self._fit(frame, start, _FAR)
         if fit is None:
             return Motion(self._previous, float("nan"), reliable=False)
         inner = self._correlate(frame, fit) if self._method == "ecc" else fit.matrix
         matrix = align.compose(view, align.compose(inner, align.invert(self._home)))
-        return Motion(matrix, _left_px(inner, fit.source, fit.target), reliable=True)
+        return Motion(matrix, _residual_px(inner, fit.source, fit.target), reliable=True)
 
     def _follow(self, motion: np.ndarray) -> np.ndarray:
-        """Window pixels to frame pixels: by whole pixels, which resamples nothing, unless the head has turned.
+        """Transform from window pixels to frame pixels.
 
-        The points are compared without turning them, so a turn has to be taken out before.
+        It shifts by whole pixels, which needs no resampling, unless the head has rotated. The tracker compares image
+        patches without rotating them, so a rotation has to be removed first.
         """
-        if _turned(motion):
+        if _is_rotated(motion):
             return align.compose(motion, self._home)
         centre = self._home[:, 2] + np.array(self._size) / 2
         return _shift(self._home[:, 2] + np.rint(align.apply(motion, centre) - centre))
 
-    def _look(self, image: np.ndarray, view: np.ndarray) -> np.ndarray:
-        """Grey window (height, width) uint8 without its local mean and at a fixed contrast.
+    def _window(self, image: np.ndarray, view: np.ndarray) -> np.ndarray:
+        """Grey window (height, width), uint8, with its local mean removed and its contrast normalised.
 
-        So neither flicker nor shading passes for motion. The frame's border is repeated outside it.
+        This prevents flicker and shading from being measured as motion. Outside the frame, its border is repeated.
         """
         grey = _cut(image, view, self._size)
         side = int(self._eye_px / 2) | 1
@@ -143,23 +146,23 @@ class Registrar:
         return result
 
     def _fit(self, frame: np.ndarray, start: np.ndarray, halvings: int) -> _Fit | None:
-        """The motion of the points; None if too few were found or they do not move as one."""
-        needed = max(_FEWEST_POINTS, _FEWEST_SHARE * len(self._points))
+        """The common motion of the points; None if too few were tracked or they do not move together."""
+        needed = max(_MIN_POINTS, _MIN_SHARE * len(self._points))
         target, source = self._track(frame, start, halvings)
         if len(source) < needed:
             return None
         matrix, rigid = robust_similarity(source, target)
-        astray = _left_px(matrix, source, target) > _MOST_LEFT * self._eye_px
-        if astray or not _LEAST_SCALE < np.linalg.det(matrix[:, :2]) ** 0.5 < 1 / _LEAST_SCALE:
+        failed = _residual_px(matrix, source, target) > _MAX_RESIDUAL * self._eye_px
+        if failed or not _MIN_SCALE < np.linalg.det(matrix[:, :2]) ** 0.5 < 1 / _MIN_SCALE:
             return None
         return _Fit(matrix, source, target, rigid)
 
     def _track(self, frame: np.ndarray, start: np.ndarray, halvings: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where the reference's points lie in ``frame``, and those points; both (N, 2), lost ones left out."""
+        """Positions of the reference's points in ``frame`` and in the reference, both (N, 2), without lost points."""
         if not len(self._points):
             return self._points, self._points
         guess = align.apply(start, self._points).astype(np.float32)
-        found, status, _ = cv2.calcOpticalFlowPyrLK(
+        positions, status, _ = cv2.calcOpticalFlowPyrLK(
             self._reference,
             frame,
             self._points.astype(np.float32),
@@ -169,14 +172,14 @@ class Registrar:
             criteria=_STOP,
             flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )
-        kept = status.ravel() == 1
-        return found[kept].astype(np.float64), self._points[kept]
+        tracked = status.ravel() == 1
+        return positions[tracked].astype(np.float64), self._points[tracked]
 
     def _correlate(self, frame: np.ndarray, fit: _Fit) -> np.ndarray:
-        """The similarity of largest correlation around the rigid points, searched at half size.
+        """The similarity with the largest correlation around the rigid points, searched at half size.
 
-        The search is affine, for a Euclidean motion cannot follow a head that comes closer; the similarity is the
-        one nearest to it over the points.
+        The search uses an affine motion, because a Euclidean motion cannot follow a head that comes closer. The result
+        is the similarity closest to the affine motion at these points.
         """
         mask = np.zeros(self._reference.shape, np.uint8)
         rigid = fit.source[fit.rigid]
@@ -190,64 +193,65 @@ class Registrar:
                 _half(self._reference), small, _half(mask), np.full(small.shape, 255, np.uint8),
                 guess.astype(np.float32), cv2.MOTION_AFFINE, _ECC_STOP, 5,
             )  # fmt: skip
-        except cv2.error:  # it did not converge
+        except cv2.error:  # the search did not converge
             return fit.matrix
         affine = align.compose(align.invert(halve), align.compose(matrix.astype(np.float64), halve))
-        found = align.apply(affine, rigid)
-        astray = np.hypot(*(found - fit.target[fit.rigid]).T).mean() > _MOST_LEFT * self._eye_px
-        return fit.matrix if astray else align.similarity(rigid, found)
+        positions = align.apply(affine, rigid)
+        failed = np.hypot(*(positions - fit.target[fit.rigid]).T).mean() > _MAX_RESIDUAL * self._eye_px
+        return fit.matrix if failed else align.similarity(rigid, positions)
 
 
 def robust_similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Similarity that most points agree on, an expression's movements ignored.
+    """Similarity that fits most points and ignores the movements of an expression.
 
-    Iteratively reweighted least squares: towards the smallest sum of distances first, then with Tukey's biweight,
-    which gives no weight to points more than four times as far off as the calmest third is. Unlike the largest
-    consistent set of a random search it changes smoothly with the points: where a head turns out of the picture's
-    plane and no similarity is right, it stays a steady compromise and does not jump from frame to frame.
+    Iteratively reweighted least squares: the first rounds minimise the sum of distances, the following rounds use
+    Tukey's biweight, in which points have no weight if their distance is more than four times the 35th percentile of
+    all distances. Unlike the largest consistent set of a random search (RANSAC), the result changes smoothly with the
+    points. If the head rotates out of the image plane, so that no similarity is exact, the result is a stable
+    compromise that does not jump from frame to frame.
 
     Parameters
     ----------
     source, target : ndarray, shape (N, 2), float64
-        N is 2 or more.
+        Corresponding points, N >= 2.
 
     Returns
     -------
     matrix : ndarray, shape (2, 3), float64
     rigid : ndarray, shape (N,), bool
-        The points that count.
+        Whether each point has a weight greater than 0 in the final fit.
     """
     p, q = source @ _COMPLEX, target @ _COMPLEX
     weights = np.ones(len(p))
-    calm = int(0.35 * len(p))
+    rank = int(0.35 * len(p))
     for round_ in range(_ROUNDS_L1 + _ROUNDS_TUKEY):
         turn, shift = align.solve(p, q, weights)
         distance = np.abs(turn * p + shift - q)
         if round_ < _ROUNDS_L1:
             weights = 1 / np.maximum(distance, _FLOOR_PX)
         else:
-            limit = 4 * max(np.partition(distance, calm)[calm], _FLOOR_PX)
+            limit = 4 * max(np.partition(distance, rank)[rank], _FLOOR_PX)
             weights = np.maximum(1 - (distance / limit) ** 2, 0) ** 2
     return align.similarity(source, target, weights), weights > 0
 
 
 def rigid_mask(shape: tuple[int, ...], landmarks: np.ndarray) -> np.ndarray:
-    """Where to look for points that follow the head: the face up to the hair, without its most mobile parts.
+    """Region for points that follow the head: the face up to the hair without its most mobile parts.
 
-    Every part of a face moves in some expression, so the mask leaves out what moves in many or without one (eyes,
-    brows, nostrils, mouth, chin) and spreads wide enough that what is still outnumbers what is not.
+    Every part of a face moves in some expression. The mask excludes the parts that move in many expressions or without
+    any (eyes, brows, nostrils, mouth, chin), and is large enough that most of its points do not move.
 
     Parameters
     ----------
     shape : tuple
         Height and width of the mask.
     landmarks : ndarray, shape (68, 2)
-        In pixels of the mask.
+        x, y in pixels of the mask.
 
     Returns
     -------
     ndarray, shape (H, W), uint8
-        255 where points may be followed, else 0.
+        255 where points may be tracked, otherwise 0.
     """
     across = _eye_vector(landmarks)
     eye_px = float(np.hypot(*across))
@@ -264,14 +268,14 @@ def rigid_mask(shape: tuple[int, ...], landmarks: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _left_px(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> float:
-    """Median distance of ``target`` (N, 2) from where ``matrix`` puts ``source``."""
+def _residual_px(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> float:
+    """Median distance between ``target`` (N, 2) and ``source`` mapped by ``matrix``."""
     distance = np.abs((align.apply(matrix, source) - target) @ _COMPLEX)
     return float(np.partition(distance, len(distance) // 2)[len(distance) // 2])
 
 
 def _features(image: np.ndarray, mask: np.ndarray, eye_px: float) -> np.ndarray:
-    """Corners (N, 2) spread over the mask, float64; the low quality level keeps points on plain skin, too."""
+    """Corners (N, 2) spread over the mask, float64; the low quality level also allows points on smooth skin."""
     corners = cv2.goodFeaturesToTrack(
         image, _POINTS, qualityLevel=0.002, minDistance=0.1 * eye_px, mask=mask, blockSize=7
     )
@@ -291,7 +295,7 @@ def _eye_vector(landmarks: np.ndarray) -> np.ndarray:
 
 
 def _cut(image: np.ndarray, view: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The grey window (height, width) that ``view`` (2, 3) shows of a frame; a plain slice where that is possible."""
+    """The grey window (height, width) of a frame given by ``view`` (2, 3); a plain slice if possible."""
     x, y = view[:, 2].astype(int)
     if (view == _shift(np.array([x, y]))).all() and x >= 0 and y >= 0:
         window = image[y : y + size[1], x : x + size[0]]
@@ -312,6 +316,6 @@ def _shift(by: np.ndarray) -> np.ndarray:
     return np.column_stack([np.eye(2), by])
 
 
-def _turned(motion: np.ndarray) -> bool:
-    """Whether a motion turns by more than about half a degree or scales by more than about a per cent."""
+def _is_rotated(motion: np.ndarray) -> bool:
+    """Whether a motion rotates by more than about half a degree or scales by more than about one per cent."""
     return bool(np.abs(motion[:, :2] - np.eye(2)).max() > 0.008)

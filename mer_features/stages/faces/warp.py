@@ -1,11 +1,12 @@
-"""Resampling of frames into crops, the same for every sub-pixel position.
+"""Resampling of frames into crops, equally accurate at every sub-pixel position.
 
-Movements of a few tenths of a pixel are the signal here, so the interpolation must neither move the picture nor
-blur it by an amount that depends on where between two pixels a sample falls. OpenCV's cubic kernel (A = -0.75)
-renders a shift of 0.1 px as 0.08 to 0.13 px, linear interpolation of a sharp picture as 0.084 to 0.110 px, and
-full quintic splines cost fifty times as much. Here the frame is doubled by the binomial filter of an image pyramid
-(1 4 6 4 1), which is symmetric and so moves nothing, and then sampled linearly: the blur is that of the binomial
-filter (a standard deviation of half a source pixel) at every position, and 0.1 px comes out within 0.005 px.
+The signal consists of movements of a few tenths of a pixel. The interpolation must therefore not shift the image, and
+its blur must not depend on the position of a sample between two pixels. With OpenCV's cubic kernel (A = -0.75) a shift
+of 0.1 px becomes 0.08 to 0.13 px, with linear interpolation of a sharp image 0.084 to 0.110 px; full quintic splines
+take fifty times as long. Here the frame is first doubled in size with the binomial filter of an image pyramid
+(1 4 6 4 1), which is symmetric and therefore causes no shift, and then sampled linearly. The blur is that of the
+binomial filter (a standard deviation of half a source pixel) at every position, and a shift of 0.1 px is reproduced
+within 0.005 px.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# Crops reduced below this scale are blurred so much that linear interpolation alone moves nothing.
+# Crops reduced below this scale are blurred so much that linear interpolation alone causes no shift.
 _DOUBLE_ABOVE = 0.4
 
-# Standard deviation of the whole blur in crop pixels, as far as the binomial filter does not exceed it.
+# Standard deviation of the total blur in crop pixels, unless the blur of the binomial filter is larger.
 _BLUR_PX = 0.4
 _PAD_PX = 4
 
@@ -24,7 +25,8 @@ _PAD_PX = 4
 def warp(image: np.ndarray, crop_to_source: np.ndarray, size: int) -> np.ndarray:
     """Sample ``crop(p) = image(crop_to_source(p))``.
 
-    Reduction is preceded by a Gaussian blur, so that nothing aliases; outside the image its border is repeated.
+    If the image is reduced, a Gaussian blur is applied first to prevent aliasing. Outside the image, its border is
+    repeated.
 
     Parameters
     ----------
@@ -39,11 +41,11 @@ def warp(image: np.ndarray, crop_to_source: np.ndarray, size: int) -> np.ndarray
     -------
     ndarray, shape (size, size, C), uint8
     """
-    step = np.hypot(crop_to_source[:, 0], crop_to_source[:, 1])  # source pixels a crop pixel, along x and y
+    step = np.hypot(crop_to_source[:, 0], crop_to_source[:, 1])  # source pixels per crop pixel, along x and y
     double = step.min() < 1 / _DOUBLE_ABOVE
     sigma = _blur_px(step, double)
     region, origin = _region(image, crop_to_source, size, pad=_PAD_PX + int(np.ceil(3 * sigma.max())))
-    if sigma.max() > 0.25:  # less changes no grey level
+    if sigma.max() > 0.25:  # a smaller blur changes no grey level
         region = cv2.GaussianBlur(region, (0, 0), max(sigma[0], 0.05), sigmaY=max(sigma[1], 0.05))
     matrix = crop_to_source - np.column_stack([np.zeros((2, 2)), origin])
     if double:
@@ -61,9 +63,9 @@ def warp(image: np.ndarray, crop_to_source: np.ndarray, size: int) -> np.ndarray
 
 
 def _blur_px(step: np.ndarray, double: bool) -> np.ndarray:
-    """Gaussian (standard deviation in source pixels, per axis) that is missing to the whole blur."""
-    already = 0.25 if double else 0.0  # variance of the binomial filter
-    return np.sqrt(np.maximum((_BLUR_PX * step) ** 2 - already, 0))
+    """Standard deviation, per axis in source pixels, of the Gaussian that completes the total blur."""
+    binomial = 0.25 if double else 0.0  # variance of the binomial filter
+    return np.sqrt(np.maximum((_BLUR_PX * step) ** 2 - binomial, 0))
 
 
 def _region(image: np.ndarray, crop_to_source: np.ndarray, size: int, pad: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +73,7 @@ def _region(image: np.ndarray, crop_to_source: np.ndarray, size: int, pad: int) 
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5
     points = corners @ crop_to_source[:, :2].T + crop_to_source[:, 2]
     limit = np.array([image.shape[1], image.shape[0]])
-    # At least one pixel, also where a crop lies wholly beside the image.
+    # At least one pixel, even if the crop lies completely outside the image.
     low = np.clip(np.floor(points.min(axis=0)).astype(int) - pad, 0, limit - 1)
     high = np.clip(np.ceil(points.max(axis=0)).astype(int) + pad + 1, low + 1, limit)
     return image[low[1] : high[1], low[0] : high[0]], low

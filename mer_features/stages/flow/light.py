@@ -1,8 +1,8 @@
-"""Removal of a change of light between two frames, which flow methods would take for motion.
+"""Removes changes of lighting between two frames, which flow methods would measure as motion.
 
-TV-L1 assumes that a point keeps its grey level. A lamp that changes by a few per cent between two frames
-breaks that by several levels, about as much as a micro-expression does, and the flow found is then worse than
-none.
+TV-L1 assumes that the grey level of a point does not change. If the lighting changes by a few per cent between two
+frames, grey levels change by several levels, about as much as in a micro-expression, and the estimated flow is then
+worse than no flow.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import numpy as np
 
 from mer_features.core.grey import levels
 
-#: The fit runs on means over blocks of this side, pixels: fast, and blind to sub-pixel motion and noise.
+#: The fit uses means over blocks of this side in pixels, which is fast and insensitive to sub-pixel motion and noise.
 _BLOCK_PX = 4
-#: Rounds of reweighting, and the residual in grey levels below which a block weighs no more.
+#: Rounds of reweighting, and the residual in grey levels below which the weight of a block does not increase further.
 _ROUNDS, _FLOOR = 5, 0.5
 
 
 def match(reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """The second frame of a pair in the light of the first.
+    """Match the lighting of the second frame of a pair to that of the first.
 
-    Fits ``reference = (a + b x + c y) moved + d`` over the image, least absolute residuals, and applies it: a
-    lamp's strength, its fall-off across the face and the black level. What moved is a minority and hardly
-    weighs.
+    Fits ``reference = (a + b x + c y) moved + d`` over the image by least absolute residuals and applies it to
+    ``moved``. The model describes the intensity of the lighting, its gradient across the face, and the black level.
+    Moving regions are a minority of the pixels and have little influence on the fit.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ def match(reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (H, W), float32
-        ``moved`` with its light corrected, in [0, 1]; unchanged to the last bit if it equals ``reference``.
+        ``moved`` with its lighting matched, in [0, 1]; unchanged to the last bit if it equals ``reference``.
 
     Raises
     ------
     ValueError
-        For images of different shape, a wrong dtype, NaN, or floating point values outside [0, 1].
+        For images of different shapes, a wrong dtype, NaN, or floating point values outside [0, 1].
     """
     target, source = levels(reference, "reference"), levels(moved, "moved")
     if target.shape != source.shape:
@@ -47,7 +47,7 @@ def match(reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
 
 
 def match_levels(target: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """:func:`match` for grey levels in [0, 255], (H, W) of equal shape, unchecked; float32."""
+    """Like :func:`match`, for grey levels in [0, 255] of equal shape (H, W), without checks; returns float32."""
     if np.array_equal(target, source):
         return source.astype(np.float32)
     design = _terms(_blocks(source))
@@ -65,7 +65,7 @@ def _blocks(image: np.ndarray) -> np.ndarray:
 
 
 def _terms(image: np.ndarray) -> np.ndarray:
-    """Columns ``i``, ``x i``, ``y i`` and 1 of the model, one row per pixel; x and y run from -1 to 1."""
+    """Columns ``i``, ``x i``, ``y i`` and 1 of the model, one row per pixel; x and y range from -1 to 1."""
     height, width = image.shape
     x = (2 * np.arange(width, dtype=np.float32) + 1) / width - 1
     y = (2 * np.arange(height, dtype=np.float32) + 1) / height - 1
@@ -74,7 +74,7 @@ def _terms(image: np.ndarray) -> np.ndarray:
 
 
 def _least_absolute(design: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Least absolute residuals by iteratively reweighted least squares."""
+    """Fit by least absolute residuals, with iteratively reweighted least squares."""
     design, target = design.astype(np.float64), target.astype(np.float64)
     root = np.ones_like(target)
     for _ in range(_ROUNDS):

@@ -1,4 +1,4 @@
-"""Dense optical flow between two frames of a face, by one of several methods behind one name."""
+"""Dense optical flow between two frames of a face with one of several methods, and the flow stage."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from mer_features.stages.flow import light, strain, tvl1
 from mer_features.stages.options import Flow, FlowMethod, FlowPair
 from mer_features.stages.store import ClipRecord, ClipView
 
-#: Smallest side in pixels that every method can build its image pyramid from.
+#: Smallest side in pixels for which every method can build its image pyramid.
 SMALLEST = 16
-#: Largest residual motion of the head, pixels, that ``tvl1_aligned`` accepts.
+#: Largest residual motion of the head, in pixels, that ``tvl1_aligned`` accepts.
 ALIGNED_PX = 1.0
 
 
 class NotAlignedError(ValueError):
-    """Images whose content is shifted by more than ``tvl1_aligned`` can follow."""
+    """The content of the two images is shifted by more than ``tvl1_aligned`` can follow."""
 
 
 def estimate(reference: np.ndarray, moved: np.ndarray, method: FlowMethod = "tvl1_fast") -> np.ndarray:
-    """Flow from one image to another.
+    """Estimate the flow from one image to another.
 
     Parameters
     ----------
@@ -37,11 +37,11 @@ def estimate(reference: np.ndarray, moved: np.ndarray, method: FlowMethod = "tvl
         uint8, or floating point in [0, 1]; colour (RGB) is reduced to luma. Sides of at least 16 pixels.
     method
         ``tvl1``: TV-L1 (Zach, Pock and Bischof 2007) with OpenCV's defaults, see :mod:`mer_features.stages.flow.tvl1`.
-        ``tvl1_fast``: the same with settings that are more exact on faces, faster, and follow larger shifts.
-        ``tvl1_aligned``: full resolution only, for faces that were registered. ``opencv_tvl1``: OpenCV's own TV-L1 with
-        its defaults, the reference. ``skimage_tvl1``: scikit-image's with its defaults. ``farneback``: polynomial
-        expansion, window 15 px. ``dis``: dense inverse search down to full resolution, patches of 8 px every 2 px,
-        20 variational refinements.
+        ``tvl1_fast``: the same method with settings that are more accurate on faces, are faster, and follow larger
+        shifts. ``tvl1_aligned``: full resolution only, for registered faces. ``opencv_tvl1``: OpenCV's own TV-L1 with
+        its defaults, as a reference. ``skimage_tvl1``: scikit-image's TV-L1 with its defaults. ``farneback``:
+        polynomial expansion, window of 15 px. ``dis``: dense inverse search down to full resolution, patches of 8 px
+        every 2 px, 20 variational refinements.
 
     Returns
     -------
@@ -52,15 +52,15 @@ def estimate(reference: np.ndarray, moved: np.ndarray, method: FlowMethod = "tvl
     Raises
     ------
     ValueError
-        For an unknown method, images of different or too small size, a wrong dtype or shape, NaN, floating point
+        For an unknown method, images of different or too small size, a wrong dtype or shape, NaN, or floating point
         values outside [0, 1].
     NotAlignedError
         For ``tvl1_aligned`` on images whose content is shifted by more than a pixel.
 
     Notes
     -----
-    OpenCV's code runs on the CPU whatever device there is: its OpenCL path samples differently and would make
-    the result depend on the machine.
+    OpenCV's methods always run on the CPU. Its OpenCL code samples differently, and results would depend on the
+    machine.
     """
     if method not in _METHODS:
         raise ValueError(f"found method {method!r}, expected one of {', '.join(_METHODS)}")
@@ -81,17 +81,17 @@ def estimate_batch(
     *,
     threads: int = 1,
 ) -> np.ndarray:
-    """Flow of many pairs of one size.
+    """Estimate the flow of many pairs of equal size.
 
     Parameters
     ----------
     references, moveds
-        N images each, as of :func:`estimate`.
+        N images each, as for :func:`estimate`.
     method
-        As of :func:`estimate`.
+        Method, as for :func:`estimate`.
     threads
-        Pairs worked on at once. The result is the same to the last bit for any number, and for any split of the
-        pairs into batches.
+        Number of pairs to process in parallel. The result is identical to the last bit for any number of threads and
+        for any division of the pairs into batches.
 
     Returns
     -------
@@ -100,27 +100,29 @@ def estimate_batch(
     Raises
     ------
     ValueError
-        As :func:`estimate`, or for unequal numbers of images or none.
+        As for :func:`estimate`, and if the numbers of images differ or are 0.
     """
     if len(references) != len(moveds) or not len(references):
-        raise ValueError(f"found {len(references)} references and {len(moveds)} moved images, expected as many, not 0")
-    work = partial(estimate, method=method)
+        raise ValueError(
+            f"found {len(references)} references and {len(moveds)} moved images; expected equal numbers of at least 1"
+        )
+    estimate_pair = partial(estimate, method=method)
     if threads == 1:
-        return np.stack(list(map(work, references, moveds)))
+        return np.stack(list(map(estimate_pair, references, moveds)))
     with ThreadPoolExecutor(threads) as pool:
-        return np.stack(list(pool.map(work, references, moveds)))
+        return np.stack(list(pool.map(estimate_pair, references, moveds)))
 
 
 def process(clip: Clip, inputs: Mapping[str, ClipView], options: Flow) -> ClipRecord:
-    """Flow and strain between the key frames of one clip.
+    """Compute flow and strain between the key frames of one clip.
 
     Returns
     -------
     ClipRecord
-        Arrays ``flow``, shape (P, 2, S, S), float32 pixels, and ``strain``, shape (P, S, S), float32;
-        attributes ``pairs`` (P names joined by commas), ``method`` and, where it is known, ``magnified_by``
-        (:func:`magnified_by`). Issue ``head_motion`` where the faces are not as still as ``tvl1_aligned`` needs;
-        ``tvl1_fast`` has then taken its place.
+        Arrays ``flow``, shape (P, 2, S, S), float32, in pixels, and ``strain``, shape (P, S, S), float32; attributes
+        ``pairs`` (P names joined by commas), ``method`` and, if it is known, ``magnified_by`` (see
+        :func:`magnified_by`). If the faces move too much for ``tvl1_aligned``, ``tvl1_fast`` is used instead and the
+        record has the issue ``head_motion``.
     """
     issues: list[Issue] = []
     flows = np.stack([_between(*_frames(inputs, pair), options, issues) for pair in options.pairs])
@@ -133,7 +135,7 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: Flow) -> ClipRe
 
 
 def magnified_by(flows: Mapping[FlowPair, np.ndarray]) -> float | None:
-    """How much larger the motion from onset to amplified apex is than that to the apex, as the flow sees both.
+    """Ratio of the measured motion from onset to amplified apex to that from onset to apex.
 
     Parameters
     ----------
@@ -143,7 +145,7 @@ def magnified_by(flows: Mapping[FlowPair, np.ndarray]) -> float | None:
     Returns
     -------
     float or None
-        Mean length of the one over that of the other; ``None`` unless both pairs are there and the apex moves.
+        Ratio of the mean flow lengths; ``None`` if one of the pairs is missing or the apex does not move.
     """
     pairs: tuple[FlowPair, ...] = ("onset_amplified", "onset_apex")
     if not flows.keys() >= set(pairs):
@@ -184,7 +186,7 @@ def _aligned(reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
     if motion > ALIGNED_PX:
         raise NotAlignedError(
             f"found a shift of {motion:.1f} px between the images, expected at most {ALIGNED_PX:g} px for "
-            "tvl1_aligned: register the faces, or use tvl1_fast"
+            "tvl1_aligned; register the faces or use tvl1_fast"
         )
     return _own("tvl1_aligned", reference, moved)
 
@@ -213,7 +215,7 @@ def _dis(reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
     method.setFinestScale(0)
     method.setPatchStride(2)
     method.setVariationalRefinementIterations(20)
-    images = [np.rint(image).astype(np.uint8) for image in (reference, moved)]  # it takes 8 bits only
+    images = [np.rint(image).astype(np.uint8) for image in (reference, moved)]  # the method accepts only 8 bits
     return _components(method.calc(*images, None))
 
 

@@ -1,15 +1,19 @@
-"""Motion magnification: small movements between two frames made larger, without or with a trained network.
+"""Magnification stage: enlarges small movements between two frames, with or without a trained network.
 
-Every method means the same by the factor m: the *total* motion, so that a displacement δ becomes m δ; m = 1 gives
-the moved frame and m = 0 the reference. ``phase`` (:mod:`mer_features.stages.magnify.phase`) needs no training and is
-the
-default, ``eulerian`` (:mod:`mer_features.stages.magnify.eulerian`) is the linear baseline, ``learned`` is a trained
-network
-(``mer_features.stages.magnify.learned``, needs torch).
+The magnification factor m is the factor of the *total* motion for every method: a displacement δ becomes m δ, m = 1
+gives the moved frame, and m = 0 gives the reference. The methods are:
 
-The moved frame is not brought into the light of the reference first. Phases do not see the lighting; the amplified
-frame is the apex moved on, under the apex's own light, and equals it at m = 1; and flow, which a lamp does disturb,
-matches the light of whatever pair it is given (:mod:`mer_features.stages.flow.light`).
+``phase``
+    Needs no training; the default (:mod:`mer_features.stages.magnify.phase`).
+``eulerian``
+    The linear baseline (:mod:`mer_features.stages.magnify.eulerian`).
+``learned``
+    A trained network; needs torch (``mer_features.stages.magnify.learned``).
+
+The lighting of the moved frame is not matched to that of the reference first, for three reasons. Phases do not depend
+on the lighting. The amplified frame is the apex with its motion continued, under the lighting of the apex, and must
+equal the apex for m = 1. And the flow stage, whose methods are sensitive to the lighting, matches it for every pair of
+frames (:mod:`mer_features.stages.flow.light`).
 """
 
 from __future__ import annotations
@@ -40,31 +44,32 @@ def magnify(
     method: MagnifyMethod = "phase",
     options: Magnify | None = None,
 ) -> np.ndarray:
-    """The moved frame with its motion since the reference made ``factor`` times as large.
+    """Magnify the motion of the moved frame since the reference by a factor.
 
     Parameters
     ----------
     reference, moved : ndarray, shape (H, W), (H, W, 1) or (H, W, 3), uint8
         Onset and apex, registered; three channels are R, G, B. Sides of at least 16 pixels.
     factor
-        Total motion m: 1 returns the moved frame, 0 the reference; below 1 motion is reduced.
+        Magnification factor m of the total motion, >= 0: 1 returns the moved frame, 0 the reference; values below 1
+        reduce the motion.
     method
         ``phase``, ``eulerian`` or ``learned``.
     options
-        Settings of the methods; its own ``method`` and ``factor`` are not read.
+        Settings of the methods; its keys ``method`` and ``factor`` are ignored.
 
     Returns
     -------
     ndarray, uint8
-        Same shape as ``moved``. Equal frames give the moved frame, whatever the factor.
+        Same shape as ``moved``. If both frames are equal, the result is the moved frame for any factor.
 
     Raises
     ------
     ValueError
-        For another shape, size or dtype, a negative factor, or an unknown method; for ``learned`` also weights
+        For another shape, size or dtype, a negative factor, or an unknown method; for ``learned`` also for weights
         that cannot be used.
     ImportError
-        For ``learned`` without torch.
+        For ``learned`` if torch is not installed.
     """
     check_pair(reference, moved)
     if not 0 <= factor < np.inf:
@@ -76,7 +81,7 @@ def magnify(
 
 
 def classical(method: MagnifyMethod, options: Magnify | None = None) -> Method:
-    """A method without weights, set up; raises ``ValueError`` for an unknown one."""
+    """A method without weights, with its settings; raises ``ValueError`` for an unknown method."""
     options = options or Magnify()
     if method == "phase" and options.phase_synthesis == "rotation":
         return Rotation()
@@ -88,7 +93,7 @@ def classical(method: MagnifyMethod, options: Magnify | None = None) -> Method:
 
 
 def available_methods(options: Magnify | None = None) -> tuple[MagnifyMethod, ...]:
-    """Methods that can run here: the trained network only with torch and weights."""
+    """Methods that can run in this environment; ``learned`` needs torch and weights."""
     try:
         learned_model((options or Magnify()).weights)
     except (ImportError, OSError, ValueError):
@@ -98,8 +103,8 @@ def available_methods(options: Magnify | None = None) -> tuple[MagnifyMethod, ..
 
 @lru_cache(maxsize=1)
 def learned_model(weights: Path | None) -> Any:
-    """The trained network, read once per process; ``None`` means the weights that the package ships."""
-    # By name, so that a stage without a network does not depend on its code (mer_features.core.fingerprint).
+    """The trained network, read once per process; ``None`` means the weights included in the package."""
+    # Imported by name, so that a stage without a network does not depend on its code (mer_features.core.fingerprint).
     return import_module("mer_features.stages.magnify.learned").load(weights)
 
 
@@ -107,20 +112,20 @@ def _learned(reference: np.ndarray, moved: np.ndarray, factor: float, model: Any
     if moved.shape[2:] == (3,):
         result: np.ndarray = model(reference, moved, factor)
         return result
-    three = [np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2) for image in (reference, moved)]
-    grey = model(*three, factor).mean(axis=2, dtype=np.float32)
+    channels = [np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2) for image in (reference, moved)]
+    grey = model(*channels, factor).mean(axis=2, dtype=np.float32)
     pixels: np.ndarray = np.rint(grey).astype(np.uint8)
     return pixels.reshape(moved.shape)
 
 
 def process(clip: Clip, inputs: Mapping[str, ClipView], options: Magnify) -> ClipRecord:
-    """Amplify the apex of one clip against its onset.
+    """Magnify the motion of the apex of one clip relative to its onset.
 
     Returns
     -------
     ClipRecord
-        Array ``apex``, shape (1, S, S, C), uint8; attributes ``factor``, ``method`` and ``model_digest`` (empty for
-        methods without weights).
+        Array ``apex``, shape (1, S, S, C), uint8; attributes ``factor``, ``method`` and ``model_digest`` (SHA-256 of
+        the weights; empty for methods without weights).
     """
     crops, position = inputs["faces"]["crops"], inputs["apex"].attrs
     onset, apex = (crops[int(position[name])] for name in ("onset", "apex"))

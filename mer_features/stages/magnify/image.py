@@ -1,4 +1,4 @@
-"""Images as the magnification methods take and give them."""
+"""Input checks and conversions of images for the magnification methods."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from mer_features.core.grey import LUMA
 
-#: Smallest side in pixels of which a pyramid can be made.
+#: Smallest side in pixels for which a pyramid can be built.
 SMALLEST = 16
 
 
 def check(image: np.ndarray, name: str) -> None:
-    """Refuse what is not an 8-bit image of at least :data:`SMALLEST` pixels a side.
+    """Check that an image has 8 bits and sides of at least :data:`SMALLEST` pixels.
 
     Raises
     ------
     ValueError
-        With what was found and what is accepted.
+        If it does not; the message gives the found and the accepted values.
     """
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise ValueError(f"{name}: found shape {image.shape}, expected (H, W), (H, W, 1) or (H, W, 3)")
@@ -29,7 +29,7 @@ def check(image: np.ndarray, name: str) -> None:
 
 
 def check_pair(reference: np.ndarray, moved: np.ndarray) -> None:
-    """Refuse two images that are no pair; raises ``ValueError``."""
+    """Check two images, which must have equal shapes; raises ``ValueError``."""
     check(reference, "reference")
     check(moved, "moved")
     if reference.shape != moved.shape:
@@ -37,7 +37,7 @@ def check_pair(reference: np.ndarray, moved: np.ndarray) -> None:
 
 
 def luma(image: np.ndarray) -> np.ndarray:
-    """Luma of ITU-R BT.601, 0..255, not rounded.
+    """Luma according to ITU-R BT.601, 0..255, not rounded.
 
     Parameters
     ----------
@@ -55,16 +55,16 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 
 def to_uint8(values: np.ndarray) -> np.ndarray:
-    """Grey levels as whole ones in 0..255, right on average.
+    """Convert to integer grey levels in 0..255 by dithering, so that the mean is preserved.
 
-    A value between two levels becomes one or the other, the nearer one more often: rounding would return a frame that
-    was changed by less than half a level unchanged, and with it movements of a tenth of a pixel. Whole levels stay as
-    they are. The choice hangs on the place in the image alone, so equal images become equal ones.
+    A value between two levels becomes one of them, more often the nearer one. Ordinary rounding would remove changes of
+    less than half a level, and with them movements of a tenth of a pixel. Integer values are unchanged. The choice
+    depends only on the position in the image, so that equal images remain equal.
 
     Parameters
     ----------
     values : ndarray, shape (H, W) or (H, W, C), floating point
-        All channels of a pixel go the same way.
+        Grey levels; all channels of a pixel have the same threshold.
 
     Returns
     -------
@@ -77,6 +77,6 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _thresholds(height: int, width: int) -> np.ndarray:
-    """White noise between 1/512 and 511/512: never so near to 0 or 1 that an error of float32 moves a whole level."""
+    """White noise in 1/512..511/512, far enough from 0 and 1 that float32 errors do not change integer levels."""
     levels = np.random.default_rng(0).integers(0, 256, (height, width))
     return ((levels + 0.5) / 256).astype(np.float32)

@@ -1,12 +1,11 @@
-"""Learned magnification of a pair of frames: weights in, pictures out.
+"""Learned magnification of a pair of frames.
 
-The network is that of :mod:`mer_features.stages.magnify.network`; it reproduces even the moved frame only nearly. So
-its
-answer to the motion is taken, not its picture: the moved frame changes by what the network's picture changes when m
-goes from 1 to ``factor``. A pair without motion and m = 1 then give the moved frame itself, every grey level of it,
-because the network's picture is the same for all m where nothing moves, bit for bit.
+The network is that of :mod:`mer_features.stages.magnify.network`. It reproduces even the moved frame only
+approximately. Therefore its output image is not used directly: the difference between its outputs for ``factor`` and
+for m = 1 is added to the moved frame. For a pair without motion and for m = 1, the result is exactly the moved frame,
+because without motion the output of the network is identical for all m, bit for bit.
 
-torch is imported when a magnifier is loaded, not before.
+torch is imported only when a magnifier is loaded.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ if TYPE_CHECKING:
 
     from mer_features.stages.magnify.network import MagnificationNet
 
-#: The weights that come with the package; ``magnifier-v3.md`` beside them says how they were made.
+#: The weights included in the package; ``magnifier-v3.md`` in the same folder describes how they were trained.
 SHIPPED = Path(__file__).with_name("weights") / "magnifier-v3.safetensors"
 _CHECKSUMS = SHIPPED.with_name("SHA256SUMS")
 
-#: Entry of a weights file's metadata, a JSON object, and what it says of the network: by how much its m - 1 must
-#: grow (``train.measure_gain``).
+#: Metadata entry of a weights file, a JSON object, and its key for the factor by which m - 1 has to be multiplied
+#: (``train.measure_gain``).
 ABOUT, GAIN = "about", "gain"
-MOST_GAIN = 2.0  # a network that needs more has not learned to magnify
+MOST_GAIN = 2.0  # a network that needs a larger gain has not learned to magnify
 
-_LEAST_SIDE = 8  # pixels: codes of half and quarter size need two samples to be reflected
+_LEAST_SIDE = 8  # pixels; codes of half and a quarter of the size need at least two samples for reflection
 
 
 class WeightsError(ValueError):
-    """A weights file that is damaged, or of another network; names file, what was found and what was expected."""
+    """A weights file is damaged or belongs to another network; the message gives found and expected values."""
 
 
 class Magnifier:
@@ -46,9 +45,9 @@ class Magnifier:
     Attributes
     ----------
     digest : str
-        SHA-256 of the weights file, 64 hexadecimal digits: store it with what the magnifier makes.
+        SHA-256 of the weights file, 64 hexadecimal digits; store it with the results.
     gain : float
-        The network is asked for 1 + gain (m - 1), so that the motion comes out m times as large.
+        The network is called with the factor 1 + gain (m - 1), so that the resulting motion is m times as large.
     """
 
     def __init__(self, net: MagnificationNet, digest: str, gain: float = 1.0) -> None:
@@ -61,10 +60,10 @@ class Magnifier:
         Parameters
         ----------
         reference, moved : ndarray, shape (H, W), (H, W, 1) or (H, W, 3), uint8
-            R G B or grey.
+            RGB or grey.
         factor
-            m, the total motion over the given one, at least 1: 1 gives ``moved``. The shipped weights were trained
-            on 1 to 20 and on magnified motions of up to 7 px.
+            Magnification factor m of the total motion, at least 1; 1 returns ``moved``. The included weights were
+            trained for factors from 1 to 20 and magnified motions of up to 7 px.
 
         Returns
         -------
@@ -73,7 +72,7 @@ class Magnifier:
         Raises
         ------
         ValueError
-            For other types or shapes, or a factor below 1.
+            For other dtypes or shapes, or a factor below 1.
         """
         _check(reference, moved, factor)
         if factor == 1:
@@ -87,12 +86,12 @@ class Magnifier:
         return result
 
     def magnified(self, reference: np.ndarray, moved: np.ndarray, factor: float) -> np.ndarray:
-        """As a call, from and to (3, H, W) float32, grey levels 0..255, H and W divisible by 4; nothing is rounded."""
+        """Like a call, without rounding, for (3, H, W), float32, grey levels 0..255, H and W divisible by 4."""
         result: np.ndarray = moved + np.moveaxis(self._change(np.stack([reference, moved]), factor), -1, 0)
         return result
 
     def _change(self, planes: np.ndarray, factor: float) -> np.ndarray:
-        """How the network's picture changes from m = 1 to ``factor``; (H, W, 3) float32, grey levels."""
+        """Change of the network's output from m = 1 to ``factor``; (H, W, 3), float32, grey levels."""
         import torch  # noqa: PLC0415  # only here and in load
 
         with torch.inference_mode():
@@ -105,53 +104,54 @@ class Magnifier:
 
 
 def load(weights: Path | None = None) -> Magnifier:
-    """A magnifier from a weights file.
+    """Load a magnifier from a weights file.
 
     Parameters
     ----------
     weights
-        A safetensors file that ``mer-features train-magnifier`` wrote; nothing in it is executed. ``None``: the
-        shipped weights, whose checksum is verified.
+        A safetensors file written by ``mer-features train-magnifier``; it contains no executable code. ``None`` means
+        the weights included in the package, whose checksum is verified.
 
     Raises
     ------
     WeightsError
-        Where the file is damaged, is not safetensors file, or does not fit the network.
+        If the file is damaged, is not a safetensors file, or does not fit the network.
     RuntimeError
-        Where torch is not installed.
+        If torch is not installed.
     """
     path = SHIPPED if weights is None else Path(weights)
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if weights is None and digest != _expected():
-        raise WeightsError(f"{path}: SHA-256 {digest}, expected {_expected()}; install the package again")
+        raise WeightsError(f"{path}: found SHA-256 {digest}, expected {_expected()}; reinstall the package")
     return Magnifier(_network(path, content), digest, _gain(path))
 
 
 def network(path: Path) -> MagnificationNet:
-    """The network of a weights file, to train it further; raises as :func:`load` does."""
+    """The network of a weights file, for further training; raises the same errors as :func:`load`."""
     return _network(path, path.read_bytes())
 
 
 @lru_cache(maxsize=1)
 def _expected() -> str:
-    """The shipped file's checksum, from the list that ``sha256sum --check`` reads."""
+    """The checksum of the included weights, from a list in the format of ``sha256sum --check``."""
     lines = (line.split() for line in _CHECKSUMS.read_text(encoding="utf-8").splitlines())
     return next(digest for digest, name in lines if name == SHIPPED.name)
 
 
 def _network(path: Path, content: bytes) -> MagnificationNet:
     try:
-        import safetensors.torch  # noqa: PLC0415  # the feature side works without torch
+        import safetensors.torch  # noqa: PLC0415  # the other methods work without torch
 
         from mer_features.stages.magnify.network import MagnificationNet  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        said = f"learned magnification needs {error.name}: pip install 'mer-features[train]'"
-        raise RuntimeError(f"{said}, or use another method") from None
+        raise RuntimeError(
+            f"learned magnification needs {error.name}; run `pip install 'mer-features[train]'` or use another method"
+        ) from None
     try:
         state = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path}: found no safetensors file, expected one ({error})") from None
+        raise WeightsError(f"{path}: not a safetensors file ({error})") from None
     kernel = state["manipulator.g.weight"].shape[-1] if "manipulator.g.weight" in state else 3
     net = MagnificationNet(int(kernel))
     _fits(path, state, net.state_dict())
@@ -160,8 +160,8 @@ def _network(path: Path, content: bytes) -> MagnificationNet:
 
 
 def _gain(path: Path) -> float:
-    """Of a file that :func:`_network` could read; 1 where it states none."""
-    from safetensors import safe_open  # noqa: PLC0415  # as above
+    """The gain in a file that :func:`_network` could read; 1 if the file does not give one."""
+    from safetensors import safe_open  # noqa: PLC0415  # as in _network
 
     with safe_open(path, "pt") as file:
         about = (file.metadata() or {}).get(ABOUT, "{}")
@@ -174,27 +174,27 @@ def _gain(path: Path) -> float:
     return gain
 
 
-def _fits(path: Path, found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    for name in sorted({*found, *expected}):
-        shapes = [tuple(state[name].shape) if name in state else "nothing" for state in (found, expected)]
+def _fits(path: Path, weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    for name in sorted({*weights, *expected}):
+        shapes = [tuple(state[name].shape) if name in state else "nothing" for state in (weights, expected)]
         if shapes[0] != shapes[1]:
             raise WeightsError(f"{path}: found {shapes[0]} for {name}, expected {shapes[1]}")
 
 
 def _check(reference: np.ndarray, moved: np.ndarray, factor: float) -> None:
     if reference.shape != moved.shape:
-        raise ValueError(f"frames of different shapes: {reference.shape} and {moved.shape}")
+        raise ValueError(f"frames must have equal shapes, found {reference.shape} and {moved.shape}")
     if moved.dtype != np.uint8 or reference.dtype != np.uint8:
         raise ValueError(f"frames must be uint8, found {reference.dtype} and {moved.dtype}")
     if moved.ndim not in (2, 3) or moved.shape[2:] not in ((), (1,), (3,)) or moved.size == 0:
         raise ValueError(f"frames must be (H, W), (H, W, 1) or (H, W, 3), found {moved.shape}")
     if not factor >= 1:
-        raise ValueError(f"the learned method magnifies by factors of at least 1, found {factor}")
+        raise ValueError(f"the learned method accepts factors of at least 1, found {factor}")
 
 
 def _planes(image: np.ndarray) -> np.ndarray:
-    """(3, H, W), padded by reflection to sides divisible by 4."""
+    """The image as (3, H, W), padded by reflection to sides divisible by 4."""
     height, width = image.shape[:2]
-    missing = [(0, max(_LEAST_SIDE, -(-side // 4) * 4) - side) for side in (height, width)]
+    padding = [(0, max(_LEAST_SIDE, -(-side // 4) * 4) - side) for side in (height, width)]
     planes = np.broadcast_to(np.atleast_3d(image), (height, width, 3))
-    return np.pad(np.moveaxis(planes, -1, 0), [(0, 0), *missing], mode="reflect")
+    return np.pad(np.moveaxis(planes, -1, 0), [(0, 0), *padding], mode="reflect")

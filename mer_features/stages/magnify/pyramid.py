@@ -1,4 +1,4 @@
-"""Image pyramids whose bands add up to the image again."""
+"""Image pyramids whose bands add up to the image."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-#: A pyramid goes on while the short side has at least this many pixels.
+#: Levels are added to a pyramid as long as the short side has at least this many pixels.
 SMALLEST_BAND = 16
 
 
 def gaussian(image: np.ndarray, levels: int, smallest: int = SMALLEST_BAND) -> list[np.ndarray]:
-    """The image and its reductions by 2, 4, 8 ..., each after the binomial filter (1 4 6 4 1).
+    """The image and its reductions by 2, 4, 8 ..., each computed with the binomial filter (1 4 6 4 1).
 
     Parameters
     ----------
     image : ndarray, shape (H, W) or (H, W, C), float32
     levels
-        How many at most, the image itself included.
+        Largest number of levels, including the image itself.
     smallest
-        No level is reduced whose short side is below twice this many pixels.
+        A level is not reduced further if its short side is less than twice this many pixels.
 
     Returns
     -------
     list of ndarray
-        The finest first.
+        The levels, the finest first.
     """
     out = [image]
     while len(out) < levels and min(out[-1].shape[:2]) >= 2 * smallest:
@@ -43,10 +43,10 @@ def laplacian(image: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     Returns
     -------
     bands : list of ndarray
-        Level i, reduced by 2^i, is strongest at wavelengths of about 2^(i+2) px; levels are made while the short side
-        has at least 16 px.
+        Level i, reduced by 2^i, is strongest at wavelengths of about 2^(i+2) px. Levels are added as long as the short
+        side has at least 16 px.
     residue : ndarray
-        What is left. :func:`collapse` gives the image back up to rounding of float32.
+        The remaining low-pass image. :func:`collapse` reconstructs the image up to rounding of float32.
     """
     bands = []
     while min(image.shape[:2]) >= SMALLEST_BAND:
@@ -57,7 +57,7 @@ def laplacian(image: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def collapse(bands: Sequence[np.ndarray], residue: np.ndarray) -> np.ndarray:
-    """The image of bands and residue; the inverse of :func:`laplacian`."""
+    """The image with these bands and this residue; the inverse of :func:`laplacian`."""
     image = residue
     for band in reversed(bands):
         image = band + _up(image, band)
@@ -72,6 +72,6 @@ def _down(image: np.ndarray) -> np.ndarray:
 
 
 def _up(image: np.ndarray, like: np.ndarray) -> np.ndarray:
-    # OpenCV drops a channel axis of length 1.
+    # Reshaped because OpenCV drops a channel axis of length 1.
     result: np.ndarray = cv2.pyrUp(image, dstsize=(like.shape[1], like.shape[0])).reshape(like.shape)
     return result

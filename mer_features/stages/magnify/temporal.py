@@ -1,4 +1,4 @@
-"""A causal temporal band for changes that arrive frame by frame, at any and even at a varying frame rate."""
+"""A causal temporal band-pass filter for changes that arrive frame by frame, also at a varying frame rate."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 
 
 class Band:
-    """First-order band-pass of every number of a stream of arrays: two low-passes, the slow taken from the fast.
+    """First-order band-pass filter of every element of a stream of arrays: the difference of two low-pass filters.
 
-    ``y = G (L_high x - L_low x)``, each low-pass the bilinear transform of ``1 / (1 + s / ω)`` with its corner put
-    exactly where it belongs at the frame rate of the moment; ``G = (K_high + K_low) / (K_high - K_low)`` with
+    ``y = G (L_high x - L_low x)``, where each low-pass filter is the bilinear transform of ``1 / (1 + s / ω)`` with its
+    corner frequency exact for the current frame rate. ``G = (K_high + K_low) / (K_high - K_low)`` with
     ``K = tan(π f Δt)`` makes the gain 1, without delay, in the middle of the band (the f with ``K² = K_low K_high``,
-    near ``sqrt(low high)``), so that a magnification factor keeps its meaning there. Towards either side the gain
-    falls by a factor of 2 an octave. It needs no future frame and keeps two arrays a stream.
+    near ``sqrt(low high)``), so that the magnification factor is exact there. Outside the band, the gain falls by a
+    factor of 2 per octave. The filter needs no future frames and stores the last input and the outputs of both filters.
 
     Parameters
     ----------
     low_hz
-        Slower changes (drift, posture) are taken away; 0 keeps them.
+        Lower limit in hertz: slower changes (drift, posture) are removed; 0 keeps them.
     high_hz
-        Faster changes (noise, flicker) are taken away; ``None`` keeps them.
+        Upper limit in hertz: faster changes (noise, flicker) are removed; ``None`` keeps them.
 
     Raises
     ------
@@ -39,19 +39,19 @@ class Band:
         self._fast: list[np.ndarray] = []
 
     def step(self, changes: Sequence[np.ndarray], step_s: float) -> tuple[np.ndarray, ...]:
-        """Filter the changes of one more frame; before the first all were 0.
+        """Filter the changes of the next frame; changes before the first frame are taken as 0.
 
         Parameters
         ----------
         changes
-            Arrays of any shapes, the same at every step.
+            Arrays of any shapes; the shapes must be the same at every step.
         step_s
-            Seconds since the frame before, > 0; the corners must stay below half the frame rate.
+            Time since the previous frame in seconds, > 0.
 
         Raises
         ------
         ValueError
-            If they do not.
+            If a limit of the band is not below half the frame rate.
         """
         low, high = self._corner(self.low_hz, step_s), self._corner(self.high_hz, step_s)
         if not self._last:
@@ -68,7 +68,7 @@ class Band:
             return math.inf
         if hertz * step_s >= 0.5:
             raise ValueError(
-                f"found a corner of {hertz:g} Hz at {1 / step_s:.4g} frames/s, expected less than half of it"
+                f"found a band limit of {hertz:g} Hz at {1 / step_s:.4g} frames/s, expected less than half the rate"
             )
         return math.tan(math.pi * hertz * step_s)
 
@@ -76,6 +76,6 @@ class Band:
 def _low_pass(now: np.ndarray, before: np.ndarray, output: np.ndarray, corner: float) -> np.ndarray:
     if math.isinf(corner):
         return now
-    kept, taken = np.float32((1 - corner) / (1 + corner)), np.float32(corner / (1 + corner))
-    result: np.ndarray = kept * output + taken * (now + before)
+    feedback, weight = np.float32((1 - corner) / (1 + corner)), np.float32(corner / (1 + corner))
+    result: np.ndarray = feedback * output + weight * (now + before)
     return result

@@ -11,7 +11,7 @@ from mer_features.systems.common.printed import Printed
 _PAPER = "Zhou et al. 2022 (FR), Table {}"
 _ROUNDS = "mean of at least ten rounds"
 #: For the rows with a star in Table 5.
-_SECOND_HAND = "taken by that table from a third paper"
+_SECOND_HAND = "the table quotes it from another paper"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Method:
 CDE_TABLE = (
     Method(
         "LBP-TOP", (0.5882, 0.5785), (0.2000, 0.5280), (0.7026, 0.7429), (0.3954, 0.4102),
-        "UF1 0.2000 beside UAR 0.5280 on SMIC-HS looks like a slip of the challenge's report; quoted as printed",
+        "UF1 0.2000 and UAR 0.5280 on SMIC-HS: probably a misprint in the challenge's report; quoted as printed",
     ),
     Method("Bi-WOOF", (0.6296, 0.6227), (0.5727, 0.5829), (0.7805, 0.8026), (0.5211, 0.5139)),
     Method("AlexNet on flow", (0.6933, 0.7154), (0.6201, 0.6373), (0.7994, 0.8312), (0.6104, 0.6642)),

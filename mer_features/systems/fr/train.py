@@ -111,7 +111,7 @@ class Basic(nn.Module):
 
 
 class FR(nn.Module):
-    """The whole network: trunk, K attention units and detectors, fusion, classifier."""
+    """The complete network: trunk, K attention units and detectors, fusion, classifier."""
 
     def __init__(self, recipe: FRRecipe, classes: int) -> None:
         super().__init__()

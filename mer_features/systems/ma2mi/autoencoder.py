@@ -292,7 +292,7 @@ def pretrain(recipe: AutoencoderRecipe, material: Material, setup: Setup, output
     if recipe.kind == "small":
         network, summary["losses"] = _train_small(recipe, frames, setup)
         codec = Codec(network, {"kind": "small", "width": recipe.width, "scale": _scale(network, frames)})
-        summary["autoencoder"] = "small one of our own, not the paper's"
+        summary["autoencoder"] = "small autoencoder (ours), not the paper's"
     else:
         pretrained = StableDiffusion()
         assert recipe.weights is not None  # checked by the recipe

@@ -170,7 +170,7 @@ class Output(NamedTuple):
 
 
 class MapMer(nn.Module):
-    """The whole network, from planes to logits."""
+    """The complete network, from planes to logits."""
 
     def __init__(self, recipe: MapMerRecipe, classes: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""TV-L1 on the levels of a pyramid in numba: resizing, and warps, medians and primal-dual iterations."""
+"""TV-L1 kernels in numba: resizing of pyramid levels, and the solver with warps, medians and primal-dual iterations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from mer_features.stages.flow.tvl1.warping import (
 
 @cached
 def resize(source, target, step, gain):
-    """Bilinear, pixel centres on ``(i + 1/2) step - 1/2`` of the source, the result times ``gain``."""
+    """Resize bilinearly and multiply by ``gain``; pixel centre i is at ``(i + 1/2) step - 1/2`` in the source."""
     height, width = target.shape
     row = np.empty(source.shape[1], np.float32)
     for y in range(height):
@@ -60,64 +60,64 @@ def solve(reference, moved, flow, limits, weights, smooth):
     reference, moved : ndarray, shape (H, W), float32
         Grey levels 0..255.
     flow : ndarray, shape (2, H, W), float32
-        The start; replaced by the result.
+        Initial flow; overwritten with the result.
     limits : tuple of int
-        Warps, inner and outer iterations.
+        Numbers of warps, inner iterations and outer iterations.
     weights : tuple of float
         Epsilon, tau, lambda, theta.
     smooth : bool
-        Whether to filter the result once more.
+        Whether to apply the median filter to the result.
 
     Returns
     -------
     int
-        Iterations done.
+        Number of iterations.
     """
     height, width = reference.shape
     warps, inner, outer = limits
     epsilon, tau, lambda_, theta = weights
-    enough = epsilon * epsilon * height * width
+    limit = epsilon * epsilon * height * width
     state = zeros(height, width)
     put_flow(state, flow)
     images = images_of(reference, moved)
-    room = median.buffers(height, width)
+    buffers = median.buffers(height, width)
     steps = np.float32(tau), np.float32(tau / theta), np.float32(lambda_ * theta)
-    done = 0
-    still = not flow.any()
+    iterations = 0
+    zero = not flow.any()
     for _ in range(warps):
         warp(images, state, height, width)
         change = np.inf
         for _ in range(outer):
-            if change <= enough:
+            if change <= limit:
                 break
-            if done > 0 or not still:
-                _smooth(state, height, width, room)
-            left = inner
-            while left > 0 and change > enough:
-                count = min(2, left) if change > FAR * enough else 1
+            if iterations > 0 or not zero:
+                _smooth(state, height, width, buffers)
+            remaining = inner
+            while remaining > 0 and change > limit:
+                count = min(2, remaining) if change > FAR * limit else 1
                 change = _iterate(state, height, width, count, steps)
-                left -= count
-                done += count
+                remaining -= count
+                iterations += count
     if smooth:
-        _smooth(state, height, width, room)
+        _smooth(state, height, width, buffers)
     take_flow(state, flow)
-    return done
+    return iterations
 
 
 @inlined
-def _smooth(state, height, width, room):
+def _smooth(state, height, width, buffers):
     first, step, plane = layout(state, height)
     for part in range(2):
-        median.filter_plane(state, first + part * plane, step, height, width, room)
+        median.filter_plane(state, first + part * plane, step, height, width, buffers)
         for y in range(height):
             _close(state, first + y * step + part * plane + width)
 
 
 @inlined
 def _iterate(state, height, width, count, steps):
-    """Some iterations over the level in one sweep; the sum of squares of the flow's change in the last.
+    """Compute ``count`` iterations in one sweep; returns the sum of squares of the flow's change in the last one.
 
-    Each follows one row behind the one before, so that a row is fetched from memory once for all of them.
+    Each iteration runs one row behind the previous one, so that every row is read from memory only once.
     """
     total = 0.0
     for front in range(height + count):
@@ -132,12 +132,12 @@ def _iterate(state, height, width, count, steps):
 
 @inlined
 def _row(state, y, height, width, steps):
-    """Flow of row y, then the dual variables of row y - 1, whose differences reach down to it."""
+    """Update the flow of row y, then the dual variables of row y - 1, whose forward differences use row y."""
     tau, ratio, bound = steps
     first, step, plane = layout(state, height)
     row = first + y * step
     squares = splat(np.float32(0))
-    if y == height:  # no difference across the last row
+    if y == height:  # the difference across the last row is 0
         for i in range(row - step, row - step + width, LANES):
             _dual(state, i, plane, load(state, i + U * plane), load(state, i + V * plane), tau, ratio)
         return 0.0
@@ -160,13 +160,13 @@ def _row(state, y, height, width, steps):
 
 @inlined
 def _close(state, end):
-    """No difference across the last column: the value behind it repeats it."""
+    """Repeat the last value of a row behind its end, so that the difference across the last column is 0."""
     state[end] = state[end - 1]
 
 
 @inlined
 def _primal(s, i, step, plane, bound):
-    """New flow of eight pixels and the squares of its change: thresholding step plus divergence."""
+    """New flow of eight pixels, by thresholding step and divergence, and the squares of its change."""
     u, v = load(s, i + U * plane), load(s, i + V * plane)
     ix, iy = load(s, i + IX * plane), load(s, i + IY * plane)
     rho = fma(ix, u, fma(iy, v, load(s, i + RHO * plane)))
@@ -184,7 +184,7 @@ def _divergence(s, x, y, step):
 
 @inlined
 def _dual(s, i, plane, u_below, v_below, tau, ratio):
-    """Dual variables of eight pixels from the forward differences of the flow."""
+    """Update the dual variables of eight pixels from the forward differences of the flow."""
     u, v = load(s, i + U * plane), load(s, i + V * plane)
     ux, uy = load(s, i + 1 + U * plane) - u, u_below - u
     vx, vy = load(s, i + 1 + V * plane) - v, v_below - v

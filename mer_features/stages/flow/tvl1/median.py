@@ -1,4 +1,9 @@
-"""Sorting networks of the 5 x 5 median: pairs (low, high) of wires; the smaller value goes to ``low``."""
+"""5 x 5 median filter of a plane with replicated borders, by sorting networks on vectors of eight pixels.
+
+A sorting network is a sequence of comparators, pairs (low, high) of wires: the smaller of the two values goes to the
+wire ``low``, the larger to ``high``. The filter first sorts every column of five pixels, once for all windows that
+contain the column, and then finds the median of five sorted columns.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,10 @@ from mer_features.stages.flow.tvl1.simd import LANES, network, store
 #: Sorts five values (Knuth, The Art of Computer Programming 3, section 5.3.4).
 SORT_5 = ((0, 3), (1, 4), (0, 2), (1, 3), (0, 1), (2, 4), (1, 2), (3, 4), (2, 3))
 
-#: Median of 25 values on wires 5 r + c whose columns c are sorted, and the wire it comes out on: each row is sorted as
-#: far as needed, and of the 13 values that can then be the median the seventh is found. From networks for 5 and 13
-#: values by a random search over their wirings, dropping what the sorted columns make idle: 100 minima and maxima.
+#: Network for the median of 25 values on wires 5 r + c whose columns c are sorted, and its output wire. Each row is
+#: sorted as far as needed, and then the seventh of the 13 values that can still be the median is found. It was built
+#: from networks for 5 and 13 values by a random search over their wirings, without the comparators that the sorted
+#: columns make unnecessary: 100 minima and maxima.
 MEDIAN_OF_SORTED_COLUMNS = (
     (3, 4), (0, 2), (3, 1), (0, 4), (3, 0), (1, 2), (0, 1), (4, 2), (1, 4),
     (9, 7), (5, 8), (9, 6), (5, 7), (9, 5), (6, 8), (5, 6), (7, 8), (6, 7),
@@ -25,23 +31,21 @@ MEDIAN_OF_SORTED_COLUMNS = (
 MEDIAN_WIRE = 23
 
 
-# The 5 x 5 median of a plane, borders replicated, by comparators on vectors of eight pixels.
-
 _sort_column = network(5, SORT_5, (0, 1, 2, 3, 4))
 _median = network(25, MEDIAN_OF_SORTED_COLUMNS, (MEDIAN_WIRE,))
 
 
 @inlined
 def buffers(height, width):
-    """Room for a plane with its border, and for the sorted columns of one row."""
+    """Buffers for a plane with its border, and for the sorted columns of one row."""
     wide = 2 * LANES + (width + LANES - 1) // LANES * LANES
     return np.zeros((height + 4) * wide, np.float32), np.zeros(5 * wide, np.float32)
 
 
 @inlined
-def filter_plane(state, first, step, height, width, room):
-    """Filter in place the plane whose row y starts at ``first + y * step``."""
-    copy, columns = room
+def filter_plane(state, first, step, height, width, buffers):
+    """Filter a plane in place; its row y starts at ``first + y * step``."""
+    copy, columns = buffers
     wide = columns.size // 5
     _copy_with_border(state, first, step, height, width, copy)
     for y in range(height):

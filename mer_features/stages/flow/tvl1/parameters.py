@@ -1,41 +1,44 @@
-"""Parameters of TV-L1 and the presets made of them."""
+"""Parameters of the TV-L1 solver, and presets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Smallest side of a pyramid level, pixels.
+#: Smallest side of a pyramid level, in pixels.
 SMALLEST_LEVEL = 16
-#: While the flow still changes by more than this many times the limit (of the sum of squares), two iterations are
-#: done in one sweep, and only the second is tested.
+#: As long as the flow changes by more than this many times the limit (of the sum of squares), two iterations are
+#: computed in one sweep, and only the second is tested for convergence.
 FAR = 2.0
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the solver does; the defaults are those of OpenCV's ``DualTVL1OpticalFlow``.
+    """Parameters of the solver; the defaults are those of OpenCV's ``DualTVL1OpticalFlow``.
 
     Attributes
     ----------
     tau : float
-        Step of the dual variables; above 0.25 the iteration may not converge.
+        Step size of the dual variables; above 0.25 the iteration may not converge.
     lambda_ : float
-        Weight of the data term on grey levels 0..255; smaller makes the flow smoother.
+        Weight of the data term for grey levels 0..255; smaller values give smoother flow.
     theta : float
-        Coupling of the data term to the smooth flow; smaller is tighter and slower.
+        Coupling of the data term to the smooth flow; smaller values couple more tightly and converge more slowly.
     scales : int
-        Levels of the pyramid, less where one would have a side below 16 pixels; more follow larger motion.
+        Number of pyramid levels, reduced if a level would have a side of less than 16 pixels; with more levels,
+        larger motion can be followed.
     step : float
-        Size of a level relative to the next finer one, below 1.
+        Size of a level relative to the next finer one, less than 1.
     warps : int
-        Times the second image is warped, and the data term linearised again, on each level.
+        Number of times that the second image is warped and the data term linearised on each level.
     epsilon : float
-        A warp's iterations end when the root mean square of the flow's change falls to this, pixels.
+        The iterations of a warp end when the root mean square of the change of the flow falls to this value, in
+        pixels.
     inner, outer : int
-        At most ``outer`` times: a 5 x 5 median filter of the flow, then at most ``inner`` iterations.
+        Each warp repeats the following at most ``outer`` times: a 5 x 5 median filter of the flow, then at most
+        ``inner`` iterations.
     last_median : bool
-        Whether the result is filtered as well, which OpenCV does not.
+        Whether the final flow is filtered as well, which OpenCV does not do.
     """
 
     tau: float = 0.25
@@ -61,16 +64,16 @@ class Parameters:
 
     @property
     def limits(self) -> tuple[int, int, int]:
-        """Warps, inner, outer."""
+        """``warps``, ``inner`` and ``outer``."""
         return self.warps, self.inner, self.outer
 
     @property
     def weights(self) -> tuple[float, float, float, float]:
-        """Epsilon, tau, lambda, theta."""
+        """``epsilon``, ``tau``, ``lambda_`` and ``theta``."""
         return self.epsilon, self.tau, self.lambda_, self.theta
 
 
-#: The methods of :func:`mer_features.stages.flow.methods.estimate` that are this solver, by name.
+#: Parameters of the methods of :func:`mer_features.stages.flow.methods.estimate` that use this solver, by name.
 PRESETS = {
     "tvl1": Parameters(),
     "tvl1_fast": Parameters(theta=0.2, scales=4, step=0.5, warps=3, last_median=True),
@@ -79,6 +82,6 @@ PRESETS = {
 
 
 def pixel_iterations(parameters: Parameters, shape: Sequence[int], iterations: Sequence[int]) -> int:
-    """Pixels times iterations over all levels, the measure of the solver's work."""
+    """Sum of pixels times iterations over all levels, a measure of the solver's work."""
     sizes = parameters.sizes(shape)
     return sum(height * width * count for (height, width), count in zip(sizes, iterations, strict=True))

@@ -1,8 +1,8 @@
-"""Vectors of eight float32 for numba code: one value of this type is eight neighbouring pixels.
+"""Vectors of eight float32 for numba code: one value of this type holds eight neighbouring pixels.
 
-Whether LLVM vectorises a plain loop depends on its version and on proofs about overlapping arrays; here it is said
-outright. Every operation is that of IEEE 754 in the order written, none is fused or rearranged, so the same numbers
-come out of every CPU, whatever the width of its registers.
+Whether LLVM vectorises a plain loop depends on its version and on whether it can prove that arrays do not overlap. Here
+the vectorisation is explicit. Every operation follows IEEE 754 in the order written, and none is fused or reordered, so
+all CPUs give identical results whatever the width of their registers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-#: Pixels in a vector.
+#: Number of pixels in a vector.
 LANES = 8
 
 
@@ -62,7 +62,7 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """``load(array, index)``: eight values from a flat float32 array."""
+    """``load(array, index)``: eight values of a flat float32 array."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.load(_address(context, builder, sig.args[0], args[0], args[1]), align=4)
@@ -72,7 +72,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """``store(array, index, vector)``."""
+    """``store(array, index, vector)``: write eight values to a flat float32 array."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         target = _address(context, builder, sig.args[0], args[0], args[1])
@@ -88,17 +88,17 @@ def splat(typing: Any, scalar: Any) -> Any:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = context.get_value_type(_vector)
-        nothing = ir.Constant(kind, ir.Undefined)
-        first = builder.insert_element(nothing, args[0], ir.Constant(ir.IntType(32), 0))
+        undefined = ir.Constant(kind, ir.Undefined)
+        first = builder.insert_element(undefined, args[0], ir.Constant(ir.IntType(32), 0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return builder.shuffle_vector(first, nothing, zeros)
+        return builder.shuffle_vector(first, undefined, zeros)
 
     return _vector(types.float32), lower
 
 
 @intrinsic
 def lane(typing: Any, vector: Any, index: Any) -> Any:
-    """``lane(vector, i)``: one of the values."""
+    """``lane(vector, i)``: value i of a vector."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.extract_element(*args)
@@ -132,9 +132,9 @@ def _where(comparison: str) -> Any:
     return where
 
 
-#: ``where_equal(a, b, c, d)``: lanes of c where a = b, else those of d.
+#: ``where_equal(a, b, c, d)``: lanes of c where a = b, otherwise lanes of d.
 where_equal = _where("==")
-#: ``where_less(a, b, c, d)``: lanes of c where a < b, else those of d.
+#: ``where_less(a, b, c, d)``: lanes of c where a < b, otherwise lanes of d.
 where_less = _where("<")
 
 
@@ -155,8 +155,9 @@ def _unary(operation: str) -> Any:
 
 #: Square roots, correctly rounded.
 sqrt = _unary("sqrt")
-#: Nearest whole numbers, halves to the even one.
+#: Nearest integers; halves are rounded to even.
 nearest = _unary("rint")
+#: Absolute values.
 absolute = _unary("fabs")
 
 
@@ -174,27 +175,27 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 def network(wires: int, comparators: tuple[tuple[int, int], ...], outputs: tuple[int, ...]) -> Any:
-    """A sorting network on vectors that lie ``stride`` apart in memory.
+    """A sorting network on vectors.
 
     Parameters
     ----------
     wires
-        Vectors it reads.
+        Number of vectors that the network reads.
     comparators
-        Pairs (low, high) of wires: the smaller of the two goes to ``low``, the larger to ``high``.
+        Pairs (low, high) of wires: the smaller of the two values goes to ``low``, the larger to ``high``.
     outputs
-        Wires it returns; comparisons that none of them needs are not compiled.
+        Wires that the network returns; comparisons that no output needs are not compiled.
 
     Returns
     -------
     callable
-        ``network(array, places)`` for numba: wire i is loaded from ``array`` at ``places[i]``, a tuple of
-        indices; gives a tuple of vectors.
+        ``network(array, places)`` for numba. ``places`` is a tuple of indices; wire i is loaded from ``array`` at
+        ``places[i]``. Returns a tuple of vectors.
     """
 
     @intrinsic
     def run(typing: Any, array: Any, places: Any) -> Any:
-        result = types.UniTuple(_vector, len(outputs))  # type: ignore[attr-defined]  # made by numba at import
+        result = types.UniTuple(_vector, len(outputs))  # type: ignore[attr-defined]  # defined by numba on import
 
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             where = [builder.extract_value(args[1], wire) for wire in range(wires)]

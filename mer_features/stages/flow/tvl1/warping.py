@@ -1,8 +1,11 @@
-"""Layout of the solver's state on one pyramid level.
+"""State of the TV-L1 solver on one pyramid level: its layout in memory, and the warp that updates its data term.
 
-One flat array: for every image row, with a row of zeros above and below, the rows of its planes one after the
-other, each with eight zeros before its first pixel. All that an iteration reads and writes lies together, and no
-neighbour of a pixel needs a test for the border.
+The state is one flat array. For every image row, and for a row of zeros above and below the image, it holds the rows of
+all planes one after the other, each with eight zeros before its first pixel. The data of one iteration are therefore
+close together in memory, and no access to a neighbour of a pixel needs a test for the border.
+
+A warp samples the moved image and its gradient at the positions given by the flow, with Catmull-Rom interpolation, and
+linearises the data term there.
 """
 
 from __future__ import annotations
@@ -24,22 +27,27 @@ from mer_features.stages.flow.tvl1.simd import (
     where_less,
 )
 
-#: Planes: the flow, its dual variables times theta, the warped image's gradient, minus one over the gradient's square,
-#: and the part of the residual that does not depend on the flow.
+#: Planes of the state: the flow, its dual variables times theta, the gradient of the warped image, minus one over the
+#: squared gradient, and the part of the residual that does not depend on the flow.
 U, V, PUX, PUY, PVX, PVY, IX, IY, INVERSE, RHO = range(10)
 PLANES = 10
+
+#: 0, 1 .. 7, the positions of the pixels of a vector.
+RAMP = np.arange(LANES, dtype=np.float32)
+#: Squared gradients below this value count as 0, as in OpenCV.
+FLAT = np.finfo(np.float32).eps
 
 
 @inlined
 def zeros(height, width):
-    """An empty state."""
+    """A state of zeros."""
     stride = LANES + (width + LANES - 1) // LANES * LANES
     return np.zeros((height + 2) * PLANES * stride, np.float32)
 
 
 @inlined
 def layout(state, height):
-    """Index of the first pixel, and the ways from row to row and from plane to plane."""
+    """Index of the first pixel, and the strides from row to row and from plane to plane."""
     step = state.size // (height + 2)
     return step + LANES, step, step // PLANES
 
@@ -57,7 +65,7 @@ def put_flow(state, flow):
 
 @inlined
 def take_flow(state, flow):
-    """Copy the state's flow to (2, H, W)."""
+    """Copy the flow of the state to ``flow`` (2, H, W)."""
     _, height, width = flow.shape
     first, step, plane = layout(state, height)
     for part in range(2):
@@ -66,19 +74,12 @@ def take_flow(state, flow):
                 flow[part, y, x] = state[first + y * step + part * plane + x]
 
 
-# Warping: image and gradient where the flow points, by Catmull-Rom, and the data term linearised there.
-
-#: 0, 1 .. 7, the places of a vector's pixels.
-RAMP = np.arange(LANES, dtype=np.float32)
-#: Squared gradients below this have no direction, as in OpenCV.
-FLAT = np.finfo(np.float32).eps
-
-
 @inlined
 def images_of(reference, moved):
-    """What a warp reads, row by row: the moved image, its central differences and the reference.
+    """The input of a warp, row by row: the moved image, its central differences in x and y, and the reference.
 
-    Flat, (H + 4, 4, W + 4), borders replicated by two pixels for cubic sampling, room for a vector at both ends.
+    Returns a flat array of the shape (H + 4, 4, W + 4), with borders replicated by two pixels for cubic sampling, and
+    with space for one vector at both ends.
     """
     height, width = reference.shape
     wide = width + 4
@@ -109,15 +110,15 @@ def _replicate(out, start, width):
 
 @inlined
 def warp(images, state, height, width):
-    """Sample image and gradient where the flow points, and linearise the residual there.
+    """Sample image and gradient at the positions given by the flow, and linearise the residual there.
 
-    Farther out than half a pixel the gradient is 0, so that only the smoothness speaks.
+    For positions more than half a pixel outside the image, the gradient is 0, so that only the smoothness term acts.
     """
     first, step, plane = layout(state, height)
     wide = width + 4
     none, half, one, flat = splat(np.float32(0)), splat(np.float32(0.5)), splat(np.float32(1)), splat(FLAT)
     right, bottom = splat(np.float32(width - 1)), splat(np.float32(height - 1))
-    room = np.empty(3 * LANES, np.float32)
+    buffer = np.empty(3 * LANES, np.float32)
     ramp = load(RAMP, 0)
     for y in range(height):
         for x in range(0, width, LANES):
@@ -127,45 +128,45 @@ def warp(images, state, height, width):
             there_x, there_y = here_x + u, here_y + v
             at_x, at_y = minimum(maximum(there_x, none), right), minimum(maximum(there_y, none), bottom)
             padding = where_less(right, here_x, one, none)
-            found, ix, iy = _sample(images, here, wide, at_x - here_x, at_y - here_y, padding, room)
+            value, ix, iy = _sample(images, here, wide, at_x - here_x, at_y - here_y, padding, buffer)
             beyond = maximum(absolute(there_x - at_x), absolute(there_y - at_y))
             ix, iy = where_less(half, beyond, none, ix), where_less(half, beyond, none, iy)
             square = fma(ix, ix, iy * iy)
             store(state, i + IX * plane, ix)
             store(state, i + IY * plane, iy)
             store(state, i + INVERSE * plane, where_less(flat, square, none - one / maximum(square, flat), none))
-            store(state, i + RHO * plane, found - ix * u - iy * v - load(images, here + 3 * wide))
+            store(state, i + RHO * plane, value - ix * u - iy * v - load(images, here + 3 * wide))
 
 
 @inlined
-def _sample(images, here, wide, u, v, done, room):
-    """Image and gradient (three vectors) at displacements from eight neighbours, by Catmull-Rom.
+def _sample(images, here, wide, u, v, finished, buffer):
+    """Image and gradient (three vectors) at displacements from eight neighbouring pixels, by Catmull-Rom.
 
-    All pixels with the same whole part of the displacement are found at once, which is mostly all eight: then their
-    taps lie side by side.
+    All pixels with the same integer part of the displacement are sampled together, because their neighbours are
+    contiguous in memory; usually these are all eight. ``finished`` is 1 for lanes that need no sample.
     """
     whole_x, whole_y = nearest(u), nearest(v)
     wx, wy = _catmull_rom(u - whole_x), _catmull_rom(v - whole_y)
-    store(room, 0, whole_x)
-    store(room, LANES, whole_y)
+    store(buffer, 0, whole_x)
+    store(buffer, LANES, whole_y)
     none, half, one = splat(np.float32(0)), splat(np.float32(0.5)), splat(np.float32(1))
     value, slope_x, slope_y = none, none, none
     for k in range(LANES):
-        store(room, 2 * LANES, done)
-        if room[2 * LANES + k] > 0:
+        store(buffer, 2 * LANES, finished)
+        if buffer[2 * LANES + k] > 0:
             continue
-        x, y = room[k], room[LANES + k]
+        x, y = buffer[k], buffer[LANES + k]
         a, b, c = _taps(images, here + np.intp(y) * 4 * wide + np.intp(x), wide, wx, wy)
         match = where_equal(whole_x, splat(x), where_equal(whole_y, splat(y), one, none), none)
         value, slope_x = where_less(half, match, a, value), where_less(half, match, b, slope_x)
         slope_y = where_less(half, match, c, slope_y)
-        done = maximum(done, match)
+        finished = maximum(finished, match)
     return value, slope_x, slope_y
 
 
 @inlined
 def _taps(images, base, wide, wx, wy):
-    """Weighted sums over 5 x 5 neighbours in the three planes."""
+    """Weighted sums over 5 x 5 neighbours in the three planes: image, x and y gradient."""
     row = 4 * wide
     a0, b0, c0 = _line(images, base - 2 * row, wide, wx)
     a1, b1, c1 = _line(images, base - row, wide, wx)
@@ -193,7 +194,7 @@ def _weighted(w, a, b, c, d, e):
 
 @inlined
 def _catmull_rom(f):
-    """Weights of the pixels at -2 .. 2 for fractions f in [-1/2, 1/2]: four of the cubic, and 0 on the far side."""
+    """Weights of the pixels at -2 .. 2 for fractions f in [-1/2, 1/2]: four cubic weights, and 0 on the far side."""
     none, one = splat(np.float32(0)), splat(np.float32(1))
     t = absolute(f)
     rest = one - t
