@@ -135,7 +135,7 @@ def test_aligned_refuses_what_it_cannot_follow():
     assert tvl1.residual_motion(*pair(small)) == pytest.approx(0.5, abs=0.2)
     flow.estimate(*pair(small), "tvl1_aligned")
     for shift in ((1.5, 0), (0, -2), (4, 4)):
-        with pytest.raises(flow.NotAlignedError, match="expected at most 1 px.*tvl1_fast"):
+        with pytest.raises(flow.NotAlignedError, match=r"expected at most 1 px.*tvl1_fast"):
             flow.estimate(*pair(uniform(*shift)), "tvl1_aligned")
 
 

@@ -2,14 +2,8 @@
 
 Geometry: a point X of the neutral face of the subject (canvas pixels) is at M_t(H(X + R(X) + p_t E(X))) in frame t. R
 is the resting expression, E the displacement by the action units, p_t the profile, H the pose of the clip and M_t the
-<<<<<<< HEAD
-head motion since the onset. Frames are sampled backwards: invert M_t and H, solve X + e(X) = Y by fixed-point
-iteration and sample the texture at X. Neck and backdrop do not move with the head; in between, the motion decreases
-smoothly.
-=======
 head motion since the onset. Frames are sampled backwards: invert M_t and H, solve X + e(X) = Y by fixed-point iteration
 and sample the texture at X. Neck and backdrop do not move with the head; in between, the motion decreases smoothly.
->>>>>>> da6c05b18aba8718e01f871a1f738c96c291906c
 """
 
 from __future__ import annotations

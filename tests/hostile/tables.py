@@ -89,11 +89,7 @@ CASES: list[Case] = [
     Case("table", "html", table("<html><body>log in</body></html>"), "error", "missing subject, path"),
     Case("table", "no path column", table("subject\tclip\ns\tx\n"), "error", "missing path"),
     Case("table", "unknown column", table("subject\tpath\tapexx\n"), "error", "unknown columns apexx"),
-<<<<<<< HEAD
-    Case("table", "duplicate column", table("subject\tpath\tpath\ns\tgood\tother\n"), "error", "path"),
-=======
     Case("table", "duplicate column", table("subject\tpath\tpath\ns\tgood\tother\n"), "error", "path is in the header"),
->>>>>>> da6c05b18aba8718e01f871a1f738c96c291906c
     Case("table", "more cells than columns", table(line(rest="\t1\t2\t4\t100\tfear\tx\ty")), "warned", "bad_cell"),
     Case("table", "a cell of a megabyte", table(line(rest="\t1\t2\t4\t100\t" + "x" * (1 << 20))), "error", "field larger"),
     Case("table", "quote never closed", table(line('"other') + ("x" * 70 + "\n") * 3000), "error", "field larger"),
