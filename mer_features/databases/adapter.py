@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import ClipRejectedError, Issue
@@ -36,7 +37,6 @@ _LABELS = ("emotion", "action_units")
 _NAMES = ("clip", "video", "count")
 #: What owners write for "not annotated", as opposed to a number that cannot be read.
 _NOT_ANNOTATED = ("", "/")
-_NO_NUMBERS: tuple[int, ...] = ()
 _NAMES_SHOWN = 5
 
 
@@ -186,6 +186,15 @@ def frames_on_disk(tree: Tree, folder: Path) -> tuple[tuple[int, ...], tuple[Iss
         return (), (error.issue,)
 
 
+def source_frames(
+    tree: Tree, parent: Path, *names: str, key: Callable[[str], str] = str.casefold
+) -> tuple[Path, tuple[int, ...], tuple[Issue, ...]]:
+    """The folder of a clip as by :func:`source`, its frame numbers, and the issue that rejects the clip, if any."""
+    folder, missing = source(tree, parent, *names, key=key)
+    numbers, issues = ((), missing) if missing else frames_on_disk(tree, folder)
+    return folder, numbers, issues
+
+
 # Annotation sheet
 
 
@@ -246,31 +255,25 @@ def read_release(release: Release, rows: Iterable[Row], errata: Errata) -> Listi
     errata
         Corrections to apply.
     """
-    clips, notes, listed = [], [], set()
-    for row in rows:
-        if not any(row.cells.get(name) for name in ("clip", "onset", "offset")):
-            notes.append(_skipped(row))
-            continue
-        clip, folder = _clip_of_release(release, row, errata)
-        clips.append(clip)
+    listed: set[Path | None] = set()
+
+    def place(row: Row) -> Place:
+        where, folder = _place_in_release(release, row)
         listed.add(folder)
-    notes += [
-        Note("unlisted_folder", release.tree.shown(folder))
-        for folder in clip_folders(release.tree, release.part, release.subject)
-        if folder not in listed
-    ]
-    return Listing(tuple(clips), (*notes, *errata.notes(), *release.tree.notes()))
+        return where
+
+    clips, skipped = ClipBuilder(release.database, errata, release.fps).clips(rows, place)
+    folders = clip_folders(release.tree, release.part, release.subject)
+    unlisted = [Note("unlisted_folder", release.tree.shown(folder)) for folder in folders if folder not in listed]
+    return Listing(clips, (*skipped, *unlisted, *errata.notes(), *release.tree.notes()))
 
 
-def _skipped(row: Row) -> Note:
-    return Note("sheet", f"row {row.line} names no clip and was skipped")
-
-
-def _clip_of_release(release: Release, row: Row, errata: Errata) -> tuple[Clip, Path | None]:
-    """The clip of a row, and its folder if it was found."""
-    issues = [Issue("empty_cell", name) for name in ("subject", "clip") if not row.cells[name]]
+def _place_in_release(release: Release, row: Row) -> tuple[Place, Path | None]:
+    """The place of a row, and the folder of the clip if it was found."""
     owner = release.folder_of(row.cells["subject"])
-    subject, name, folder, numbers = safe_name(owner), safe_name(row.cells["clip"]), None, _NO_NUMBERS
+    subject, name, folder = safe_name(owner), safe_name(row.cells["clip"]), None
+    numbers: tuple[int, ...] = ()
+    issues: tuple[Issue, ...] = ()
     try:
         home = release.tree.folder(release.part, owner, unpadded)
         subject = safe_name(home.name)
@@ -279,13 +282,12 @@ def _clip_of_release(release: Release, row: Row, errata: Errata) -> tuple[Clip, 
             name = safe_name(folder.name)
         numbers = release.tree.frames(folder)
     except ClipRejectedError as error:
-        issues.append(error.issue)
+        issues = (error.issue,)
     subject, name = subject or "unknown", name or "unnamed"
     # The target of a link out of the root is not named as a source, because a later step would list it.
     unsafe = any(issue.code == "unsafe_path" for issue in issues)
     path = folder or (release.part if unsafe else release.part / subject / name)
-    place = Place(subject, name, path, numbers=numbers)
-    return _clip_at(place, row, release.database, errata, release.fps, issues), folder
+    return Place(subject, name, path, issues, numbers), folder
 
 
 # Clips of other sheets: expressions in longer recordings, or folders that the row does not name
@@ -330,47 +332,29 @@ class ClipBuilder:
             if any(row.cells.get(name) for name in (*_NAMES, "onset", "offset")):
                 clips.append(self._clip(place(row), row))
             else:
-                notes.append(_skipped(row))
+                notes.append(Note("sheet", f"row {row.line} names no clip and was skipped"))
         return tuple(clips), tuple(notes)
 
     def _clip(self, place: Place, row: Row) -> Clip:
         empty = [Issue("empty_cell", name) for name in ("subject", *_NAMES) if row.cells.get(name) == ""]
-        issues = (*empty, *place.issues)
-        return _clip_at(place, row, self.database, self.errata, self.fps, issues, bounded=self.recordings)
-
-
-# What both ways have in common
-
-
-def _clip_at(
-    place: Place,
-    row: Row,
-    database: str,
-    errata: Errata,
-    fps: float | None,
-    issues: Iterable[Issue],
-    *,
-    bounded: bool = False,
-) -> Clip:
-    """The clip of a row at a place, errata applied; ``issues`` come first, those of the cells follow."""
-    texts = {name: row.cells[name] for name in (*FRAME_FIELDS, *_LABELS) if name in row.cells}
-    corrected = errata.apply(place.subject, place.name, texts, place.numbers)
-    frames, unreadable = _frame_numbers(corrected.values, corrected.fields)
-    if bounded:
-        frames |= _bounds(frames)
-    clip = Clip(
-        clip_id=f"{place.subject}/{place.name}",
-        database=database,
-        subject=place.subject,
-        source=place.source.as_posix(),
-        fps=fps,
-        emotion=corrected.values.get("emotion", "").lower(),
-        action_units=corrected.values.get("action_units", ""),
-        corrected=",".join(corrected.fields),
-        **frames,  # type: ignore[arg-type]  # the keys are the fields of frame numbers
-    )
-    missing = off_disk(clip, place.numbers) if place.numbers else ()
-    return replace(clip, issues=(*issues, *corrected.issues, *unreadable, *missing))
+        texts = {name: row.cells[name] for name in (*FRAME_FIELDS, *_LABELS) if name in row.cells}
+        corrected = self.errata.apply(place.subject, place.name, texts, place.numbers)
+        frames, unreadable = _frame_numbers(corrected.values, corrected.fields)
+        if self.recordings:
+            frames |= _bounds(frames)
+        clip = Clip(
+            clip_id=f"{place.subject}/{place.name}",
+            database=self.database,
+            subject=place.subject,
+            source=place.source.as_posix(),
+            fps=self.fps,
+            emotion=corrected.values.get("emotion", "").lower(),
+            action_units=corrected.values.get("action_units", ""),
+            corrected=",".join(corrected.fields),
+            **frames,  # type: ignore[arg-type]  # the keys are the fields of frame numbers
+        )
+        missing = off_disk(clip, place.numbers) if place.numbers else ()
+        return replace(clip, issues=(*empty, *place.issues, *corrected.issues, *unreadable, *missing))
 
 
 def _frame_numbers(values: Mapping[str, str], corrected: Iterable[str]) -> tuple[dict[str, int | None], list[Issue]]:
@@ -397,6 +381,25 @@ def _bounds(frames: Mapping[str, int | None]) -> dict[str, int | None]:
         return {"first": onset, "last": offset}
     marks = [mark for mark in (onset, apex, offset) if mark is not None]
     return {"first": min(marks, default=None), "last": max(marks, default=None)}
+
+
+# Clips that are not read from a sheet of frame numbers
+
+
+def clip_of(
+    database: str, subject: str, name: str, path: Path, emotion: str, issues: Iterable[Issue] = (), **fields: Any
+) -> Clip:
+    """A clip with source ``path``; the names of subject and clip are made safe, other ``fields`` are set as given."""
+    subject = safe_name(subject)
+    return Clip(
+        clip_id=f"{subject}/{safe_name(name)}",
+        database=database,
+        subject=subject,
+        source=path.as_posix(),
+        emotion=emotion,
+        issues=tuple(issues),
+        **fields,
+    )
 
 
 # Notes

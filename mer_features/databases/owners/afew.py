@@ -16,7 +16,6 @@ from mer_features.databases import adapter
 from mer_features.databases.folders import Entries, Tree
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.options import OwnerDatabase
-from mer_features.databases.table import safe_name
 
 #: Part -> folder of aligned faces.
 PARTS = {"Train_AFEW": "AlignedFaces_LBPTOP_Points", "Val_AFEW": "AlignedFaces_LBPTOP_Points_Val"}
@@ -91,12 +90,4 @@ def _video(tree: Tree, video: Path) -> tuple[Path, tuple[Issue, ...]]:
 
 
 def _clip(name: str, part: str, source: Path, emotion: str, issues: tuple[Issue, ...]) -> Clip:
-    subject = safe_name(f"{part}_{source.stem}")
-    return Clip(
-        clip_id=f"{subject}/{safe_name(source.stem)}",
-        database=name,
-        subject=subject,
-        source=source.as_posix(),
-        emotion=emotion,
-        issues=issues,
-    )
+    return adapter.clip_of(name, f"{part}_{source.stem}", source.stem, source, emotion, issues)

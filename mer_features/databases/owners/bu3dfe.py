@@ -21,7 +21,6 @@ from mer_features.databases import adapter
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Published
 from mer_features.databases.options import OwnerDatabase
-from mer_features.databases.table import safe_name
 
 EMOTIONS = {
     "AN": "anger", "DI": "disgust", "FE": "fear", "HA": "happiness", "NE": "neutral", "SA": "sadness", "SU": "surprise",
@@ -68,13 +67,6 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
 
 
 def _clip(name: str, image: Path, match: re.Match[str], *, outside: bool) -> Clip:
-    subject = safe_name(image.parent.name)
     single = Issue("few_frames", "a single image, without a neutral frame of the same recording")
-    return Clip(
-        clip_id=f"{subject}/{safe_name(image.stem)}",
-        database=name,
-        subject=subject,
-        source=image.as_posix(),
-        emotion=EMOTIONS[match["emotion"].upper()],
-        issues=(Issue("unsafe_path", f"{image.name} leaves the root"),) if outside else (single,),
-    )
+    issue = Issue("unsafe_path", f"{image.name} leaves the root") if outside else single
+    return adapter.clip_of(name, image.parent.name, image.stem, image, EMOTIONS[match["emotion"].upper()], (issue,))

@@ -134,8 +134,7 @@ def _place(tree: Tree, top: Path, row: Row) -> Place:
         film = f"the film {code} of {clip!r}" if code else f"{clip!r}, which is not a film of the naming rule"
         issues.append(Issue("source_missing", f"no folder in {tree.shown(home)} for {film}"))
         return Place(subject, name, home / name, tuple(issues))
-    folder, missing = adapter.source(tree, home, folders[0])
-    numbers, problems = ((), missing) if missing else adapter.frames_on_disk(tree, folder)
+    folder, numbers, problems = adapter.source_frames(tree, home, folders[0])
     return Place(safe_name(home.name), name, folder, (*issues, *problems), numbers)
 
 

@@ -16,7 +16,6 @@ from mer_features.databases import adapter
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
 from mer_features.databases.options import OwnerDatabase
-from mer_features.databases.table import safe_name
 
 IMAGES = "cohn-kanade-images"
 
@@ -58,20 +57,13 @@ def _names(tree: Tree, folder: Path) -> list[str]:
 
 def _clip(name: str, trees: tuple[Tree, Tree], images: Path, subject: str, sequence: str) -> Clip:
     tree, labels = trees
-    source, missing = adapter.source(tree, images, subject, sequence)
-    numbers, problems = ((), missing) if missing else adapter.frames_on_disk(tree, source)
+    source, numbers, problems = adapter.source_frames(tree, images, subject, sequence)
     issues = list(problems)
-    return Clip(
-        clip_id=f"{safe_name(subject)}/{safe_name(sequence)}",
-        database=name,
-        subject=safe_name(subject),
-        source=source.as_posix(),
-        onset=numbers[0] if numbers else None,
-        apex=numbers[-1] if numbers else None,
-        emotion=_emotion(_label_file(labels, "Emotion", subject, sequence), issues),
-        action_units=_action_units(_label_file(labels, "FACS", subject, sequence), issues),
-        issues=tuple(issues),
-    )
+    emotion = _emotion(_label_file(labels, "Emotion", subject, sequence), issues)
+    action_units = _action_units(_label_file(labels, "FACS", subject, sequence), issues)
+    onset, apex = (numbers[0], numbers[-1]) if numbers else (None, None)
+    marks = {"onset": onset, "apex": apex, "action_units": action_units}
+    return adapter.clip_of(name, subject, sequence, source, emotion, issues, **marks)
 
 
 def _label_file(tree: Tree, kind: str, subject: str, sequence: str) -> tuple[str, str]:

@@ -101,11 +101,4 @@ def _clip(name: str, tree: Tree, source: Path, key: str, labels: dict[str, str])
         issues.append(Issue("bad_cell", f"label {other!r} in {where}, {label!r} in {table}; the latter was used"))
     if label not in EMOTIONS:
         issues.append(Issue("bad_cell" if label else "empty_cell", f"{table}: label {label!r}"))
-    return Clip(
-        clip_id=f"{key}/{key}",
-        database=name,
-        subject=key,
-        source=source.as_posix(),
-        emotion=EMOTIONS.get(label, ""),
-        issues=tuple(issues),
-    )
+    return adapter.clip_of(name, key, key, source, EMOTIONS.get(label, ""), issues)

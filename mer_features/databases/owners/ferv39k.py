@@ -82,12 +82,4 @@ def _clip(name: str, tree: Tree, top: Path, path: str, emotion: str) -> Clip:
     issues = list(missing)
     if emotion.lower() not in EMOTIONS:
         issues.append(Issue("bad_cell" if emotion else "empty_cell", f"{path}: emotion {emotion!r}"))
-    subject = safe_name(path) or "unnamed"
-    return Clip(
-        clip_id=f"{subject}/{safe_name(source.name)}",
-        database=name,
-        subject=subject,
-        source=source.as_posix(),
-        emotion=emotion.lower(),
-        issues=tuple(issues),
-    )
+    return adapter.clip_of(name, safe_name(path) or "unnamed", source.name, source, emotion.lower(), issues)

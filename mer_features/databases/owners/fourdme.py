@@ -75,6 +75,5 @@ def _variant(name: str, tree: Tree, options: OwnerDatabase) -> str:
 
 
 def _place(tree: Tree, top: Path, row: Row) -> Place:
-    folder, missing = adapter.source(tree, top, row.cells["subject"], row.cells["clip"], key=unpadded)
-    numbers, issues = ((), missing) if missing else adapter.frames_on_disk(tree, folder)
+    folder, numbers, issues = adapter.source_frames(tree, top, row.cells["subject"], row.cells["clip"], key=unpadded)
     return Place(safe_name(folder.parent.name), safe_name(folder.name), folder, issues, numbers)

@@ -141,12 +141,6 @@ def _macro(name: str, tree: Tree, top: Path) -> Listing:
 
 
 def _single(name: str, image: Path) -> Clip:
-    subject = safe_name(image.parts[-3])
-    return Clip(
-        clip_id=f"{subject}/{safe_name(image.stem)}",
-        database=name,
-        subject=subject,
-        source=image.as_posix(),
-        emotion=image.parts[-2].lower(),
-        issues=(Issue("few_frames", "a single image, without a neutral frame of the same recording"),),
-    )
+    subject, emotion = image.parts[-3:-1]
+    single = Issue("few_frames", "a single image, without a neutral frame of the same recording")
+    return adapter.clip_of(name, subject, image.stem, image, emotion.lower(), (single,))

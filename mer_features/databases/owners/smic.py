@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from mer_features.core.clips import Clip
-from mer_features.core.quality import ClipRejectedError, Issue
+from mer_features.core.quality import ClipRejectedError
 from mer_features.databases import adapter, sheets
 from mer_features.databases.adapter import Release
 from mer_features.databases.errata import Errata
@@ -145,24 +145,12 @@ def _short(name: str, tree: Tree, part: Path, camera: str) -> Listing:
 
 
 def _short_clip(name: str, tree: Tree, folder: Path, camera: str) -> Clip:
-    subject, clip = folder.parts[-4], safe_name(folder.name) or "unnamed"
-    numbers: tuple[int, ...] = ()
-    issues: tuple[Issue, ...] = ()
-    try:
-        numbers = tree.frames(tree.folder(folder.parent, folder.name))
-    except ClipRejectedError as error:
-        issues = (error.issue,)
-    return Clip(
-        clip_id=f"{safe_name(subject)}/{clip}",
-        database=name,
-        subject=safe_name(subject),
-        source=(folder if tree.inside(folder) else folder.parent).as_posix(),
-        onset=numbers[0] if numbers else None,
-        offset=numbers[-1] if numbers else None,
-        fps=FPS[camera],
-        emotion=folder.parent.name.lower(),
-        issues=issues,
-    )
+    subject, emotion, clip = folder.parts[-4], folder.parent.name.lower(), safe_name(folder.name) or "unnamed"
+    _, numbers, issues = adapter.source_frames(tree, folder.parent, folder.name)
+    onset, offset = (numbers[0], numbers[-1]) if numbers else (None, None)
+    source = folder if tree.inside(folder) else folder.parent
+    marks = {"onset": onset, "offset": offset, "fps": FPS[camera]}
+    return adapter.clip_of(name, subject, clip, source, emotion, issues, **marks)
 
 
 def _disagreements(clips: Sequence[Clip], what: str) -> list[Note]:
