@@ -12,7 +12,20 @@ from mer_features.training.style import folds as fold_style
 
 
 def derived_seed(seed: int, fold: str) -> int:
-    """Seed of one fold, 0 to 2³² - 1; it does not depend on the other folds of the job or on their order."""
+    """Seed of one fold; it does not depend on the other folds of the job or on their order.
+
+    Parameters
+    ----------
+    seed
+        Seed of the run.
+    fold
+        Name of the fold.
+
+    Returns
+    -------
+    int
+        0 to 2³² - 1.
+    """
     return int.from_bytes(hashlib.blake2b(f"{seed}/{fold}".encode(), digest_size=4).digest(), "big")
 
 
