@@ -1,4 +1,4 @@
-"""Sections of the stages; what they hold decides what runs again."""
+"""Configuration sections of the stages; a changed value makes the workflow run the stage again."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FlowMethod = Literal["tvl1", "tvl1_fast", "tvl1_aligned", "opencv_tvl1", "skimag
 FlowPair = Literal["onset_apex", "offset_apex", "onset_amplified", "offset_amplified"]
 Descriptor = Literal["lbp_top", "bi_woof"]
 Stage = Literal["faces", "apex", "magnify", "flow", "style", "descriptors"]
-#: All stages in the order of the flow; :meth:`mer_features.workflow.config.Config.stages` are those a database goes
-#: through.
+#: All stages in the order in which they run; :meth:`mer_features.workflow.config.Config.stages` gives those of a
+#: database.
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
@@ -25,38 +25,41 @@ class Faces(Section):
 
     mode: Literal["aligned", "box", "precropped"] = Field(
         "aligned",
-        description="`aligned`: similarity transform that brings eyes and nose to fixed places; `box`: the "
-        "detector's square box, as the papers crop; `precropped`: the frames are faces already, only resized.",
+        description="How the face is cropped. `aligned`: a similarity transform moves eyes and nose to fixed "
+        "positions; `box`: a square around the detected box, as in the papers; `precropped`: the frames are already "
+        "face crops and are only resized.",
     )
     size: int = Field(256, ge=32, le=1024, description="Side of the square crop in pixels.")
     detector: Literal["libfacedetection", "dlib_hog"] = Field(
-        "libfacedetection", description="Face detector; the papers name libfacedetection."
+        "libfacedetection", description="Face detector; the papers use libfacedetection."
     )
     detect_side: int = Field(
         320,
         ge=80,
         le=4096,
-        description="Frames are reduced until their longer side is at most this many pixels "
-        "before detection; the box is then refined by landmarks at full size. Larger finds smaller faces, slower.",
+        description="Before detection, frames are reduced until their longer side is at most this many pixels; the box "
+        "is then refined with landmarks at full size. With larger values smaller faces are found, but it takes longer.",
     )
     min_score: float = Field(0.6, ge=0, le=1, description="Detections below this score are ignored.")
-    margin: float = Field(0.0, ge=0, le=1, description="`box` mode: fraction of the box side added on every side.")
+    margin: float = Field(
+        0.0, ge=0, le=1, description="For mode `box`: margin on every side, as a fraction of the side of the box."
+    )
     register_method: Literal["none", "lk", "ecc"] = Field(
         "lk",
         alias="register",
-        description="Removal of rigid head motion against the onset frame: `lk` tracks points, `ecc` maximises "
-        "correlation (slower, and a smile leaks into its head motion), `none` applies the onset frame's "
-        "crop to all frames.",
+        description="How rigid head motion relative to the onset frame is removed. `lk`: by tracking points; `ecc`: by "
+        "maximising the correlation (slower, and a smile affects the measured head motion); `none`: it is not removed, "
+        "and the crop of the onset frame is used for all frames.",
     )
     per_frame: bool = Field(
         False,
-        description="Detect and align every frame separately, for footage with large head motion. Adds about "
-        "half a pixel of jitter, as much as a micro-expression moves: do not use it before flow.",
+        description="Detect and align the face in every frame separately, for recordings with large head motion. This "
+        "adds about half a pixel of jitter, as much as a micro-expression moves; do not use it if flow is computed.",
     )
     landmark_model: Path | None = Field(
         None,
-        description="A dlib 68-point shape predictor to use instead of the packaged one, whose training "
-        "data (300-W) excludes commercial use.",
+        description="A dlib 68-point shape predictor to use instead of the included one. The training data of the "
+        "included one (300-W) may not be used commercially.",
     )
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -67,63 +70,64 @@ class Apex(Section):
 
     policy: Literal["annotated", "interframe_diff", "lbp_roi", "roi_diff", "midpoint"] = Field(
         "annotated",
-        description="Where the apex comes from; `annotated` takes the sheet's and `fallback` where "
-        "the sheet has none or one outside onset..offset.",
+        description="How the apex is chosen: by the named spotter, or with `annotated` from the annotation sheet. If "
+        "the sheet has no apex, or one that is not between onset and offset, the spotter `fallback` is used.",
     )
     fallback: Spotter = Field(
-        "roi_diff", description="Spotter used where no annotated apex is usable; FR uses `interframe_diff`."
+        "roi_diff", description="Spotter to use if there is no usable annotated apex; FR uses `interframe_diff`."
     )
     spotters: tuple[Spotter, ...] = Field(
         ("interframe_diff", "lbp_roi", "roi_diff", "midpoint"),
         description="Spotters whose curves are computed and stored.",
     )
-    lbp_points: Literal[8] = Field(8, description="LBP neighbours P.")
+    lbp_points: Literal[8] = Field(8, description="Number of LBP neighbours P.")
     lbp_radius_px: int = Field(1, ge=1, le=3, description="LBP radius R in pixels of the crop.")
 
     @model_validator(mode="after")
     def _chosen_is_computed(self) -> Apex:
         needed = {self.fallback} | ({self.policy} - {"annotated"})
         if missing := needed - set(self.spotters):
-            raise ValueError(f"spotters must include {', '.join(sorted(missing))}, which policy or fallback uses")
+            raise ValueError(f"spotters must include {', '.join(sorted(missing))}, used by policy or fallback")
         return self
 
 
 class Magnify(Section):
-    """Motion magnification of the apex against the onset."""
+    """Motion magnification of the apex relative to the onset."""
 
     method: MagnifyMethod = Field(
         "phase",
-        description="`none`: no amplified frame is made; `phase`: motion from Riesz phases, no weights; `eulerian`: "
-        "linear amplification of brightness changes, the baseline; `learned`: a trained network, needs the extra "
-        "`train`. docs/magnification.md compares them.",
+        description="Method. `none`: no magnification; `phase`: motion measured from Riesz phases, needs no weights; "
+        "`eulerian`: linear amplification of changes of brightness, the baseline; `learned`: a trained network, needs "
+        "the extra `train`. See docs/magnification.md for a comparison.",
     )
     factor: float = Field(
         6.0,
         ge=0,
         le=100,
-        description="Total motion m: a displacement becomes m times as large, 1 changes nothing. MAP-MER uses 6.",
+        description="Magnification factor m of the total motion (1 = unchanged): a displacement becomes m times as "
+        "large. MAP-MER uses 6.",
     )
     phase_synthesis: Literal["transport", "rotation"] = Field(
         "transport",
-        description="`phase`: how the magnified frame is drawn. `transport` moves the frame on along the displacement "
-        "that its phases show; `rotation` turns the phase of every band, as the literature does, and falls short of "
-        "movements beyond about a pixel.",
+        description="For method `phase`: how the magnified frame is computed. `transport` warps the frame further "
+        "along the displacement measured from its phases; `rotation` rotates the phase of every band, as in the "
+        "literature, and cannot reach movements of more than about one pixel.",
     )
     phase_smoothing_px: float = Field(
         6.0,
         gt=0,
         le=64,
-        description="`phase` with `transport`: standard deviation of the window over which phases are compared, pixels "
-        "of the crop. Larger bears more noise, smaller follows finer movement.",
+        description="For method `phase` with `transport`: standard deviation, in pixels of the crop, of the window in "
+        "which phases are compared. Larger values tolerate more noise, smaller values resolve finer movements.",
     )
     eulerian_motion_px: float = Field(
         1.0,
         gt=0,
-        description="`eulerian`: largest displacement expected, pixels; a band of wavelength λ is amplified by at most "
-        "λ/8 of it.",
+        description="For method `eulerian`: largest expected displacement δ, in pixels. The factor of a band of "
+        "wavelength λ is limited to λ / (8 δ), but is never below 1 (no amplification).",
     )
     weights: Path | None = Field(
-        None, description="`learned`: a file of weights of your own; by default those that the package ships."
+        None, description="For method `learned`: file of weights to use instead of those included in the package."
     )
 
 
@@ -132,19 +136,21 @@ class Flow(Section):
 
     method: FlowMethod = Field(
         "tvl1_fast",
-        description="Flow estimator. `tvl1`: TV-L1 with OpenCV's default parameters, own implementation; `tvl1_fast`: "
-        "the same with settings that are more exact, faster and follow larger shifts (docs/performance.md); "
-        "`tvl1_aligned`: full resolution only, for registered faces; a clip whose face still moves by over 1 px gets "
-        "`tvl1_fast` and a warning; `opencv_tvl1`: OpenCV's own.",
+        description="Flow method. `tvl1`: our implementation of TV-L1 with OpenCV's default parameters; `tvl1_fast`: "
+        "the same with settings that are more accurate, are faster and follow larger shifts (docs/performance.md); "
+        "`tvl1_aligned`: full resolution only, for registered faces (a clip whose face still moves by more than 1 px "
+        "gets `tvl1_fast` and a warning); `opencv_tvl1`: OpenCV's TV-L1; `skimage_tvl1`: scikit-image's TV-L1; "
+        "`farneback`: polynomial expansion; `dis`: dense inverse search.",
     )
     light: Literal["matched", "as_recorded"] = Field(
         "matched",
-        description="`matched`: a change of lighting between the two frames (gain, fall-off, black level) is removed "
-        "first, because flow methods take it for motion; `as_recorded`: the papers' literal reading.",
+        description="`matched`: a change of lighting between the two frames (intensity, gradient across the face, "
+        "black level) is removed first, because flow methods would measure it as motion; `as_recorded`: the frames are "
+        "used as they are, as described in the papers.",
     )
     pairs: tuple[FlowPair, ...] = Field(
         ("onset_apex", "offset_apex"),
-        description="Frame pairs, reference first; `amplified` is the apex as the section `magnify` makes it.",
+        description="Frame pairs, reference first; `amplified` is the apex after magnification (section `magnify`).",
         min_length=1,
     )
 
@@ -159,8 +165,8 @@ class Descriptors(Section):
 
     methods: tuple[Descriptor, ...] = Field(
         ("lbp_top", "bi_woof"),
-        description="Descriptors that are computed; none switches the stage off. `lbp_top`: of the frames from onset "
-        "to offset, parameters of MEGC 2019; `bi_woof`: of the flow from onset to apex.",
+        description="Descriptors to compute; an empty list switches the stage off. `lbp_top`: of the frames from onset "
+        "to offset, with the parameters of MEGC 2019; `bi_woof`: of the flow from onset to apex.",
     )
 
 
@@ -173,7 +179,7 @@ class Overrides(Section):
     flow: dict[str, Any] = Field(default_factory=dict, description="Keys of `flow`.")
 
 
-# Sections of the configuration for style aggregation; free of torch, so that a config is checked fast.
+# Style aggregation; does not import torch, so that a configuration is checked quickly.
 
 StyleMethod = Literal["none", "statistical", "cyclegan", "clahe", "histogram"]
 FitOn = Literal["external", "all", "fold"]
@@ -184,24 +190,24 @@ class Style(Section):
 
     method: StyleMethod = Field(
         "none",
-        description="`none` switches the stage off. `statistical`: colour and spectrum statistics brought to the mean "
-        "of reference styles, no training. `cyclegan`: the generators that `train_style` trains, as SAN does. `clahe`, "
-        "`histogram`: plain peers for comparison.",
+        description="Method. `none` switches the stage off. `statistical`: statistics of colour and spectrum are set "
+        "to the mean of reference styles; needs no training. `cyclegan`: generators trained by `train_style`, as in "
+        "SAN. `clahe`, `histogram`: simple methods for comparison.",
     )
     fit_on: FitOn = Field(
         "external",
-        description="Whose faces reference styles or generators come from. `external`: the macro-expression databases "
-        "named in `databases`; `all`: every database of the run, held-out subjects included (transductive, and the "
-        "report says so); `fold`: the training subjects of each fold, rendered by the training of that fold, "
-        "so that no /style is stored.",
+        description="Faces on which reference styles or generators are fitted. `external`: the macro-expression "
+        "databases listed in `databases`; `all`: every database of the run, including held-out subjects (transductive, "
+        "which the report states); `fold`: the training subjects of each fold; images are then converted during the "
+        "training of that fold, and no /style is stored.",
     )
-    databases: tuple[str, ...] = Field((), description="With `fit_on: external`, the databases to fit on.")
+    databases: tuple[str, ...] = Field((), description="The databases to fit on with `fit_on: external`.")
     model: Path | None = Field(
         None,
-        description="A result of an earlier fit instead of a new one: reference styles (`fitted.json`) for "
+        description="Result of an earlier fit to use instead of a new fit: reference styles (`fitted.json`) for "
         "`statistical` and `histogram`, generators (`model.pt`) for `cyclegan`.",
     )
-    clusters: int = Field(3, ge=1, le=16, description="Hidden styles, the k of k-means.")
+    clusters: int = Field(3, ge=1, le=16, description="Number of hidden styles, the k of k-means.")
 
     @property
     def fits(self) -> bool:
@@ -210,30 +216,30 @@ class Style(Section):
 
     @property
     def per_fold(self) -> bool:
-        """Whether every fold fits its own, in its training, so that nothing is stored."""
+        """Whether each fold has its own fit, made during its training, so that nothing is stored."""
         return self.fits and self.fit_on == "fold"
 
     @property
     def stored(self) -> bool:
-        """Whether the stage runs and its result is in the feature file."""
+        """Whether the stage runs and its result is stored in the feature file."""
         return self.method != "none" and not self.per_fold
 
     @model_validator(mode="after")
     def _knows_what_to_fit_on(self) -> Style:
         if not self.fits:
             return self
-        # Given generators still need faces to be tried on, and reference styles should they bend them.
-        without = self.model is None or self.method == "cyclegan"
-        if self.fit_on == "external" and not self.databases and without:
+        # Even generators from an earlier fit need faces for the acceptance test, and reference styles if they fail it.
+        needs_faces = self.model is None or self.method == "cyclegan"
+        if self.fit_on == "external" and not self.databases and needs_faces:
             raise ValueError(
-                "databases: `fit_on: external` wants the macro-expression databases to fit on; or give reference "
-                "styles as `model`, or choose `fit_on: all`, which sees the held-out subjects"
+                "databases: `fit_on: external` needs the macro-expression databases to fit on; list them, set `model` "
+                "to the reference styles of an earlier fit, or choose `fit_on: all`, which includes held-out subjects"
             )
         if self.fit_on != "external" and self.databases:
-            raise ValueError(f"databases: goes with `fit_on: external`, found `fit_on: {self.fit_on}`")
+            raise ValueError(f"databases: only used with `fit_on: external`, found `fit_on: {self.fit_on}`")
         if self.fit_on == "fold" and (self.model is not None or self.method == "cyclegan"):
             raise ValueError(
-                "fit_on: `fold` fits separately for every fold, so it goes without `model`; generators are not trained "
-                "per fold, choose `statistical` or `histogram`"
+                "fit_on: `fold` fits separately for every fold, so `model` must not be set; generators are not trained "
+                "per fold, so the method must be `statistical` or `histogram`"
             )
         return self

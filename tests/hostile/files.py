@@ -147,7 +147,7 @@ HDF5: list[Case] = [
     Case("stage file", "a cache instead", lambda f: Path(shutil.copy(SAMPLE, f / "s.h5")), "error", "not a complete stage file"),
     Case("stage file", "future version", _stage(_set("format", 99)), "error", "99"),
     Case("stage file", "array elsewhere", _stage(_stage_elsewhere), "error", "s/c"),
-    Case("stage file", "array of virtual data", _stage(_stage_virtual), "error", "lie in another file"),
+    Case("stage file", "array of virtual data", _stage(_stage_virtual), "error", "in another file"),
     Case("stage file", "versions", _stage(_set("format", [1, 1])), "error", "not a complete stage file"),
     Case("stage file", "options are a list", _stage(_set("options", "[]")), "error", "options"),
     Case("stage file", "a table of clips", _stage(_replace("clip_id", np.array([[b"s/c"]]))), "error", "clip_id"),

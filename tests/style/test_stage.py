@@ -303,11 +303,11 @@ def test_it_is_off_unless_asked_for_and_in_a_fold():
 @pytest.mark.parametrize(
     ("style", "said"),
     [
-        ({"method": "statistical"}, "wants the macro-expression databases"),
+        ({"method": "statistical"}, "needs the macro-expression databases"),
         ({"method": "statistical", "databases": ["nobody"]}, "'nobody' is not defined"),
-        ({"method": "statistical", "fit_on": "all", "databases": ["macro"]}, "goes with `fit_on: external`"),
+        ({"method": "statistical", "fit_on": "all", "databases": ["macro"]}, "only used with `fit_on: external`"),
         ({"method": "cyclegan", "fit_on": "fold"}, "generators are not trained per fold"),
-        ({"method": "cyclegan", "model": "m.pt"}, "wants the macro-expression databases"),
+        ({"method": "cyclegan", "model": "m.pt"}, "needs the macro-expression databases"),
         ({"method": "statistical", "databases": ["a"]}, "a would be fitted on and is tested"),
         ({"method": "sepia"}, "statistical"),
     ],

@@ -1,7 +1,7 @@
-"""Style aggregation: faces of all databases in one look, their geometry left alone.
+"""Style stage: converts the faces of all databases to one image style, without changing their geometry.
 
-The systems that learn from face images (SA-AT first) otherwise learn what camera and lamp look like. See
-``docs/style.md`` for the methods and what they were measured to do.
+Systems that learn from face images (e.g. SA-AT) would otherwise learn the style of camera and lighting. See
+``docs/style.md`` for the methods and their measured effects.
 """
 
 from __future__ import annotations
@@ -25,28 +25,27 @@ _Change = Callable[[np.ndarray], np.ndarray]
 
 
 def aggregate(image: np.ndarray, method: str = "statistical", fitted: Fitted | None = None) -> np.ndarray:
-    """A face in the aggregated style.
+    """Convert a face to the aggregated style.
 
     Parameters
     ----------
     image : ndarray, shape (H, W, 1) or (H, W, 3), uint8
         Face crop, grey or RGB.
     method
-        ``none`` returns the image itself.
+        Method of the section ``style``; ``none`` returns the image itself.
     fitted
-        What the method learned, from :func:`mer_features.stages.style.fitted.fit` or a file; ``none`` and ``clahe``
-        need
-        none.
+        Result of a fit, from :func:`mer_features.stages.style.fitted.fit` or a file; not needed for ``none`` and
+        ``clahe``.
 
     Returns
     -------
     ndarray, uint8
-        Of the same shape; three equal channels stay equal.
+        Image of the same shape; three equal channels remain equal.
 
     Raises
     ------
     ValueError
-        For another shape or dtype, or if ``fitted`` is missing or of another method.
+        For another shape or dtype, or if ``fitted`` is missing or was made for another method.
     """
     return aggregate_pair(image, image, method, fitted)[0]
 
@@ -54,7 +53,7 @@ def aggregate(image: np.ndarray, method: str = "statistical", fitted: Fitted | N
 def aggregate_pair(
     onset: np.ndarray, apex: np.ndarray, method: str = "statistical", fitted: Fitted | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Onset and apex of a clip under the same change of style, found on the onset; as :func:`aggregate`."""
+    """Apply one change of style, determined on the onset, to onset and apex of a clip; see :func:`aggregate`."""
     for name, image in (("onset", onset), ("apex", apex)):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
             raise ValueError(f"{name}: found {image.dtype} {image.shape}, expected uint8 (H, W, 1) or (H, W, 3)")
@@ -63,16 +62,16 @@ def aggregate_pair(
 
 
 def _change(onset: np.ndarray, method: str, fitted: Fitted | None) -> _Change:
-    """What is done to every frame of the clip."""
+    """The function that is applied to every frame of the clip."""
     if method == "none":
         return np.copy
     if method == "clahe":
         return peers.clahe
     if fitted is None:
-        raise ValueError(f"style method {method!r} needs a fit: `fitted` was not given")
-    # A fit whose generators were refused says `statistical` where `cyclegan` was asked for.
+        raise ValueError(f"style method {method!r} needs a fit, but `fitted` is missing")
+    # If generators were refused, the fit has the method `statistical` although `cyclegan` is configured.
     if method not in (fitted.method, "cyclegan"):
-        raise ValueError(f"style method {method!r}: the fit is one of {fitted.method!r}")
+        raise ValueError(f"style method {method!r} does not match the fit, which is for {fitted.method!r}")
     if fitted.method == "histogram":
         tables = peers.histogram_tables(onset, fitted.histogram)
         return lambda image: peers.apply_tables(image, tables)
@@ -86,7 +85,7 @@ def _change(onset: np.ndarray, method: str, fitted: Fitted | None) -> _Change:
 
 
 def process(clip: Clip, inputs: Mapping[str, ClipView], options: Style) -> ClipRecord:
-    """Style-aggregated onset and apex of one clip.
+    """Convert onset and apex of one clip to the aggregated style.
 
     Returns
     -------
@@ -109,7 +108,7 @@ def _fit(options: Style) -> Fitted | None:
     if not options.fits:
         return None
     if options.model is None:
-        raise ValueError(f"style method {options.method!r} needs a fit: `model` names no file")
+        raise ValueError(f"style method {options.method!r} needs a fit, but `model` is not set")
     state = options.model.stat()
     return _read(options.model, state.st_mtime_ns, state.st_size)
 

@@ -1,4 +1,4 @@
-"""What a method learned from faces: reference styles and a pooled histogram, as one small JSON file."""
+"""Fits of style aggregation: reference styles and a pooled histogram learned from faces, stored in a JSON file."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mer_features.stages.style.peers import levels_of
 from mer_features.stages.style.statistics import Statistics
 
 FORMAT = "mer-features style 1"
-#: Decimal places of stored numbers: far below a grey level.
+#: Decimal places of stored numbers, far more precise than a grey level.
 _DECIMALS = 7
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which faces a fit has seen, for the attributes of what is made with it."""
+    """The faces that a fit used; stored in the attributes of everything computed with the fit."""
 
     fit_on: str
     databases: tuple[str, ...] = ()
@@ -41,22 +41,22 @@ class Fitted:
     Attributes
     ----------
     method
-        ``statistical``, ``histogram`` or ``cyclegan``: what aggregates. Where generators were asked for and bend
-        faces, it is ``statistical`` and ``refused`` says why.
+        Method that is applied: ``statistical``, ``histogram`` or ``cyclegan``. If generators were configured but
+        deform faces, it is ``statistical``, and ``refused`` gives the reason.
     source
-        Which faces were seen.
+        The faces that were used.
     references
         Reference styles, that of the largest cluster first.
     members
-        Crops in the cluster of each.
+        Number of crops in the cluster of each reference style.
     histogram : ndarray, shape (4, 256), float64
-        Pooled frequencies of the levels 0..255 of R, G, B over the crops of colour, and of luma over all.
+        Pooled frequencies of the levels 0..255: of R, G, B over colour crops, and of luma over all crops.
     weights, weights_sha256
-        File of the generators and its digest; empty without.
+        File of the generators and its SHA-256; empty without generators.
     refused
-        Why generators are not used; empty if they are or none were asked for.
+        Reason why the generators are not used; empty if they are used or none were configured.
     displacement_px
-        What the acceptance test measured on the generators; NaN without.
+        Displacement in pixels that the acceptance test measured for the generators; NaN without generators.
     """
 
     method: str
@@ -71,35 +71,35 @@ class Fitted:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what aggregates: the generators' file, or the statistics."""
+        """SHA-256 of the fitted model: of the generators' file, or of the statistics."""
         return self.weights_sha256 if self.method == "cyclegan" else hashlib.sha256(dumps(self).encode()).hexdigest()
 
 
 def fit(crops: Iterable[np.ndarray], *, method: str, clusters: int, seed: int, source: Source) -> Fitted:
-    """Find reference styles by k-means over style statistics, and pool the histograms.
+    """Find reference styles by k-means clustering of style statistics, and pool the histograms.
 
     Parameters
     ----------
     crops : iterable of ndarray, shape (H, W, 1) or (H, W, 3), uint8
-        Onset crops of one size, read once. Their order does not matter.
+        Onset crops of equal size, read once. Their order does not matter.
     method
-        For :attr:`Fitted.method`.
+        Value of :attr:`Fitted.method`.
     clusters
-        k; fewer if there are fewer different crops.
+        Number of clusters k; fewer if there are fewer distinct crops.
     seed
-        Of k-means.
+        Random seed of k-means.
     source
-        Where the crops come from; the number of them is filled in.
+        Origin of the crops; their number is filled in.
 
     Returns
     -------
     Fitted
-        The reference of a cluster is the median of its crops' statistics, for chroma over those of colour.
+        The reference of a cluster is the median of its crops' statistics; for chroma, only over colour crops.
 
     Raises
     ------
     ValueError
-        If there is no crop or they differ in size.
+        If there are no crops or they differ in size.
     """
     measured, counts, sizes = [], np.zeros((4, 256)), set()
     for crop in crops:
@@ -107,10 +107,10 @@ def fit(crops: Iterable[np.ndarray], *, method: str, clusters: int, seed: int, s
         measured.append(statistics.measure(crop))
         counts += levels_of(crop)
     if len(sizes) != 1:
-        raise ValueError(f"style: found crops of the sizes {sorted(sizes) or 'none'}, expected one size")
+        raise ValueError(f"style: found crop sizes {sorted(sizes) or 'none'}, expected exactly one size")
     measured.sort(key=lambda item: tuple(item.vector()))
     labels = _clusters(np.stack([item.vector() for item in measured]), clusters, seed)
-    groups = [[item for item, label in zip(measured, labels, strict=True) if label == one] for one in set(labels)]
+    groups = [[item for item, label in zip(measured, labels, strict=True) if label == each] for each in set(labels)]
     groups.sort(key=lambda group: (-len(group), tuple(group[0].vector())))
     totals = counts.sum(axis=1, keepdims=True)
     return Fitted(
@@ -123,15 +123,15 @@ def fit(crops: Iterable[np.ndarray], *, method: str, clusters: int, seed: int, s
 
 
 def _clusters(vectors: np.ndarray, clusters: int, seed: int) -> list[int]:
-    """Cluster of every row; each statistic counts by its own spread."""
+    """Cluster of every row; each statistic is divided by its standard deviation."""
     spread = vectors.std(axis=0)
     scaled = (vectors - vectors.mean(axis=0)) / np.where(spread > 1e-9, spread, 1)
     distinct = len(np.unique(scaled, axis=0))
-    # One thread: with several, sums depend on their number in the last bits.
+    # One thread: with several threads, the last bits of sums depend on their number.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = KMeans(min(clusters, distinct), n_init=10, random_state=seed).fit(scaled)
-    result: list[int] = found.labels_.tolist()
+        model = KMeans(min(clusters, distinct), n_init=10, random_state=seed).fit(scaled)
+    result: list[int] = model.labels_.tolist()
     return result
 
 
@@ -142,7 +142,7 @@ def _reference(group: list[Statistics]) -> Statistics:
 
 
 def dumps(fitted: Fitted) -> str:
-    """A fit as JSON; the same fit gives the same text."""
+    """A fit as JSON; equal fits give equal text."""
     tree = asdict(fitted) | {"format": FORMAT}
     return json.dumps(tree, indent=1, sort_keys=True, default=lambda array: array.tolist()) + "\n"
 
@@ -153,21 +153,21 @@ def write(path: Path | str, fitted: Fitted) -> None:
 
 
 def read(path: Path | str) -> Fitted:
-    """A fit from its file.
+    """Read a fit from its file.
 
     Raises
     ------
     ValueError
-        If the file is none.
+        If the file is not a fit.
     """
     try:
         return loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a fit of style aggregation ({error}); run it again") from error
+        raise ValueError(f"{path}: not a fit of style aggregation ({error}); run the fit again") from error
 
 
 def loads(text: str) -> Fitted:
-    """A fit from what :func:`dumps` made of it."""
+    """Read a fit from the output of :func:`dumps`."""
     tree = json.loads(text)
     if tree.pop("format") != FORMAT:
         raise ValueError(f"format is not {FORMAT!r}")
@@ -175,8 +175,8 @@ def loads(text: str) -> Fitted:
     references = tuple(_statistics(item) for item in tree.pop("references"))
     histogram = np.array(tree.pop("histogram"), np.float64).reshape(4, 256)
     members = tuple(tree.pop("members"))
-    seen = Source(source["fit_on"], tuple(source["databases"]), source["crops"])
-    return Fitted(source=seen, references=references, histogram=histogram, members=members, **tree)
+    origin = Source(source["fit_on"], tuple(source["databases"]), source["crops"])
+    return Fitted(source=origin, references=references, histogram=histogram, members=members, **tree)
 
 
 def _statistics(tree: Mapping[str, Any]) -> Statistics:

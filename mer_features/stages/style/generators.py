@@ -1,4 +1,8 @@
-"""Trained generators: their file, what they make of a face, and whether they leave it in shape."""
+"""Trained generators of learned style aggregation.
+
+:func:`save` and :func:`load` write and read their file, :func:`aggregate` applies them to a face, :func:`bending`
+measures how much they deform faces, and :func:`pairs_of` lists the pairs of clusters between which they are trained.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ import numpy as np
 try:
     import torch
 except ModuleNotFoundError as error:
-    raise RuntimeError("style generators need PyTorch: pip install 'mer-features[train]'") from error
+    raise RuntimeError("style generators need PyTorch; run `pip install 'mer-features[train]'`") from error
 
 from torch import nn
 from torch.nn import functional as F
@@ -28,13 +32,14 @@ from mer_features.stages.style import geometry
 from mer_features.stages.style.networks import Generator, pictures
 
 FORMAT = "mer-features style generators 1"
-#: Acceptance: median displacement that generators may cause, pixels, and how many crops it is measured on.
+#: Acceptance test: largest median displacement in pixels that generators may cause, and number of crops on which it is
+#: measured.
 LIMIT_PX, TRIED = 0.3, 20
 
 
 @dataclass(frozen=True)
 class Model:
-    """Generators and what they were made from (``facts``: recipe, clusters, seed, figures; JSON values)."""
+    """Generators and how they were trained (``facts``: recipe, clusters, seed, measurements; JSON values)."""
 
     generators: nn.ModuleList
     facts: Mapping[str, Any]
@@ -49,26 +54,26 @@ def save(path: Path | str, generators: Sequence[Generator], facts: Mapping[str, 
 
 @lru_cache(maxsize=1)
 def load(path: Path, sha256: str = "") -> Model:
-    """Generators from their file, of which nothing is executed.
+    """Read generators from their file; no code in the file is executed.
 
     Raises
     ------
     ValueError
-        If the file is none of :func:`save`, or not the one with this SHA-256.
+        If the file was not written by :func:`save`, or has another SHA-256.
     """
     if sha256 and digest(path) != sha256:
-        raise ValueError(f"{path}: the generators are not those that were accepted; fit again")
+        raise ValueError(f"{path}: these are not the generators that were accepted; run the fit again")
     try:
         tree = tensors.read(path)
         facts = json.loads(tree["facts"])
-        made = nn.ModuleList(Generator(facts["width"], facts["blocks"]) for _ in tree["generators"])
-        if tree["format"] != FORMAT or not made:
+        generators = nn.ModuleList(Generator(facts["width"], facts["blocks"]) for _ in tree["generators"])
+        if tree["format"] != FORMAT or not generators:
             raise ValueError(f"format is not {FORMAT!r}")
-        for generator, weights in zip(made, tree["generators"], strict=True):
+        for generator, weights in zip(generators, tree["generators"], strict=True):
             generator.load_state_dict(weights)
-    except Exception as error:  # torch raises whatever a foreign file makes it raise
-        raise ValueError(f"{path}: holds no style generators ({error})") from error
-    return Model(made.eval().requires_grad_(False), facts)
+    except Exception as error:  # for a foreign file, torch may raise any exception
+        raise ValueError(f"{path}: not a file of style generators ({error})") from error
+    return Model(generators.eval().requires_grad_(False), facts)
 
 
 def digest(path: Path | str) -> str:
@@ -77,42 +82,42 @@ def digest(path: Path | str) -> str:
 
 
 def aggregate(image: np.ndarray, model: Model) -> np.ndarray:
-    """Mean of what all generators make of an image, whatever its style: (G_A(x) + G_B(x)) / 2 for a pair.
+    """Mean output of all generators for an image of any style, e.g. (G_A(x) + G_B(x)) / 2 for a pair.
 
     Parameters
     ----------
     image : ndarray, shape (H, W, 1) or (H, W, 3), uint8
-        Any size; edges are mirrored up to a multiple of 4.
+        Image of any size; it is padded by reflection to multiples of 4.
     model
-        Of :func:`load`.
+        Model from :func:`load`.
 
     Returns
     -------
     ndarray, uint8
-        Of the same shape; an image without colour stays without.
+        Image of the same shape; an image without colour remains without colour.
     """
     height, width, channels = image.shape
     grey = channels == 1 or bool((image == image[..., :1]).all())
     stacked = np.repeat(image[..., :1], 3, axis=2) if grey else image
     with torch.inference_mode():
-        taken = pictures(torch.from_numpy(np.ascontiguousarray(stacked))[None])
-        taken = F.pad(taken, (0, -width % 4, 0, -height % 4), mode="reflect")
-        made = torch.stack([generator(taken)[0] for generator in model.generators]).mean(dim=0)
-    levels = (made[:, :height, :width].permute(1, 2, 0).numpy() + 1) * 127.5
+        batch = pictures(torch.from_numpy(np.ascontiguousarray(stacked))[None])
+        batch = F.pad(batch, (0, -width % 4, 0, -height % 4), mode="reflect")
+        output = torch.stack([generator(batch)[0] for generator in model.generators]).mean(dim=0)
+    levels = (output[:, :height, :width].permute(1, 2, 0).numpy() + 1) * 127.5
     out = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return np.repeat(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)[..., None], channels, axis=2) if grey else out
 
 
 def bending(crops: Sequence[np.ndarray], model: Model) -> float:
-    """How far generators move edges: the median over crops of the median displacement, pixels.
+    """Displacement of edges by the generators: the median over crops of the median displacement, in pixels.
 
-    Measured on :data:`TRIED` crops, evenly spaced. Above :data:`LIMIT_PX` a model bends faces.
+    Measured on :data:`TRIED` evenly spaced crops. A model with more than :data:`LIMIT_PX` deforms faces.
     """
-    places = np.linspace(0, len(crops) - 1, min(TRIED, len(crops))).round().astype(int)
-    found = [geometry.displacement(crops[place], aggregate(crops[place], model)) for place in places]
-    return float(np.median([geometry.median_length(field) for field in found]))
+    indices = np.linspace(0, len(crops) - 1, min(TRIED, len(crops))).round().astype(int)
+    displacements = [geometry.displacement(crops[index], aggregate(crops[index], model)) for index in indices]
+    return float(np.median([geometry.median_length(field) for field in displacements]))
 
 
 def pairs_of(clusters: int, which: str) -> list[tuple[int, int]]:
-    """Pairs of clusters, smallest first, between which generators are trained."""
+    """Pairs of clusters between which generators are trained, the smaller index first."""
     return [(0, clusters - 1)] if which == "pair" else list(itertools.combinations(range(clusters), 2))

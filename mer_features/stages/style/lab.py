@@ -1,4 +1,4 @@
-"""CIELAB planes of a face crop and back; grey crops have one plane."""
+"""Conversion of face crops to CIELAB planes and back; grey crops have one plane."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def is_grey(image: np.ndarray) -> bool:
 
 
 def planes(image: np.ndarray) -> np.ndarray:
-    """Lab planes of an image.
+    """Convert an image to Lab planes.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def planes(image: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (C, H, W), float64
-        L in 0..100 alone (C = 1) for an image without colour, else L, a, b (C = 3), D65 white.
+        Only L (C = 1), 0..100, for an image without colour, otherwise L, a, b (C = 3); white point D65.
 
     Raises
     ------
@@ -33,8 +33,8 @@ def planes(image: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    scikit-image's conversion in double precision: OpenCV's float conversion is tabulated, and there and back costs
-    more than a grey level.
+    Uses scikit-image's conversion in double precision. OpenCV's float conversion uses tables, and the round trip has
+    errors of more than one grey level.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or image.size == 0:
         raise ValueError(f"found {image.dtype} {image.shape}, expected uint8 (H, W, 1) or (H, W, 3)")
@@ -47,16 +47,16 @@ def planes(image: np.ndarray) -> np.ndarray:
 
 
 def image(lab: np.ndarray, channels: int) -> np.ndarray:
-    """The uint8 image (H, W, channels) of Lab planes (C, H, W), rounded; colours outside sRGB are clipped.
+    """Convert Lab planes (C, H, W) to an image (H, W, channels), uint8, rounded; colours outside sRGB are clipped.
 
-    ``channels`` may be 3 for one plane, which is then repeated.
+    For one plane, ``channels`` may be 3; the plane is then repeated.
     """
     levels = np.rint(255 * _rgb(lab)).astype(np.uint8)
     return np.repeat(levels, channels, axis=-1) if len(lab) == 1 else levels
 
 
 def shown(lab: np.ndarray) -> np.ndarray:
-    """Lab planes as sRGB can show them: of the same shape, colours outside it clipped."""
+    """Lab planes of the same shape with colours outside sRGB clipped."""
     rgb = _rgb(lab)
     if len(lab) == 1:
         result: np.ndarray = color.rgb2lab(np.repeat(rgb, 3, axis=-1))[..., 0][None]
@@ -65,12 +65,12 @@ def shown(lab: np.ndarray) -> np.ndarray:
 
 
 def _rgb(lab: np.ndarray) -> np.ndarray:
-    """Levels (H, W, C) of sRGB in 0..1 of Lab planes (C, H, W)."""
+    """Levels of sRGB in 0..1, (H, W, C), of Lab planes (C, H, W)."""
     full = np.zeros((*lab.shape[1:], 3))
     full[..., : len(lab)] = np.moveaxis(lab, 0, -1)
     full[..., 0] = np.maximum(full[..., 0], 0)
     with warnings.catch_warnings():
-        # Clipping is what we want of colours that no screen shows.
+        # Colours outside sRGB are clipped on purpose.
         warnings.filterwarnings("ignore", message=".*negative Z values")
         rgb = np.clip(color.lab2rgb(full), 0, 1)
     result: np.ndarray = rgb if len(lab) == 3 else rgb[..., 1:2]

@@ -1,7 +1,7 @@
 """Networks of learned style aggregation: generator and discriminator of CycleGAN, and ResNet-18 for style features.
 
-Layers have the order and the names of the public codes (CycleGAN's ``ResnetGenerator`` and
-``NLayerDiscriminator`` as SAN uses them, torchvision's ``resnet18``), so that their weight files fit.
+Layers have the same order and names as in the public code (CycleGAN's ``ResnetGenerator`` and ``NLayerDiscriminator``
+as used by SAN, torchvision's ``resnet18``), so that weight files of that code can be loaded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 class Block(nn.Module):
-    """Residual block of a generator: two 3x3 convolutions under reflection, instance norm without parameters."""
+    """Residual block of a generator: two 3x3 convolutions with reflected borders, instance norm without parameters."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -22,14 +22,14 @@ class Block(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
-        """Add what the block computes."""
+        """The input plus the output of the block."""
         return x + self.conv_block(x)
 
 
 class Generator(nn.Module):
-    """From one style to another, fully convolutional; sides must be multiples of 4.
+    """Converts images from one style to another; fully convolutional, sides must be multiples of 4.
 
-    With ``width`` 64 and 6 ``blocks``: 7,837,699 parameters.
+    With ``width`` 64 and 6 ``blocks`` it has 7,837,699 parameters.
     """
 
     def __init__(self, width: int = 64, blocks: int = 6) -> None:
@@ -45,7 +45,7 @@ class Generator(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W) in -1..1
-        """The pictures in the other style, (N, 3, H, W) in -1..1."""
+        """The images in the other style, (N, 3, H, W) in -1..1."""
         return self.model(x)
 
 
@@ -54,7 +54,7 @@ def _norm(width: int) -> list[nn.Module]:
 
 
 class Discriminator(nn.Module):
-    """PatchGAN: a score for each patch of about 70 pixels. With ``width`` 64: 2,764,737 parameters."""
+    """PatchGAN: a score for each patch of about 70 pixels. With ``width`` 64 it has 2,764,737 parameters."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Discriminator(nn.Module):
         self.model = nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W)
-        """Scores (N, 1, H', W'), 1 for real."""
+        """Scores (N, 1, H', W'); 1 means a real image."""
         return self.model(x)
 
 
@@ -83,13 +83,13 @@ class BasicBlock(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
-        """Two convolutions beside the shortcut."""
+        """The shortcut plus the output of two convolutions."""
         short = x if self.downsample is None else self.downsample(x)
         return F.relu(short + self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
 
 
 class ResNet18(nn.Module):
-    """ResNet-18 (He et al. 2016); ``width`` 64 is the published one, with 8 x ``width`` features."""
+    """ResNet-18 (He et al. 2016) with 8 x ``width`` features; the published network has ``width`` 64."""
 
     def __init__(self, classes: int, width: int = 64) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class ResNet18(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """CycleGAN's initial weights: N(0, 0.02²), biases 0."""
+    """Initialise weights as in CycleGAN: N(0, 0.02²), biases 0."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(module.weight, 0.0, 0.02)
@@ -129,5 +129,5 @@ def parameters(network: nn.Module) -> int:
 
 
 def pictures(crops: Tensor) -> Tensor:
-    """Crops (N, H, W, 3), uint8, as networks take them: (N, 3, H, W), float32, -1..1."""
+    """Convert crops (N, H, W, 3), uint8, to the input of the networks: (N, 3, H, W), float32, -1..1."""
     return crops.permute(0, 3, 1, 2).to(torch.float32).div(127.5).sub(1).contiguous()

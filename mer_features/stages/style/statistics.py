@@ -1,4 +1,4 @@
-"""Style of one face crop as numbers: colour, contrast and spectrum, nothing that says where an edge is."""
+"""Statistics of the style of a face crop: colour, contrast and spectrum, without the positions of edges."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from scipy import fft
 
 from mer_features.stages.style import lab
 
-#: Half the side of the square of lowest frequencies, as a fraction of the image's side (β of Yang and Soatto 2020).
+#: Half the side of the square of lowest frequencies, as a fraction of the side of the image (β of Yang and Soatto
+#: 2020).
 BETA = 0.01
-#: Edges of the radial frequency bands, cycles per pixel; the last one holds the corners of the spectrum, too.
+#: Edges of the radial frequency bands in cycles per pixel; the last band includes the corners of the spectrum.
 BAND_EDGES = (1 / 64, 1 / 16, 1 / 8, 1 / 4, 0.75)
 BANDS = len(BAND_EDGES) - 1
-_FLOOR = 1e-3  # added to amplitudes before their logarithm, in units of L
+_FLOOR = 1e-3  # added to amplitudes before taking the logarithm, in units of L
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Style statistics of one crop in CIELAB, or of several as their medians; C = 1 (grey) or 3 channels.
+    """Style statistics of one crop in CIELAB, or averages over several crops; C = 1 (grey) or 3 channels.
 
     Attributes
     ----------
     mean, std, third : ndarray, shape (C,)
         Channel means, standard deviations and signed cube roots of the third central moments.
     detail : ndarray, shape (C,)
-        Standard deviation of what is left without mean and lowest frequencies.
+        Standard deviation without the mean and the lowest frequencies.
     low : ndarray, shape (C, 2b + 1, 2b + 1)
         Amplitudes |FFT| / (H W) of the lowest frequencies, -b..b cycles per image; 0 at the centre (the mean).
     bands : ndarray, shape (4,)
-        Mean log amplitude of L's cosine spectrum in four radial bands.
+        Mean log amplitude of the cosine spectrum of L in four radial bands.
     """
 
     mean: np.ndarray
@@ -45,17 +46,17 @@ class Statistics:
 
     @property
     def channels(self) -> int:
-        """1 or 3."""
+        """Number of channels, 1 or 3."""
         return len(self.mean)
 
     @property
     def form(self) -> np.ndarray:
-        """Form of the spectrum whatever its strength: ``bands`` minus their mean."""
+        """Shape of the spectrum, independent of its overall amplitude: ``bands`` minus their mean."""
         result: np.ndarray = self.bands - self.bands.mean()
         return result
 
     def vector(self) -> np.ndarray:
-        """The 13 numbers that crops are clustered by; a grey crop has zero chroma."""
+        """The 13 numbers used to cluster crops; the chroma of a grey crop is zero."""
         moments = np.zeros((3, 3))
         moments[:, : self.channels] = [self.mean, self.std, self.third]
         return np.concatenate([moments.ravel(), self.bands])
@@ -67,16 +68,16 @@ def combine(
     *,
     lightness_of: Sequence[Statistics] | None = None,
 ) -> Statistics:
-    """Mean or median of several statistics, number by number.
+    """Element-wise mean or median of several statistics.
 
     Parameters
     ----------
     items
-        At least one, all grey or all of colour.
+        Statistics, at least one, either all grey or all in colour.
     average
         ``np.mean`` or ``np.median``.
     lightness_of
-        Whose L (and bands) to take instead; grey and colour may be mixed.
+        Statistics from which L and ``bands`` are taken instead; grey and colour may be mixed.
     """
     lights = items if lightness_of is None else lightness_of
     values = {}
@@ -110,7 +111,7 @@ def of_planes(planes: np.ndarray) -> Statistics:
     )
 
 
-# ---------------------------------------------------------------- lowest frequencies
+# Lowest frequencies
 
 
 def detail_of(plane: np.ndarray) -> np.ndarray:
@@ -121,22 +122,22 @@ def detail_of(plane: np.ndarray) -> np.ndarray:
 
 
 def half_side(shape: tuple[int, ...]) -> int:
-    """b, the largest number of cycles per image among the lowest frequencies; at least 1."""
+    """The largest number b of cycles per image among the lowest frequencies, at least 1."""
     return max(1, int(BETA * min(shape[-2:])))
 
 
 def low_coefficients(planes: np.ndarray) -> np.ndarray:
-    """Fourier coefficients (C, 2b + 1, 2b + 1), complex, per pixel, of the lowest frequencies, the mean left out."""
+    """Complex Fourier coefficients (C, 2b + 1, 2b + 1), per pixel, of the lowest frequencies; 0 for the mean."""
     b = half_side(planes.shape)
     size = planes.shape[1] * planes.shape[2]
     low = fft.fft2(planes, workers=1)[:, _around(b)[:, None], _around(b)] / size
     low[:, b, b] = 0
-    # Nothing but rounding: a phase of it would be noise.
+    # Smaller values are rounding errors, and their phase would be noise.
     return np.where(np.abs(low) > 1e-9, low, 0)
 
 
 def low_field(coefficients: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The smooth planes (C, H, W) of :func:`low_coefficients`."""
+    """The smooth planes (C, H, W) whose :func:`low_coefficients` these are."""
     height, width = shape
     b = coefficients.shape[-1] // 2
     cycles = np.arange(-b, b + 1)
@@ -147,15 +148,15 @@ def low_field(coefficients: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _around(b: int) -> np.ndarray:
-    """Indices of -b..b in an FFT."""
+    """Indices of the frequencies -b..b in an FFT."""
     return np.arange(-b, b + 1)
 
 
-# ---------------------------------------------------------------- bands
+# Bands
 
 
 def cosine_spectrum(plane: np.ndarray) -> np.ndarray:
-    """Orthonormal DCT-II (H, W) of a plane: a spectrum without the seam that an FFT puts between opposite edges."""
+    """Orthonormal DCT-II (H, W) of a plane; unlike an FFT, it has no discontinuity between opposite edges."""
     result: np.ndarray = fft.dctn(plane, norm="ortho", workers=1)
     return result
 
@@ -179,20 +180,20 @@ def _bands(shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
 
 
 def _radius(shape: tuple[int, int]) -> np.ndarray:
-    """Frequency of every DCT coefficient, cycles per pixel."""
+    """Frequency of every DCT coefficient in cycles per pixel."""
     down, right = (np.arange(length) / (2 * length) for length in shape)
     return np.hypot(down[:, None], right)
 
 
 @lru_cache(maxsize=4)
 def hats(shape: tuple[int, int]) -> np.ndarray:
-    """Smooth weights (4, H, W) of the bands over the DCT grid: linear between their centres in log frequency; sum 1."""
+    """Weights (4, H, W) of the bands over the DCT grid, linear between centres in log frequency; their sum is 1."""
     centres = np.log(np.sqrt(np.multiply(BAND_EDGES[:-1], (*BAND_EDGES[1:-1], 0.5))))
-    place = np.log(np.maximum(_radius(shape), 1e-9))
-    return np.stack([np.interp(place, centres, row) for row in np.eye(BANDS)])
+    frequency = np.log(np.maximum(_radius(shape), 1e-9))
+    return np.stack([np.interp(frequency, centres, row) for row in np.eye(BANDS)])
 
 
 @lru_cache(maxsize=4)
 def band_response(shape: tuple[int, int]) -> np.ndarray:
-    """Matrix (4, 4): mean of every hat in every band, so that hats weighted by c raise the band levels by M c."""
+    """Matrix M (4, 4): mean of every weight function in every band; weights c raise the band levels by M c."""
     return np.array([hats(shape)[:, inside].mean(axis=1) for inside in _bands(shape)])
