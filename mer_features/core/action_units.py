@@ -43,7 +43,7 @@ class AU:
     """One action unit: its FACS number, the side on which it was seen, how strongly and how surely.
 
     ``side`` is "" (not stated: both), L(eft), R(ight), A(symmetric), T(op) or B(ottom lip), from the subject's view.
-    ``intensity`` is a FACS letter, ``A`` (trace) to ``E`` (maximum), two of them (``A/B``) if the coder wavered, or
+    ``intensity`` is a FACS letter, ``A`` (trace) to ``E`` (maximum), two of them (``A/B``) if the coder was unsure, or
     "" (not stated). ``uncertain`` marks a unit that the coder left open.
     """
 
@@ -198,12 +198,12 @@ def objective_class(units: ActionUnits) -> str:
     -------
     str
         The class, or "" where the text does not decide it: no unit read, a ``?``, or open parts of which one choice
-        gives another class than the other.
+        gives a different class from another.
     """
     if "?" in units.unread or not (units.units or units.open_parts):
         return ""
     seen = frozenset(unit.number for unit in units.units)
-    # A single unit in doubt is there or not; of several, one is there.
+    # A single doubtful unit is present or absent; of several, one is present.
     choices = [[{unit.number} for unit in part] + ([set()] if len(part) == 1 else []) for part in units.open_parts]
     classes = {_class_of(seen.union(*chosen)) for chosen in itertools.product(*choices)}
     return classes.pop() if len(classes) == 1 else ""

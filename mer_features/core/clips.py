@@ -49,7 +49,7 @@ class Clip:
 
 
 _COLUMNS = tuple(field.name for field in fields(Clip))
-#: What the pixel stages never see, so that mending a label computes no pixel again.
+#: Columns hidden from the pixel stages, so that correcting a label recomputes no pixels.
 LABEL_COLUMNS = ("emotion", "action_units")
 _NUMBERS = {"first": int, "onset": int, "apex": int, "offset": int, "last": int, "fps": float}
 
@@ -116,13 +116,13 @@ def _parse(row: Sequence[str], where: str) -> Clip:
 
 
 def shard_of(subject: str, shards: int) -> str:
-    """Name of the shard that a subject belongs to, a stable hash: adding a subject moves nobody else."""
+    """Name of the shard that a subject belongs to, a stable hash: adding a subject moves no other one."""
     value = int.from_bytes(hashlib.blake2b(subject.encode(), digest_size=8).digest(), "big")
     return f"s{value % shards:03d}"
 
 
 def split(clips: Iterable[Clip], shards: int) -> dict[str, tuple[Clip, ...]]:
-    """Clips by shard name, whole subjects together, shards without clips left out, sorted by name."""
+    """Clips by shard name, each subject kept whole, empty shards omitted, sorted by name."""
     groups: dict[str, list[Clip]] = {}
     for clip in clips:
         groups.setdefault(shard_of(clip.subject, shards), []).append(clip)
@@ -142,7 +142,7 @@ class KeyFrames:
 def key_frames(clip: Clip, numbers: Sequence[int]) -> KeyFrames:
     """Positions (zero-based) of onset, apex and offset among the frame numbers found on disk.
 
-    Without an annotated onset (offset) the first (last) frame is used; a number without a frame gives the
+    Without an annotated onset (offset) the first (last) frame is used; a number without a frame maps to the
     nearest frame; both are reported. An offset before the onset means that the whole clip is used. An apex outside
     onset..offset is dropped and reported.
     """
@@ -182,7 +182,7 @@ def gaps(numbers: Sequence[int], first: int | None = None, last: int | None = No
     Parameters
     ----------
     numbers
-        Numbers of the frames there are, ascending, at least one.
+        Numbers of the existing frames, ascending, at least one.
     first, last
         Bounds of the clip, inclusive; by default the first and last of ``numbers``.
     """
@@ -193,7 +193,7 @@ def gaps(numbers: Sequence[int], first: int | None = None, last: int | None = No
 
 
 def missing_frames(holes: Sequence[tuple[int, int]]) -> tuple[Issue, ...]:
-    """The issue that tells of :func:`gaps`, ``3 missing: 12, 15..16``; none without a gap."""
+    """The issue that reports :func:`gaps`, ``3 missing: 12, 15..16``; empty if there are no gaps."""
     if not holes:
         return ()
     count = sum(high - low + 1 for low, high in holes)

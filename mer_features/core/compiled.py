@@ -1,9 +1,9 @@
 """Compilation by numba, kept on disk so that a job pays for it once per machine and release.
 
-Numba's own rule would put machine code beside the source, which may be read-only or shared by unlike machines, and
+By default, numba would put machine code beside the source, which may be read-only or shared by unlike machines, and
 would not notice that a function it calls in another file has changed. Here the folder is named for all that machine
 code depends on: the sources of the kernel's package, numba, LLVM, NumPy and the processor. Processes that compile at
-the same time write the same bytes and rename them into place, so none waits and none reads half a file.
+the same time write the same bytes and rename them into place, so none waits or reads a partial file.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import numpy as np
 
 log = logging.getLogger(__name__)
 
-#: Threads run pairs side by side, so kernels release the interpreter lock; numba's threading layers, of which GNU
-#: OpenMP's kills forked children, are never loaded. Divisions are plain ones, as in NumPy.
+#: Threads process pairs in parallel, so kernels release the interpreter lock; numba's threading layers, of which GNU
+#: OpenMP's kills forked children, are never loaded. Division behaves as in NumPy.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 inlined = numba.njit(**_OPTIONS)

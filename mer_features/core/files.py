@@ -15,20 +15,20 @@ from typing import Any
 import cv2
 import numpy as np
 
-#: What goes wrong with the place written to, not with what is read meanwhile.
+#: Errors of the destination, not of anything read in the meantime.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-#: Age at which a temporary of another machine, whose processes cannot be looked at, counts as left behind.
+#: Age at which another machine's temporary file, whose writer cannot be checked, counts as abandoned.
 _STALE_S = 24 * 3600
 
 
 @contextmanager
 def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
-    """A temporary name beside ``path``, renamed to it when the block ends well, removed when it does not.
+    """A temporary name beside ``path``, renamed to it if the block succeeds, removed if it does not.
 
     ``durable`` files are on the disk before they have their name; others need not outlive a power cut.
 
-    After a kill the temporary stays under its own name (``.<name>.<host>.<process>.<random>.tmp``) until the next
-    writer of the same path or :func:`sweep` removes it, so no half file ever has a final name and none is left for
+    After a kill the temporary file keeps its own name (``.<name>.<host>.<process>.<random>.tmp``) until the next
+    writer of the same path or :func:`sweep` removes it, so no partial file ever has a final name or is left for
     good.
 
     Raises
@@ -59,7 +59,7 @@ def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def _named(path: Path, codes: set[int]) -> Iterator[None]:
-    """Let an error of the place written to name the file that was to come, not its temporary."""
+    """Make an error at the destination name the intended file, not its temporary."""
     try:
         yield
     except OSError as error:

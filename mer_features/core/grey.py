@@ -1,4 +1,4 @@
-"""Grey levels of an image: the one place where colour, shape and value range are checked and reduced."""
+"""Grey levels of an image: the only place where colour, shape and value range are checked and normalised."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def levels(image: np.ndarray, name: str = "image") -> np.ndarray:
     image : ndarray, shape (H, W), (H, W, 1) or (H, W, 3)
         uint8, or floating point in [0, 1]; three channels are R, G, B.
     name
-        What error messages call the image.
+        Name of the image in error messages.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def levels(image: np.ndarray, name: str = "image") -> np.ndarray:
     Raises
     ------
     ValueError
-        For another shape or dtype, an empty image, NaN, or floating point values outside [0, 1].
+        For any other shape or dtype, an empty image, NaN, or floating point values outside [0, 1].
     """
     image = np.asarray(image)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or image.size == 0:

@@ -93,7 +93,7 @@ class ClipRejectedError(Exception):
 
 
 def status(issues: Iterable[Issue]) -> Status:
-    """State of a clip with these issues: the worst of them, ``ok`` without any."""
+    """State of a clip with these issues: the worst of them, ``ok`` if there are none."""
     severities = {issue.severity for issue in issues}
     if Status.REJECTED in severities:
         return Status.REJECTED
@@ -112,5 +112,5 @@ def dumps(issues: Iterable[Issue]) -> str:
 
 
 def loads(text: str) -> tuple[Issue, ...]:
-    """Issues from the text of :func:`dumps`; an empty text is not an issue."""
+    """Issues from the text of :func:`dumps`; an empty text gives no issues."""
     return tuple(Issue(**item) for item in json.loads(text)) if text else ()

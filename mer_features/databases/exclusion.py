@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mer_features.core.clips import Clip
 from mer_features.core.files import write_text
+from mer_features.core.jobs import counted
 from mer_features.databases.listing import DatabaseError, Note
 
 NAME = "forgotten.json"
@@ -48,7 +49,7 @@ def without(
     listed = tuple(clips)
     subjects, names, forgotten = {clip.subject for clip in listed}, frozenset(excluded), _digests(results)
     gone = {subject for subject in subjects if subject in names or _digest(database, subject) in forgotten}
-    notes = [Note("excluded", f"{len(gone)} subjects are left out as requested", len(gone))] if gone else []
+    notes = [Note("excluded", f"{counted(len(gone), 'subject')} left out as requested", len(gone))] if gone else []
     notes += [
         Note("excluded", f"exclude_subjects: {name!r} is not a subject of {database}") for name in names - subjects
     ]

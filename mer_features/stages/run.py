@@ -67,7 +67,7 @@ def inputs(stage: Stage, options: Section) -> tuple[Stage, ...]:
 
 
 def code_fingerprint(stage: Stage, options: Section | None = None, scripts: tuple[Path, ...] = ()) -> str:
-    """Fingerprint of the code of one stage, with what only these options make it run; ``scripts`` as there."""
+    """Fingerprint of the code of one stage, plus what only these options run; ``scripts`` as in ``fingerprint.of``."""
     spec = SPECS[stage]
     network = _NETWORK if isinstance(options, Magnify) and options.method == "learned" else ()
     return fingerprint.of(*(spec.code or (spec.module,)), *_COMMON, *network, scripts=scripts)
@@ -116,7 +116,7 @@ def run(
     threads
         Worker processes; the result does not depend on it.
     durable
-        False for a file that is not needed after a power cut: the disk is then not waited for.
+        False for a file that is not needed after a power cut: the run then does not wait for the disk.
 
     Returns
     -------
@@ -203,7 +203,7 @@ def _work(task: _Task, inputs: _Inputs) -> ClipRecord:
         _require_source(task)
         return ClipRecord(clip.clip_id, issues=(*carried, error.issue))
     except (MemoryError, OSError):
-        # The machine's trouble, not the clip's: the job fails, is reported and can be run again.
+        # The machine's fault, not the clip's: the job fails, is reported and can be run again.
         raise
     except Exception as error:  # one bad clip never stops a run
         issue = Issue("internal_error", f"{task.stage}: {error!r}")
@@ -217,7 +217,7 @@ def _work(task: _Task, inputs: _Inputs) -> ClipRecord:
 
 
 def _require_source(task: _Task) -> None:
-    """A source that was listed and is gone is the machine's trouble: no clip may be rejected for it."""
+    """A listed source that has disappeared is the machine's fault: no clip may be rejected for it."""
     clip = task.clip
     if task.stage == "faces" and clip.digest and not Path(clip.source).exists():
         hint = "was there when the workflow started and is gone; is its disk mounted? Mount it and run again"

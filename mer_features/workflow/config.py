@@ -30,7 +30,7 @@ from mer_features.training.options import MagnifierTraining, Pretraining, Resour
 
 C = TypeVar("C", bound=FeatureConfig)
 
-#: Names become those of files and folders.
+#: Names are also used for files and folders.
 _LONGEST_NAME = 64
 #: What was found, for messages: a few kB of YAML can expand to a tree of any size.
 _SHORT = reprlib.Repr()
@@ -38,7 +38,7 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
 
 
 class CommandConfig(FeatureConfig):
-    """What the commands that need no database read: features, the trainings of generators and of the magnifier."""
+    """What commands without a database read: features, and training of the generators and the magnifier."""
 
     train_style: TrainStyle = Field(TrainStyle(), description="Training for `style: {method: cyclegan}`.")
     train_magnifier: MagnifierTraining = Field(MagnifierTraining(), description="Training of the learned magnifier.")
@@ -198,7 +198,7 @@ def read_tree(path: Path | str) -> Mapping[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text ({error.reason})") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date or number
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply to be a configuration") from None

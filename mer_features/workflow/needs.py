@@ -19,7 +19,7 @@ from mer_features.core.clips import Clip
 SNAKEMAKE_MB = 250
 #: Least minutes of any job: starting Python from a slow shared disk is among them.
 START_MINUTES = 5
-#: CPU seconds a frame on the slow side of what was measured (docs/scale.md), for each stage at its default options,
+#: CPU seconds per frame, at the slow end of what was measured (docs/scale.md), for each stage at its default options,
 #: and for the feature file, which one process writes.
 SECONDS_PER_FRAME = {
     "faces": 0.013,
@@ -30,15 +30,15 @@ SECONDS_PER_FRAME = {
     "descriptors": 0.004,
     "cache": 0.003,
 }
-#: How much slower than the measured machine a node, its disk and an own choice of method may be.
+#: How much slower than the measured machine a node, its disk and the user's choice of method may be.
 SAFETY = 5.0
 #: What a step holds of every clip at once, twice what was measured; stages hold a clip at a time.
 MB_PER_CLIP = {"cache": 0.1}
-#: Frames of a clip whose sheet tells neither its ends nor its rate.
+#: Frames assumed for a clip whose sheet gives neither ends nor rate.
 UNKNOWN_FRAMES = 150
-#: A recording is longer than the annotated movement; what a frame rate alone lets one expect, in seconds.
+#: A recording is longer than the annotated movement; seconds to assume when only the frame rate is known.
 _MARGIN, _UNKNOWN_SECONDS = 2.0, 3.0
-#: Memory and minutes of the steps that no frame count tells, at their first attempt.
+#: Memory and minutes for steps that no frame count predicts, on their first attempt.
 STEPS: dict[str, tuple[int, int]] = {
     "synth": (2000, 120),
     "ingest": (500, 15),
@@ -96,7 +96,7 @@ def of_stage(stage: str, process_mb: int) -> dict[str, Callable[..., int]]:
 
 
 def of_step(need_mb: int, minutes: int) -> dict[str, Callable[..., int]]:
-    """Resources of a rule whose work no frame count tells, as functions that Snakemake calls for each attempt."""
+    """Resources of a rule whose work no frame count predicts, as functions that Snakemake calls for each attempt."""
 
     def memory(wildcards: Any, attempt: int) -> int:  # noqa: ARG001  # Snakemake's signature
         return memory_mb(need_mb, attempt)

@@ -19,7 +19,7 @@ from mer_features.workflow import config as configuration
 from mer_features.workflow import needs
 from mer_features.workflow.config import Config
 
-#: Modules whose edit runs a step again, for the steps that are not stages.
+#: Modules whose changes rerun a step, for the steps that are not stages.
 _CODE = {
     "ingest": ("mer_features.databases.ingest",),
     "style_fit": ("mer_features.training.style.fitting",),
@@ -40,7 +40,7 @@ SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
 
 def let_jobs_import_it() -> None:
-    """Let jobs that run in an environment of their own import this very package."""
+    """Let jobs that run in their own environment import this same package."""
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
 
@@ -64,7 +64,7 @@ class Plan:
         Snakemake's merged configuration.
     refresh
         Look at the databases' files and bring their source tables up to date; remove temporary files that a kill
-        left. Only the main process does, and not while another workflow runs in this folder; the processes of single
+        left. Only the main process does so, and not while another workflow runs in this folder; the processes of single
         jobs must not.
     scripts
         Folder of the rules' scripts.
@@ -94,7 +94,7 @@ class Plan:
 
     @property
     def pictured_runs(self) -> list[tuple[str, str]]:
-        """The runs of which one model is trained for pictures."""
+        """The runs for which one model is trained to make pictures."""
         return [(protocol, name) for protocol, name in self.runs if self.config.systems[name].embedding]
 
     @property
@@ -124,7 +124,7 @@ class Plan:
 
     @property
     def style_databases(self) -> list[str]:
-        """Databases whose faces reference styles and generators are fitted on."""
+        """Databases whose faces are used to fit reference styles and generators."""
         return list(self.config.style.databases) or self.databases
 
     def style_fit(self) -> dict[str, Any]:
@@ -266,7 +266,7 @@ class Plan:
 
     @property
     def magnifier_start(self) -> list[str]:
-        """The weights that training of the learned magnifier goes on from, if it does."""
+        """The weights from which training of the learned magnifier continues, if any."""
         start = self.config.train_magnifier.start
         return [str(start)] if start else []
 

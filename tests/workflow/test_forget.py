@@ -61,6 +61,7 @@ def test_a_second_workflow_is_refused_and_changes_nothing(project: Project):
         while not any(locks.glob("*")) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert first.poll() is None
+        os.killpg(first.pid, signal.SIGSTOP)  # so that it deletes nothing while the second reads the folder
         source = project.root / "results/sources/tiny.tsv"
         sheet = project.root / "results/data/tiny/annotations.tsv"
         before, old = source.read_bytes(), sheet.read_text()

@@ -8,7 +8,7 @@ rule assess:
         report(
             "results/assess/{database}.json",
             caption="../report/assess.rst",
-            category="Error against truth",
+            category="Error against ground truth",
         ),
     log:
         "results/logs/assess/{database}.log",
