@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from mer_features.core.files import atomic_path
+
 
 def device(name: str) -> torch.device:
     """The torch device of a configured one, ``cpu``, ``gpu`` or ``auto`` (a GPU if there is one).
@@ -39,6 +41,12 @@ def deterministic(threads: int = 1) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+
+
+def write(path: Path, value: Any) -> None:
+    """Write tensors, numbers, texts, and lists and dictionaries of them for :func:`read`, atomically."""
+    with atomic_path(path) as temporary:
+        torch.save(value, temporary)
 
 
 def read(path: Path, place: torch.device | str = "cpu") -> Any:

@@ -30,17 +30,23 @@ def clips(subjects: int = 10, each: int = 6) -> Examples:
     return Examples({"x": np.eye(3, dtype=np.float32)[labels]}, labels, np.arange(n) // each)
 
 
-class Scripted(selection.Selecting):
+class Scripted(engine.Network):
     """Its accuracy after every epoch is given: it answers the truth for a share of the clips."""
 
     def __init__(self, accuracies: list[float], stop_after: int | None = None) -> None:
         super().__init__(len(accuracies))
         self.accuracies, self.stop_after = accuracies, stop_after
+        self.held_out: Examples | None = None
         self.register_buffer("epoch", torch.zeros(()))
         self.weight = nn.Parameter(torch.zeros(1))
 
     def batches(self, examples: Examples) -> engine.Batches:
         return engine.Batches(examples, len(examples))
+
+    def callbacks(self) -> list:
+        if self.held_out is None:
+            return []
+        return [selection.BestEpoch(self.held_out, selection.accuracy, latest=True)]
 
     def training_step(self, batch: engine.Batch) -> Tensor:
         if self.current_epoch == self.stop_after:
@@ -64,7 +70,7 @@ def run(
 ) -> float:
     system = engine.TorchSystem(lambda: Scripted(accuracies, stop_after), setup or Setup(0))
     if aside:
-        system.network.validation = clips(2, 5)
+        system.network.held_out = clips(2, 5)
     system.fit(clips())
     return float(system.network.epoch)
 

@@ -27,7 +27,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from mer_features.core import tensors
-from mer_features.core.files import atomic_path
 from mer_features.stages.style import geometry
 from mer_features.stages.style.networks import Generator, pictures
 
@@ -48,8 +47,7 @@ class Model:
 def save(path: Path | str, generators: Sequence[Generator], facts: Mapping[str, Any]) -> None:
     """Write generators, atomically; ``facts`` must hold ``width`` and ``blocks``."""
     tree = {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)}
-    with atomic_path(path) as temporary:
-        torch.save(tree | {"generators": [item.cpu().state_dict() for item in generators]}, temporary)
+    tensors.write(path, tree | {"generators": [item.cpu().state_dict() for item in generators]})
 
 
 @lru_cache(maxsize=1)

@@ -25,7 +25,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from mer_features.core import tensors as tensor_files
-from mer_features.core.files import atomic_path
 from mer_features.systems.common.contract import Arrays, Companions, Examples, Execution, Setup
 
 log = logging.getLogger(__name__)
@@ -58,6 +57,10 @@ class Network(lightning.LightningModule):
             batches of labelled clips.
         """
         raise TypeError(f"{type(self).__name__} takes no labelled clips; a system must define `batches`")
+
+    def callbacks(self) -> list[Callback]:
+        """Lightning callbacks of the training, such as the choice of an epoch; called after :meth:`batches`."""
+        return []
 
     def scores(self, batch: Batch) -> Tensor:  # noqa: ARG002
         """Class probabilities (N, K) of the clips; called in evaluation mode without gradients.
@@ -153,7 +156,8 @@ class TorchSystem:
         """Train for the network's number of epochs, or resume a killed training with the same setup."""
         with seeded(self._setup.seed):
             batches = self.network.batches(examples)
-            self._losses = run(self.network, batches, self.network.epochs, self._setup)
+            callbacks = self.network.callbacks()
+            self._losses = run(self.network, batches, self.network.epochs, self._setup, callbacks=callbacks)
 
     def losses(self) -> list[dict[str, float]]:
         """Mean of each loss in each epoch."""
@@ -371,8 +375,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write named tensors, atomically."""
-    with atomic_path(path) as temporary:
-        torch.save({name: value.detach().cpu() for name, value in weights.items()}, temporary)
+    tensor_files.write(path, {name: value.detach().cpu() for name, value in weights.items()})
 
 
 def first_process() -> bool:

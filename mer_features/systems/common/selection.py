@@ -1,11 +1,17 @@
-"""Choice of the best epoch on training subjects that are set aside; the held-out subject is never used."""
+"""Held-out subjects among the training clips, and the choice of the best epoch on them.
+
+The held-out subject of the fold is never used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
+import lightning
+import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from mer_features.protocols.folds import balanced_folds
@@ -42,59 +48,63 @@ def hold_out(examples: Examples, share: float, seed: int, group: str = "") -> tu
     return examples.take(rest), examples.take(held_out)
 
 
-class Selecting(engine.Network):
-    """A network that ends with the weights of the epoch with the best accuracy on the :attr:`validation` clips.
+#: Rank of an epoch from class probabilities (N, K) and labels (N,) of held-out clips; the largest is the best.
+Rank = Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
 
-    Of epochs with equal accuracy the later one is used, because it was trained longer. Without validation clips the
-    last epoch is used. An epoch is evaluated when the next one starts. A checkpoint is written at the end of an epoch,
-    so a resumed training starts before this evaluation.
+
+def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float]:
+    """Rank by accuracy."""
+    return (float((probabilities.argmax(axis=1) == labels).mean()),)
+
+
+class BestEpoch(Callback):
+    """Ends a training with the weights of the epoch that is best on held-out clips.
+
+    The choice and the weights are part of the checkpoints, so a resumed training ends with the same weights.
+
+    Parameters
+    ----------
+    held_out
+        Clips that the training does not use.
+    rank
+        Ranks an epoch.
+    latest
+        Whether the later of two epochs with equal ranks is kept, because it was trained longer.
+
+    Attributes
+    ----------
+    epoch
+        Number of the best epoch so far, from 1; 0 before the first.
+    probabilities : ndarray, shape (N, K), float32
+        Outputs of that epoch for the held-out clips.
     """
 
-    def __init__(self, epochs: int) -> None:
-        super().__init__(epochs)
-        self.validation: Examples | None = None
-        self._best: dict[str, Any] = {"accuracy": -1.0, "weights": {}}
+    def __init__(self, held_out: Examples, rank: Rank, *, latest: bool = False) -> None:
+        self._held_out, self._rank_of, self._latest = held_out, rank, latest
+        self.epoch = 0
+        self.probabilities = np.zeros((0, 0), np.float32)
+        self._rank: tuple[float, ...] = ()
+        self._weights: dict[str, Tensor] = {}
 
-    def on_train_epoch_start(self) -> None:
-        """Evaluate the previous epoch."""
-        super().on_train_epoch_start()
-        if self.current_epoch > 0:
-            self._evaluate()
+    def state_dict(self) -> dict[str, Any]:
+        """State for the checkpoint."""
+        outputs = torch.from_numpy(self.probabilities)
+        return {"epoch": self.epoch, "probabilities": outputs, "rank": self._rank, "weights": self._weights}
 
-    def on_fit_end(self) -> None:
-        """Evaluate the last epoch and load the weights of the best one."""
-        if self.validation is not None:
-            self._evaluate()
-            self.load_state_dict(self._best["weights"])
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the state from a checkpoint."""
+        self.epoch, self.probabilities = state_dict["epoch"], state_dict["probabilities"].numpy()
+        self._rank, self._weights = tuple(state_dict["rank"]), state_dict["weights"]
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the best epoch so far."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["best"] = self._best
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Evaluate the network and keep its weights if they are the best so far."""
+        outputs = engine.answers(module, self._held_out.features, lambda batch: {"": module.scores(batch)})[""]
+        rank = self._rank_of(outputs, self._held_out.labels)
+        if not self.epoch or rank > self._rank or (self._latest and rank == self._rank):
+            self.epoch, self._rank, self.probabilities = trainer.current_epoch + 1, rank, outputs
+            self._weights = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
-    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Restore the best epoch so far."""
-        super().on_load_checkpoint(checkpoint)
-        self._best = checkpoint["best"]
-
-    def _evaluate(self) -> None:
-        if self.validation is None:
-            return
-        accuracy = self._accuracy(self.validation)
-        if accuracy >= self._best["accuracy"]:
-            weights = {name: value.detach().clone() for name, value in self.state_dict().items()}
-            self._best = {"accuracy": accuracy, "weights": weights}
-
-    def _accuracy(self, examples: Examples) -> float:
-        training = self.training
-        self.eval()
-        features = engine.tensors(examples.features)
-        batches = torch.arange(len(examples)).split(engine.EVALUATED_TOGETHER)
-        with torch.no_grad():
-            classes = [self._classes({name: values[i] for name, values in features.items()}) for i in batches]
-        self.train(training)
-        return float((torch.cat(classes) == torch.from_numpy(examples.labels)).float().mean())
-
-    def _classes(self, batch: engine.Batch) -> Tensor:
-        inputs = {name: values.to(self.device) for name, values in batch.items()}
-        return self.scores(inputs).argmax(dim=1).cpu()
+    def on_fit_end(self, trainer: lightning.Trainer, module: Any) -> None:  # noqa: ARG002  # Lightning's signature
+        """Load the weights of the best epoch."""
+        if self.epoch:
+            module.load_state_dict(self._weights)

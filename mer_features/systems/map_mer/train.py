@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import RandomErasing
@@ -127,13 +128,14 @@ class Batches(engine.Batches):
 # ---------------------------------------------------------------- training
 
 
-class Network(selection.Selecting):
+class Network(engine.Network):
     """The network with its losses and the recipe's optimiser."""
 
     def __init__(self, recipe: MapMerRecipe, classes: int) -> None:
         super().__init__(recipe.epochs)
         self.recipe = recipe
         self.net = network(recipe, classes)
+        self._held_out: Examples | None = None
         self.class_weights: Tensor
         self.register_buffer("class_weights", torch.ones(classes), persistent=False)
 
@@ -141,10 +143,16 @@ class Network(selection.Selecting):
         """Augmented batches of the training clips; with `select: val`, of those that are not set aside."""
         if self.recipe.select == "val":
             seed = int(torch.randint(2**31, ()))
-            examples, self.validation = selection.hold_out(examples, self.recipe.val_share, seed)
+            examples, self._held_out = selection.hold_out(examples, self.recipe.val_share, seed)
         labels = torch.from_numpy(examples.labels)
         self.class_weights = class_weights(labels, len(self.class_weights)).to(self.class_weights.device)
         return Batches(examples, self.recipe)
+
+    def callbacks(self) -> list[Callback]:
+        """With `select: val`, the choice of the epoch with the best accuracy; of equal ones the latest."""
+        if self._held_out is None:
+            return []
+        return [selection.BestEpoch(self._held_out, selection.accuracy, latest=True)]
 
     def training_step(self, batch: engine.Batch) -> dict[str, Tensor]:
         """Losses of a batch."""

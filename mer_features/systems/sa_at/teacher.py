@@ -6,17 +6,14 @@ It is trained without micro-expressions, once for all folds. Shapes: N clips, K 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional as F
 
 from mer_features.protocols import metrics
-from mer_features.systems.common import engine, inputs, macro
+from mer_features.systems.common import engine, inputs, macro, selection
 from mer_features.systems.common.contract import Arrays, Examples, Material, Setup
 from mer_features.systems.sa_at.network import Recogniser
 from mer_features.systems.sa_at.recipe import SAATTeacherRecipe
@@ -66,38 +63,10 @@ class Network(engine.Network):
         return F.softmax(self.net(batch["image"]).logits, dim=1)
 
 
-class Best(Callback):
-    """Keeps the weights of the best epoch on held-out subjects: highest UF1, then lowest cross-entropy.
-
-    The choice and the weights are part of the checkpoints, so that a resumed training ends with the same weights.
-    """
-
-    def __init__(self, held_out: Examples) -> None:
-        self._held_out = held_out
-        self.epoch = -1
-        self.weights: dict[str, Tensor] = {}
-        self.confusion: list[list[int]] = []
-        self._rank = (-1.0, 0.0)
-
-    def state_dict(self) -> dict[str, Any]:
-        """State for the checkpoint."""
-        return {"epoch": self.epoch, "weights": self.weights, "confusion": self.confusion, "rank": self._rank}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the state from a checkpoint."""
-        self.epoch, self.weights = state_dict["epoch"], state_dict["weights"]
-        self.confusion, self._rank = state_dict["confusion"], tuple(state_dict["rank"])
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Evaluate the network on the held-out clips and keep its weights if they are the best so far."""
-        labels = self._held_out.labels
-        probabilities = engine.answers(module, self._held_out.features, lambda batch: {"": module.scores(batch)})[""]
-        confusion = macro.confusion(probabilities, labels)
-        cross_entropy = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean()
-        rank = (float(metrics.uf1(confusion)), -float(cross_entropy))
-        if rank > self._rank:
-            self.epoch, self._rank, self.confusion = trainer.current_epoch + 1, rank, confusion.tolist()
-            self.weights = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+def _rank(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Highest UF1 first, then lowest cross-entropy."""
+    cross_entropy = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean()
+    return float(metrics.uf1(macro.confusion(probabilities, labels))), -float(cross_entropy)
 
 
 def pretrain(recipe: SAATTeacherRecipe, material: Material, setup: Setup, output: Path) -> dict[str, object]:
@@ -124,17 +93,16 @@ def pretrain(recipe: SAATTeacherRecipe, material: Material, setup: Setup, output
     assert material.examples is not None  # the task needs labelled clips
     parts = macro.part(material.examples, recipe.held_out, setup.seed)
     torch.set_num_threads(setup.execution.threads)
-    best = None if parts.held_out is None else Best(parts.held_out)
+    best = None if parts.held_out is None else selection.BestEpoch(parts.held_out, _rank)
     with engine.seeded(setup.seed):
         network = Network(recipe, len(material.classes))
         batches = network.batches(parts.trained)
         losses = engine.run(network, batches, recipe.epochs, setup, callbacks=[] if best is None else [best])
-    if best is not None:
-        network.load_state_dict(best.weights)
     keys = {name: getattr(recipe, name) for name in ("network", "stem", "scale", "size")}
     about = {"task": "sa_at", "classes": list(material.classes), **keys}
     macro.write(output, network.net.state_dict(), about)
     summary: dict[str, object] = {"classes": list(material.classes), "clips": len(parts.trained), "losses": losses}
-    if best is not None:
-        summary["held_out"] = macro.held_out_scores(np.array(best.confusion)) | {"epoch": best.epoch}
+    if best is not None and parts.held_out is not None:
+        confusion = macro.confusion(best.probabilities, parts.held_out.labels)
+        summary["held_out"] = macro.held_out_scores(confusion) | {"epoch": best.epoch}
     return summary

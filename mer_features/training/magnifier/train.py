@@ -280,8 +280,7 @@ class _Run:
             "net": self.net.state_dict(),
             "adam": self.adam.state_dict(),
         }
-        with atomic_path(self.checkpoint) as path:
-            torch.save(state, path)
+        tensors.write(self.checkpoint, state)
 
     def _resume(self) -> None:
         state = tensors.read(self.checkpoint, self.device)

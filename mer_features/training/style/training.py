@@ -146,8 +146,8 @@ def run(loop: Loop, place: Place) -> None:
             # The losses are written first; on resuming, losses after the checkpoint are dropped.
             _write_losses(place.losses, rows)
             write_sheet(place.folder / "samples" / f"{place.name}-{finished:07d}.png", loop.samples())
-            with atomic_path(place.checkpoint) as temporary:
-                torch.save({"identity": place.identity, "steps": finished, "state": loop.state()}, temporary)
+            checkpoint = {"identity": place.identity, "steps": finished, "state": loop.state()}
+            tensors.write(place.checkpoint, checkpoint)
 
 
 def _resume(loop: Loop, place: Place) -> tuple[int, list[dict[str, Any]]]:
