@@ -47,7 +47,7 @@ class Model:
 def save(path: Path | str, generators: Sequence[Generator], facts: Mapping[str, Any]) -> None:
     """Write generators, atomically; ``facts`` must hold ``width`` and ``blocks``."""
     tree = {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)}
-    tensors.write(path, tree | {"generators": [item.cpu().state_dict() for item in generators]})
+    tensors.write(Path(path), tree | {"generators": [item.cpu().state_dict() for item in generators]})
 
 
 @lru_cache(maxsize=1)
