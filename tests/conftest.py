@@ -10,16 +10,14 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 #: Folders and files of tests that take long; all others have the mark `quick`. Every room keeps tests that are quick.
 SLOW = (
-    "cluster/", "workflow/", "cache/test_build.py", "cache/test_dataset.py", "cache/test_export.py", "cache/test_magnified.py",
-    "hostile/test_concurrency.py", "hostile/test_forget.py", "hostile/test_fuzz.py", "hostile/test_inputs.py",
-    "hostile/test_safety.py",
-    "magnify/test_train.py", "style/test_peers.py", "style/test_stage.py", "style/test_training.py",
-    "synthetic/test_store.py", "systems/test_baselines.py", "systems/test_eidnet.py", "systems/test_every_key.py",
-    "systems/test_fr.py", "systems/test_ma2mi.py", "systems/test_map_mer.py", "systems/test_sa_at.py", "test_cli.py",
-    "test_flow.py",
-    "test_magnify_video.py", "test_metrics.py",
-    "test_report.py", "test_report_style.py", "test_repository.py", "test_training.py", "test_tvl1.py",
-    "test_without_torch.py",
+    "cluster/", "workflow/", "cache/test_build.py", "cache/test_dataset.py", "cache/test_export.py",
+    "cache/test_magnified.py", "hostile/test_concurrency.py", "hostile/test_forget.py", "hostile/test_fuzz.py",
+    "hostile/test_inputs.py", "hostile/test_safety.py", "magnify/test_train.py", "style/test_peers.py",
+    "style/test_stage.py", "style/test_training.py", "synthetic/test_store.py", "systems/test_baselines.py",
+    "systems/test_eidnet.py", "systems/test_every_key.py", "systems/test_fr.py", "systems/test_ma2mi.py",
+    "systems/test_map_mer.py", "systems/test_sa_at.py", "test_cli.py", "test_flow.py", "test_magnify_video.py",
+    "test_metrics.py", "test_report.py", "test_report_style.py", "test_repository.py", "test_training.py",
+    "test_tvl1.py", "test_without_torch.py",
 )  # fmt: skip
 
 
