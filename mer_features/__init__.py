@@ -49,19 +49,29 @@ class _MovedModules(MetaPathFinder, Loader):
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         package, _, rest = fullname.partition(".")
-        return spec_from_loader(fullname, self) if package == __name__ and rest in _MOVED else None
+        head, _, inner = rest.partition(".")
+        if package != __name__ or head not in _MOVED:
+            return None
+        current = f"{__name__}.{_MOVED[head]}{inner and f'.{inner}'}"
+        return spec_from_loader(fullname, self, origin=current)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         from importlib import import_module  # noqa: PLC0415  # keeps the name out of the package
 
-        current = f"{__name__}.{_MOVED[spec.name.partition('.')[2]]}"
-        warnings.warn(f"{spec.name} is now {current}; the old path goes in 0.3", DeprecationWarning, stacklevel=5)
-        module = import_module(current)
-        self._spec = module.__spec__
+        warnings.warn(f"{spec.name} is now {spec.origin}; the old path goes in 0.3", DeprecationWarning, stacklevel=2)
+        module = import_module(str(spec.origin))
+        spec.loader_state = module.__spec__
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._spec  # Python has just set the one of the old path
+        # Python has just set the specification of the old path; two paths must not share one.
+        if module.__spec__ is not None and module.__spec__.loader_state is not None:
+            module.__spec__ = module.__spec__.loader_state
+
+    def get_code(self, fullname: str) -> None:  # noqa: ARG002  # `python -m` with an old path then says why not
+        return None
 
 
-sys.meta_path.append(_MovedModules())
+# Before Python's own finders, which would load a second copy of an inner module under its old name.
+if not any(type(finder).__name__ == _MovedModules.__name__ for finder in sys.meta_path):
+    sys.meta_path.insert(0, _MovedModules())

@@ -150,3 +150,36 @@ def test_shipped_configurations_are_valid():
     assert files
     for file in files:
         config.validate(yaml.safe_load(file.read_text()), str(file))
+
+
+def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path):
+    path = tmp_path / "my.yaml"
+    path.write_text("seed: 1\nfaces: {size: 64}\nfaces: {size: 96}\n")
+    with pytest.raises(config.ConfigError, match=r"my\.yaml.*line 1: given twice: faces"):
+        config.load_for_command(path)
+
+
+def test_merged_keys_are_not_given_twice(tmp_path: Path):
+    path = tmp_path / "my.yaml"
+    path.write_text("faces: &f {size: 64}\nflow: {method: dis}\nmagnify: {<<: {factor: 2}, factor: 3}\n")
+    assert config.load_for_command(path).magnify.factor == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        ({"faces": {"sise": 3}}, ["databases.a.overrides: faces.sise", "unknown key"]),
+        ({"faces": {"size": "big"}}, ["databases.a.overrides: faces.size", "integer", "'big'"]),
+        ({"apex": {"policy": "lbp_roi", "spotters": ["roi_diff"]}}, ["databases.a.overrides: apex", "lbp_roi"]),
+    ],
+)
+def test_wrong_overrides_are_named_with_their_database(overrides: dict, parts: list[str]):
+    message = _error({"databases": {"a": {"adapter": "synthetic", "overrides": overrides}}})
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("seeds", [[0, 0], [-1], [2**32]])
+def test_seeds_are_different_and_in_range(seeds: list[int]):
+    system = {"system": "fr", "protocols": ["p"], "seeds": seeds}
+    assert "systems.s.seeds" in _error(TWO | {"protocols": {"p": {"databases": ["a"]}}, "systems": {"s": system}})

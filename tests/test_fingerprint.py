@@ -150,7 +150,7 @@ RULES: dict[str, set[str]] = {
     "train_magnifier": CORE | {"core/tensors", "stages/magnify/*", "synthetic/*", "training/magnifier/*",
         "systems/common/contract", "systems/common/recipe",
     },
-    "assess": STAGE | FLOW | {"assess/*", "stages/magnify/*", "synthetic/*"},
+    "assess": STAGE | FLOW | {"core/tensors", "assess/*", "stages/magnify/*", "synthetic/*"},
     "report": STAGE | READER | {"features/*", "protocols/*", "report/*", "report/templates/*", "stages/flow/light",
                                 "systems/*/printed"},
 }  # fmt: skip

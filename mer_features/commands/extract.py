@@ -107,8 +107,8 @@ def _without_unfitted_style(config: FeatureConfig) -> FeatureConfig:
         return config
     log.warning(
         "style: stage skipped. `%s` with `fit_on: %s` is fitted on databases, and `extract` has none. Set "
-        "`style: {model: FILE}` to the result of an earlier fit, or choose `fit_on: all`",
-        style.method, style.fit_on,
+        "`style: {model: FILE}` to the result of an earlier fit%s",
+        style.method, style.fit_on, "" if style.method == "cyclegan" else ", or choose `fit_on: all`",
     )  # fmt: skip
     return config.model_copy(update={"style": Style(method="none")})
 

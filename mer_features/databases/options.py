@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mer_features.core.section import Section
+from mer_features.core.section import Section, Seed
 from mer_features.stages.options import Overrides
 
 
@@ -59,7 +59,7 @@ class SyntheticDatabase(DatabaseSection):
         "demo", description="Size, rate and nuisance of the rendered clips."
     )
     look: Look = Field(Look(), description="Image style where it differs from the preset.")
-    seed: int | None = Field(None, ge=0, description="Default: the global seed.")
+    seed: Seed | None = Field(None, description="Default: the global seed.")
 
 
 class TableDatabase(RecordedSection):

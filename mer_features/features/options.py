@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from mer_features.core import fingerprint
-from mer_features.core.section import Section
+from mer_features.core.section import Section, Seed
 from mer_features.stages.options import (
     STAGES,
     Apex,
@@ -50,10 +51,19 @@ class Cache(Section):
         return value
 
 
+def _explain(stage: str, error: ErrorDetails) -> str:
+    """One wrong key of an override, in words."""
+    place = ".".join(map(str, (stage, *error["loc"])))
+    if error["type"] == "extra_forbidden":
+        return f"{place}: unknown key"
+    found = "" if error["type"] == "value_error" else f"; found {error['input']!r:.80}"
+    return f"{place}: {error['msg'].removeprefix('Value error, ')}{found}"
+
+
 class FeatureConfig(Section):
     """All settings that determine a feature file; `mer-features extract` needs no others."""
 
-    seed: int = Field(0, ge=0, description="Seed of all random choices.")
+    seed: Seed = Field(0, description="Seed of all random choices.")
     faces: Faces = Field(Faces(), description="Face stage.")
     apex: Apex = Field(Apex(), description="Apex stage.")
     magnify: Magnify = Field(Magnify(), description="Magnification stage.")
@@ -95,8 +105,12 @@ class FeatureConfig(Section):
         for stage in STAGES:
             if changed := getattr(overrides, stage, {}):
                 section = self.options(stage)
-                merged = section.model_dump(mode="json", by_alias=True) | changed
-                tree[stage] = type(section).model_validate(merged)
+                aliases = {name: field.alias or name for name, field in type(section).model_fields.items()}
+                own = {aliases.get(key, key): value for key, value in changed.items()}
+                try:
+                    tree[stage] = type(section).model_validate(section.model_dump(mode="json", by_alias=True) | own)
+                except ValidationError as error:
+                    raise ValueError("; ".join(_explain(stage, item) for item in error.errors())) from None
         return FeatureConfig.model_construct(**tree)
 
     def with_style_fit(self, fit: Path | None) -> FeatureConfig:

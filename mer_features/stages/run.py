@@ -53,7 +53,7 @@ SPECS: dict[Stage, StageSpec] = {
 #: What every stage's file depends on besides the stage itself.
 _COMMON = ("mer_features.stages.run", "mer_features.stages.store")
 #: The trained network and the weights that the package ships.
-_NETWORK = ("mer_features.stages.magnify.learned", "mer_features.stages.magnify.weights")
+NETWORK = ("mer_features.stages.magnify.learned", "mer_features.stages.magnify.weights")
 
 
 def inputs(stage: Stage, options: Section) -> tuple[Stage, ...]:
@@ -69,7 +69,7 @@ def inputs(stage: Stage, options: Section) -> tuple[Stage, ...]:
 def code_fingerprint(stage: Stage, options: Section | None = None, scripts: tuple[Path, ...] = ()) -> str:
     """Fingerprint of the code of one stage, plus what only these options run; ``scripts`` as in ``fingerprint.of``."""
     spec = SPECS[stage]
-    network = _NETWORK if isinstance(options, Magnify) and options.method == "learned" else ()
+    network = NETWORK if isinstance(options, Magnify) and options.method == "learned" else ()
     return fingerprint.of(*(spec.code or (spec.module,)), *_COMMON, *network, scripts=scripts)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from mer_features.core import fingerprint
-from mer_features.core.section import Section
+from mer_features.core.section import Section, Seed
 from mer_features.systems import registry
 
 #: Modules of the style aggregation that is fitted in each fold.
@@ -23,7 +23,7 @@ class System(Section):
 
     system: str = Field(description="Name of the system, e.g. `fr`.")
     protocols: tuple[str, ...] = Field(description="Protocols to run it under.", min_length=1)
-    seeds: tuple[int, ...] = Field((0, 1, 2), description="One complete run per seed.", min_length=1)
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), description="One complete run per seed.", min_length=1)
     folds_per_job: int = Field(70, ge=1, description="Folds trained in one job, one after the other.")
     embedding: bool = Field(
         True, description="Train one more model on half of the subjects, for pictures of its features (t-SNE)."
@@ -62,6 +62,13 @@ class System(Section):
         roots = (registry.module_name(self.system), "mer_features.training.loop", *more)
         return fingerprint.of(*roots, without=() if style else _FOLD_STYLE, scripts=scripts)
 
+    @field_validator("seeds", "protocols")
+    @classmethod
+    def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"found {', '.join(map(str, value))}; each may be given once")
+        return value
+
     @model_validator(mode="after")
     def _recipe_is_known(self) -> System:
         needed = self.full_recipe.pretraining
@@ -81,7 +88,7 @@ class Pretraining(Section):
         (), description="Unlabelled video to learn from: all frames of all clips of these databases."
     )
     pretrained: str | None = Field(None, description="Entry of `pretraining` that this one builds on.")
-    seed: int = Field(0, ge=0, description="Source of the task's random choices.")
+    seed: Seed = Field(0, description="Source of the task's random choices.")
     recipe: dict[str, Any] = Field(
         default_factory=dict, description="Keys of the task's recipe that differ from the defaults."
     )
@@ -222,7 +229,7 @@ class MagnifierTraining(Section):
         description="Side of the manipulator's first convolution: 3 in the paper, 7 in its published code. With "
         "`start` it must be that of the weights.",
     )
-    seed: int | None = Field(None, ge=0, description="Default: the global seed.")
+    seed: Seed | None = Field(None, description="Default: the global seed.")
 
     @field_validator("objects", "object_radius")
     @classmethod

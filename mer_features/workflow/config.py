@@ -85,7 +85,11 @@ class Config(CommandConfig):
     @model_validator(mode="after")
     def _stages_fit_together(self) -> Config:
         for name in self.databases:
-            self.features_of(name).require_inputs(f" of {name}")
+            try:
+                features = self.features_of(name)
+            except ValueError as error:
+                raise ValueError(f"databases.{name}.overrides: {error}") from None
+            features.require_inputs(f" of {name}")
         return self
 
     def _refuse_leak(self, name: str, system: System) -> None:
@@ -190,10 +194,20 @@ def load(path: Path | str) -> Config:
     return validate(read_tree(path), str(path))
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: given twice: {', '.join(sorted(twice))}")
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_tree(path: Path | str) -> Mapping[str, Any]:
     """The plain tree of a YAML file; raises :class:`ConfigError` if it is not one."""
     try:
-        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        tree = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a SafeLoader
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

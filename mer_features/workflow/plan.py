@@ -30,7 +30,11 @@ _CODE = {
     "embed": ("mer_features.training.half",),
     "evaluate": ("mer_features.training.evaluation",),
     "train_magnifier": ("mer_features.training.magnifier.train",),
-    "assess": ("mer_features.assess.stages", "mer_features.assess.magnification"),
+    "assess": (
+        "mer_features.assess.stages",
+        "mer_features.assess.magnification",
+        *stages.NETWORK,  # measured wherever it can run, whatever the run's own method
+    ),
     "report": ("mer_features.report",),
 }
 
@@ -66,12 +70,23 @@ class Plan:
         Look at the databases' files and bring their source tables up to date; remove temporary files that a kill
         left. Only the main process does so, and not while another workflow runs in this folder; the processes of single
         jobs must not.
+    config_files
+        The configuration files behind the tree; a key given twice in one is refused.
     scripts
         Folder of the rules' scripts.
     """
 
-    def __init__(self, tree: Mapping[str, Any], *, refresh: bool, scripts: Path | str = SCRIPTS) -> None:
+    def __init__(
+        self,
+        tree: Mapping[str, Any],
+        *,
+        refresh: bool,
+        config_files: Iterable[Path | str] = (),
+        scripts: Path | str = SCRIPTS,
+    ) -> None:
         self._script_folder = Path(scripts)
+        for file in config_files:
+            configuration.read_tree(file)
         self.config: Config = configuration.validate(tree)
         if refresh and not another_runs():
             files.sweep("results", skip=("data",))

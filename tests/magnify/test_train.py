@@ -331,3 +331,13 @@ def test_the_command_line_trains_on_a_folder_and_its_weights_load(tmp_path: Path
     assert learned.load(output)(picture, picture, 4.0).shape == picture.shape
     assert cli.main(["train-magnifier", str(tmp_path / "own"), "-o", str(output), "--steps", "1"]) == 2
     assert "no image found" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_checkpoint_of_other_code_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "w.safetensors"
+    run = train._Run(OPTIONS, path, Execution("cpu"))
+    run.step = 1
+    run._write_checkpoint()
+    assert train._Run(OPTIONS, path, Execution("cpu")).step == 1
+    monkeypatch.setattr(train.fingerprint, "of", lambda *_: "edited")
+    assert train._Run(OPTIONS, path, Execution("cpu")).step == 0

@@ -229,3 +229,17 @@ def test_crops_to_train_on_come_from_folders_too(crops: np.ndarray, tmp_path: Pa
 def test_generators_need_to_be_given():
     with pytest.raises(ValueError, match="crop sizes none"):
         fitting.fit_shards([], Style(method="cyclegan", fit_on="all"), seed=0)
+
+
+def test_other_code_or_weights_are_another_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    weights = tmp_path / "resnet18.pt"
+    weights.write_bytes(b"first")
+    recipe = TrainStyle(feature_weights=weights)
+    faces = np.zeros((2, 8, 8, 3), np.uint8)
+    before = training._identity(faces, recipe, 2, 0)
+    weights.write_bytes(b"other")
+    assert training._identity(faces, recipe, 2, 0) != before
+    weights.write_bytes(b"first")
+    assert training._identity(faces, recipe, 2, 0) == before
+    monkeypatch.setattr(training.fingerprint, "of", lambda *_: "edited")
+    assert training._identity(faces, recipe, 2, 0) != before

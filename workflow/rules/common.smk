@@ -5,6 +5,7 @@ let_jobs_import_it()
 plan = Plan(
     config,
     refresh=workflow.is_main_process,
+    config_files=workflow.configfiles,
     scripts=f"{workflow.basedir}/workflow/scripts",
 )
 

@@ -25,6 +25,7 @@ rule assess:
         root=lambda wildcards: str(plan.config.database_root(wildcards.database)),
         flow_method=lambda wildcards: plan.features(wildcards.database).flow.method,
         magnify=lambda wildcards: plan.stage("magnify", wildcards.database),
+        weights=lambda wildcards: plan.stage_weights("magnify", wildcards.database),
         code=plan.code("assess"),
     script:
         "../scripts/assess.py"

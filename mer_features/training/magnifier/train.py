@@ -34,7 +34,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from mer_features.core import tensors
+from mer_features.core import fingerprint, tensors
 from mer_features.core.files import atomic_path
 from mer_features.core.jobs import track
 from mer_features.stages.magnify import learned
@@ -199,6 +199,11 @@ def _initial_network(options: MagnifierTraining) -> MagnificationNet:
     return net
 
 
+def _origin(options: MagnifierTraining) -> list[object]:
+    """What decides the weights besides the options: code, and the content of the files that options name."""
+    return [fingerprint.of("mer_features.training.magnifier.train"), fingerprint.of_files(options)]
+
+
 class _Run:
     def __init__(
         self, options: MagnifierTraining, output: Path, execution: Execution, checkpoint_steps: int = 250
@@ -277,6 +282,7 @@ class _Run:
             "step": self.step,
             "curve": self.curve,
             "options": self.options.model_dump(mode="json"),
+            "origin": _origin(self.options),
             "net": self.net.state_dict(),
             "adam": self.adam.state_dict(),
         }
@@ -284,6 +290,9 @@ class _Run:
 
     def _resume(self) -> None:
         state = tensors.read(self.checkpoint, self.device)
+        if state.get("origin") != _origin(self.options):
+            log.warning("%s is from other code or other files; training starts again", self.checkpoint)
+            return
         earlier = MagnifierTraining.model_validate(state["options"])
         same_past = all(rate_at(earlier, n) == rate_at(self.options, n) for n in range(state["step"]))
         if not same_past or earlier != self.options.model_copy(update={"steps": earlier.steps}):

@@ -20,7 +20,7 @@ try:
 except ModuleNotFoundError as error:
     raise RuntimeError("training style generators needs PyTorch: pip install 'mer-features[train]'") from error
 
-from mer_features.core import tensors
+from mer_features.core import fingerprint, tensors
 from mer_features.core.files import atomic_path, write_text
 from mer_features.core.jobs import track
 from mer_features.stages.style import generators
@@ -156,7 +156,7 @@ def _resume(loop: Loop, place: Place) -> tuple[int, list[dict[str, Any]]]:
         return 0, []
     stored = tensors.read(place.checkpoint)
     if stored["identity"] != place.identity:
-        log.warning("%s has another recipe or other crops; training starts again", place.checkpoint)
+        log.warning("%s has another recipe, code or other crops; training starts again", place.checkpoint)
         return 0, []
     loop.restore(stored["state"])
     log.info("%s: resuming after step %d of %d", place.name, stored["steps"], loop.steps)
@@ -184,7 +184,9 @@ def write_sheet(path: Path, pictures: np.ndarray) -> None:
 def _identity(crops: np.ndarray, recipe: TrainStyle, clusters: int, seed: int) -> str:
     """Digest that is equal for equal trainings; the interval of checkpoints does not count."""
     keys = recipe.model_dump(mode="json", exclude={"checkpoint_steps"})
-    digest = hashlib.sha256(json.dumps([keys, clusters, seed], sort_keys=True).encode())
+    code = fingerprint.of("mer_features.training.style.training")
+    decides = [keys, clusters, seed, code, fingerprint.of_files(recipe)]
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(crops).tobytes())
     return digest.hexdigest()
 
