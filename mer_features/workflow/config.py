@@ -207,7 +207,7 @@ class _Loader(yaml.SafeLoader):
 def read_tree(path: Path | str) -> Mapping[str, Any]:
     """The plain tree of a YAML file; raises :class:`ConfigError` if it is not one."""
     try:
-        tree = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a SafeLoader
+        tree = _Loader(Path(path).read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
