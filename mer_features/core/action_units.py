@@ -143,18 +143,18 @@ def _choice(part: str) -> tuple[AU, ...]:
         names = _OR.split(part.removeprefix("(").removesuffix(")"))
         if len(names) < 2:
             return ()
-    found = [unit for name in names if (unit := _unit(name.strip())) is not None]
-    if len(found) < len(names):
+    units = [unit for name in names if (unit := _unit(name.strip())) is not None]
+    if len(units) < len(names):
         return ()
-    return tuple(dict.fromkeys(replace(unit, uncertain=True) for unit in found))
+    return tuple(dict.fromkeys(replace(unit, uncertain=True) for unit in units))
 
 
 def flag(sides: Iterable[Side]) -> int:
     """Value in :data:`FLAGS` of one unit seen on these sides; more than one side is simply present."""
-    seen = set(sides)
-    if not seen:
+    different = set(sides)
+    if not different:
         return FLAGS["absent"]
-    return FLAGS[SIDE_NAMES[seen.pop()]] if len(seen) == 1 else FLAGS["present"]
+    return FLAGS[SIDE_NAMES[different.pop()]] if len(different) == 1 else FLAGS["present"]
 
 
 def table(rows: Sequence[ActionUnits]) -> tuple[np.ndarray, np.ndarray]:
@@ -202,10 +202,10 @@ def objective_class(units: ActionUnits) -> str:
     """
     if "?" in units.unread or not (units.units or units.open_parts):
         return ""
-    seen = frozenset(unit.number for unit in units.units)
+    numbers = frozenset(unit.number for unit in units.units)
     # A single doubtful unit is present or absent; of several, one is present.
     choices = [[{unit.number} for unit in part] + ([set()] if len(part) == 1 else []) for part in units.open_parts]
-    classes = {_class_of(seen.union(*chosen)) for chosen in itertools.product(*choices)}
+    classes = {_class_of(numbers.union(*chosen)) for chosen in itertools.product(*choices)}
     return classes.pop() if len(classes) == 1 else ""
 
 

@@ -99,16 +99,16 @@ def of_files(options: BaseModel | Mapping[str, object]) -> dict[str, str]:
 
     Options that name no existing file are left out; the step that opens them says what is wrong.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for name, value in options.items() if isinstance(options, Mapping) else iter(options):
         if isinstance(value, Path) and value.is_file():
             with value.open("rb") as handle:
-                found[name] = hashlib.file_digest(handle, "sha256").hexdigest()
+                digests[name] = hashlib.file_digest(handle, "sha256").hexdigest()
         elif isinstance(value, Path) and value.is_dir():
-            found[name] = _of_folder(value)
+            digests[name] = _of_folder(value)
         elif isinstance(value, BaseModel | Mapping):
-            found |= {f"{name}.{inner}": digest for inner, digest in of_files(value).items()}
-    return found
+            digests |= {f"{name}.{inner}": digest for inner, digest in of_files(value).items()}
+    return digests
 
 
 def _of_folder(folder: Path) -> str:

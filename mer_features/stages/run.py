@@ -225,8 +225,8 @@ def _require_source(task: _Task) -> None:
 
 
 def _rejections(views: Mapping[Stage, ClipView]) -> tuple[Issue, ...]:
-    found = (issue for view in views.values() for issue in view.issues if issue.severity is Status.REJECTED)
-    return tuple(dict.fromkeys(found))
+    rejections = (issue for view in views.values() for issue in view.issues if issue.severity is Status.REJECTED)
+    return tuple(dict.fromkeys(rejections))
 
 
 def _single_thread() -> None:

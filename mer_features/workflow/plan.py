@@ -182,10 +182,10 @@ class Plan:
         return "train" if "learned" in methods else "features"
 
     def measured_on(self, protocol: str) -> str:
-        """What a protocol's figures were measured on; never to be taken for a paper's benchmark if synthetic."""
+        """What the results of a protocol were measured on; synthetic ones are not comparable with a paper."""
         names = self.config.protocols[protocol].databases
-        made = [name for name in names if name in self.synthetic]
-        return "synthetic" if made == list(names) else "partly synthetic" if made else ", ".join(names)
+        embedded = [name for name in names if name in self.synthetic]
+        return "synthetic" if embedded == list(names) else "partly synthetic" if embedded else ", ".join(names)
 
     def code(self, step: str) -> str:
         """Fingerprint of the code of a step of the workflow that is not a stage, its script included."""
