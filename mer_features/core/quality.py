@@ -64,6 +64,10 @@ CODES: dict[str, Code] = {
     "erratum_applied": Code(_W, "a value of the annotation sheet that is known to be wrong was replaced"),
     "duplicate_frame": Code(_R, "two files of the clip claim the same frame number"),
     "empty_descriptor": Code(_W, "nothing moves between onset and apex: the clip's Bi-WOOF is all zeros"),
+    "bad_map": Code(_R, "the flow map is not an 8-bit RGB PNG of the size of the others, or its name names no clip"),
+    "label_conflict": Code(_R, "two labels are given for the clip"),
+    "same_picture": Code(_W, "a clip of another person has exactly the same flow map"),
+    "empty_channel": Code(_W, "a channel of the flow map has one value everywhere"),
 }
 
 
