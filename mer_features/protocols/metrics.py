@@ -88,10 +88,38 @@ def pool(predictions: Iterable[Prediction], classes: Sequence[str]) -> np.ndarra
     index = {name: number for number, name in enumerate(classes)}
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     for item in predictions:
-        if unknown := {item.truth, item.prediction} - index.keys():
-            raise ValueError(f"clip {item.clip_id!r}: {min(unknown)!r} is not a class; classes: {', '.join(classes)}")
-        confusion[index[item.truth], index[item.prediction]] += 1
+        confusion[_cell(item, index)] += 1
     return confusion
+
+
+def _cell(item: Prediction, index: Mapping[str, int]) -> tuple[int, int]:
+    """Row and column of a prediction in a confusion matrix; ``index`` numbers the classes."""
+    if unknown := {item.truth, item.prediction} - index.keys():
+        raise ValueError(f"clip {item.clip_id!r}: {min(unknown)!r} is not a class; classes: {', '.join(index)}")
+    return index[item.truth], index[item.prediction]
+
+
+def pool_subjects(runs: Sequence[Sequence[Prediction]], classes: Sequence[str]) -> np.ndarray:
+    """Confusion matrix of every run and subject.
+
+    Returns
+    -------
+    ndarray, shape (R, S, K, K), int64
+        Number of clips by run, subject, ground truth and prediction. Subjects (database, subject) are sorted by name.
+
+    Raises
+    ------
+    ValueError
+        For a class that is not in ``classes``.
+    """
+    index = {name: number for number, name in enumerate(classes)}
+    subjects = sorted({(item.database, item.subject) for run in runs for item in run})
+    row = {subject: number for number, subject in enumerate(subjects)}
+    confusions = np.zeros((len(runs), len(subjects), len(classes), len(classes)), dtype=np.int64)
+    for number, run in enumerate(runs):
+        for item in run:
+            confusions[number, row[item.database, item.subject], *_cell(item, index)] += 1
+    return confusions
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -194,18 +222,13 @@ def per_subject(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     ]
 
 
-def bootstrap(
-    runs: Sequence[Sequence[Prediction]],
-    classes: Sequence[str],
-    *,
-    seed: int,
-    samples: int = 2000,
-    level: float = 0.95,
-) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of the metrics under resampling of subjects.
+def resample(
+    runs: Sequence[Sequence[Prediction]], classes: Sequence[str], *, seed: int, samples: int = 2000
+) -> dict[str, np.ndarray]:
+    """Metrics in resampled sets of subjects, averaged over the runs.
 
     Clips of one subject are not independent, so whole subjects (database, subject) are drawn with replacement. Each
-    draw is used for all runs, and the metrics of the runs are averaged.
+    draw is used for all runs. Two calls with the same seed and the same subjects use the same draws.
 
     Parameters
     ----------
@@ -216,7 +239,46 @@ def bootstrap(
     seed
         Seed of the draws.
     samples
-        Number of draws.
+        Number of draws B.
+
+    Returns
+    -------
+    dict
+        Metric -> ndarray, shape (B,), 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        For a class that is not in ``classes``.
+    """
+    confusions = pool_subjects(runs, classes)
+    count = confusions.shape[1]
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(count, np.full(count, 1 / count), size=samples)
+    drawn = np.einsum("bs,rsij->brij", draws, confusions)
+    return {name: of(drawn).mean(axis=1) for name, of in METRICS.items()}
+
+
+def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentiles (low, high) between which the middle ``level`` of the values, shape (B,), lies."""
+    low, high = np.percentile(values, [50 * (1 - level), 50 * (1 + level)])
+    return float(low), float(high)
+
+
+def bootstrap(
+    runs: Sequence[Sequence[Prediction]],
+    classes: Sequence[str],
+    *,
+    seed: int,
+    samples: int = 2000,
+    level: float = 0.95,
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of the metrics under resampling of subjects.
+
+    Parameters
+    ----------
+    runs, classes, seed, samples
+        As for :func:`resample`.
     level
         Share of draws inside the interval.
 
@@ -225,20 +287,8 @@ def bootstrap(
     dict
         Metric -> (low, high).
     """
-    owners = sorted({(item.database, item.subject) for run in runs for item in run})
-    groups = np.zeros((len(runs), len(owners), len(classes), len(classes)))
-    for number, run in enumerate(runs):
-        for index, owner in enumerate(owners):
-            groups[number, index] = pool((item for item in run if (item.database, item.subject) == owner), classes)
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(len(owners), np.full(len(owners), 1 / len(owners)), size=samples)
-    confusions = np.einsum("bs,rsij->brij", draws, groups)
-    edges = [50 * (1 - level), 50 * (1 + level)]
-    result = {}
-    for name, of in METRICS.items():
-        low, high = np.percentile(of(confusions).mean(axis=1), edges)
-        result[name] = (float(low), float(high))
-    return result
+    values = resample(runs, classes, seed=seed, samples=samples)
+    return {name: interval(of_metric, level) for name, of_metric in values.items()}
 
 
 def summarise(runs: Mapping[int, Sequence[Prediction]], classes: Sequence[str], *, seed: int) -> dict[str, Any]:

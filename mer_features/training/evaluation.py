@@ -58,7 +58,7 @@ def evaluate(
         If the prediction of a clip is missing, occurs twice or belongs to another protocol.
     """
     table = read_protocol(protocol_tsv)
-    runs = _runs(prediction_tsvs, table)
+    runs = read_runs(prediction_tsvs, table)
     header = {
         "protocol": names[0],
         "run": names[1],
@@ -73,8 +73,14 @@ def evaluate(
     return header | metrics.summarise(runs, table.classes, seed=seed)
 
 
-def _runs(paths: Sequence[Path], table: FoldTable) -> dict[int, list[Prediction]]:
-    """Predictions by seed, complete and in the order of the protocol."""
+def read_runs(paths: Sequence[Path], table: FoldTable) -> dict[int, list[Prediction]]:
+    """Predictions of a system by seed, complete and in the order of the protocol.
+
+    Raises
+    ------
+    ValueError
+        If the prediction of a clip is missing, occurs twice or belongs to another protocol.
+    """
     rows = {(row.database, row.clip_id): row for row in table.tested}
     runs: dict[int, dict[tuple[str, str], Prediction]] = {}
     for path in paths:
