@@ -147,6 +147,9 @@ RULES: dict[str, set[str]] = {
     "protocol": READER | {f"protocols/{name}" for name in ("counts", "folds", "labels", "presets", "rules", "table")},
     "embed": TRAINING | {"training/evaluation", "training/half"} | FOLD_STYLE,
     "evaluate": CORE | {"protocols/metrics", "protocols/table", "training/evaluation"},
+    "compare": CORE | {
+        "protocols/comparison", "protocols/metrics", "protocols/table", "training/comparison", "training/evaluation",
+    },
     "train_magnifier": CORE | {"core/tensors", "stages/magnify/*", "synthetic/*", "training/magnifier/*",
         "systems/common/contract", "systems/common/recipe",
     },

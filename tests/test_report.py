@@ -18,7 +18,7 @@ from mer_features.core import clips
 from mer_features.core.clips import Clip
 from mer_features.protocols import metrics
 from mer_features.protocols.metrics import Prediction
-from mer_features.report import breakdown, data, findings, gallery, methods, paper_figures, plots, results
+from mer_features.report import breakdown, data, differences, findings, gallery, methods, paper_figures, plots, results
 from mer_features.report.inline import svg
 from mer_features.stages.options import Faces, FlowMethod, Spotter
 from mer_features.systems import registry
@@ -247,6 +247,84 @@ def test_each_run_links_to_its_whole_recipe(page: str):
 def test_errors_by_subject_are_shown(page: str):
     # Three clips each; the first seed is right, the second misses positive and surprise.
     assert "subject clips mine control demo/s1 3 1 1 demo/s2 3 1 1" in Page(page).text
+
+
+def _comparison(folder: Path, gaps: dict[tuple[str, str], tuple[float, float, float]], subjects: int = 40) -> Path:
+    """Differences in UF1 as given; in UAR and accuracy 0.01 and 0.02, never certain."""
+    pairs = [
+        {"first": first, "second": second, "uf1": {"difference": value, "interval": [low, high]}}
+        | {name: {"difference": d, "interval": [-0.1, 0.2]} for name, d in (("uar", 0.01), ("accuracy", 0.02))}
+        for (first, second), (value, low, high) in gaps.items()
+    ]
+    names = list(dict.fromkeys(name for pair in gaps for name in pair))
+    path = folder / "comparison.json"
+    path.write_text(json.dumps({"runs": names, "subjects": subjects, "samples": 500, "level": 0.95, "pairs": pairs}))
+    return path
+
+
+def _compared(folder: Path, comparison: Path | None) -> str:
+    runs = {
+        ("three", name): {"metrics": _metrics(folder, name, shuffled=name == "control")}
+        for name in ("mine", HOSTILE.replace("/", ""), "control")
+    }
+    comparisons = {"three": comparison} if comparison else None
+    return _build(folder, _tree(), protocols={"three": _fold_table(folder)}, runs=runs, comparisons=comparisons)
+
+
+def test_differences_between_systems_are_shown(tmp_path: Path):
+    other = HOSTILE.replace("/", "")
+    gaps = {
+        ("mine", other): (0.032, -0.0004, 0.061),
+        ("control", "mine"): (-0.25, -0.3, -0.2),
+        (other, "control"): (0.2, 0.1, 0.3),
+    }
+    page = _compared(tmp_path, _comparison(tmp_path, gaps))
+    found = Page(page)
+    assert "in 2 of 3 pairs; without controls and yardsticks, in 0 of 1 pair." in found.text
+    assert f"Not distinguishable by UF1 from mine, the best system: {other}." in found.text
+    assert "drawn with replacement 500 times" in found.text
+    assert "No correction for many comparisons is made" in found.text
+    assert "intervals are too narrow" not in found.text
+    one = "+1.0 −10.0 to 20.0 +2.0 −10.0 to 20.0"
+    assert f"mine minus UF1 UAR accuracy {other} +3.2 0.0 to 6.1 {one}" in found.text
+    two = "−1.0 −20.0 to 10.0 −2.0 −20.0 to 10.0"  # stored the other way round
+    assert f"control control: shuffled labels +25.0 20.0 to 30.0 {two}" in found.text
+    assert f"{other} control mine +3.2 0.0 to 6.1 +25.0 20.0 to 30.0 {other} +20.0 10.0 to 30.0" in found.text
+    assert re.findall(r"<strong>([+−][\d.]+)</strong>", page) == ["+25.0", "+25.0", "+20.0"]
+    assert "<script" not in page
+    assert "comparison.json" in page  # among the files
+
+
+@pytest.mark.parametrize("known", [None, {("mine", "control"): (0.1, 0.0, 0.2)}])
+def test_no_differences_are_shown_without_those_of_all_runs(tmp_path: Path, known: dict | None):
+    page = _compared(tmp_path, _comparison(tmp_path, known) if known else None)
+    assert "Differences between systems" not in page
+    assert "Confusion matrices" in page
+
+
+def _scored(name: str, uf1: float, system: str = "fr") -> data.Run:
+    scores = dict.fromkeys(data.METRICS, data.Score(uf1, 0, uf1, uf1))
+    return data.Run("three", name, system, {}, CLASSES, "x", scores, (), np.zeros((3, 3)), False)
+
+
+def test_few_subjects_and_better_yardsticks_are_named(tmp_path: Path):
+    runs = [_scored("mine", 0.5), _scored("flow", 0.7, "linear"), _scored("onset", 0.3, "linear")]
+    gaps = {
+        ("mine", "flow"): (-0.2, -0.3, -0.1),
+        ("mine", "onset"): (0.2, 0.1, 0.3),
+        ("flow", "onset"): (0.4, 0.2, 0.5),
+    }
+    few = data.read_comparison(_comparison(tmp_path, gaps, subjects=8))
+    assert differences.build(few, runs).sentences == [
+        "The interval of the difference in UF1 excludes 0 in 3 of 3 pairs.",
+        "Every other run is distinguishable by UF1 from mine, the best system.",
+        "Higher in UF1 than mine, although only a yardstick or control: flow.",
+        "With only 8 subjects, these intervals are too narrow, and some differences in bold may be due to chance.",
+    ]
+    pair = data.read_comparison(_comparison(tmp_path, {("mine", "flow"): (0.0, -0.1, 0.1)}, subjects=10))
+    assert differences.build(pair, runs[:2]).sentences == [
+        "Not distinguishable by UF1 from mine, the best system: flow."
+    ]
 
 
 def test_subjects_are_sorted_by_their_errors():

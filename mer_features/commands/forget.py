@@ -187,11 +187,14 @@ def _joint_files(outcome: Forgotten, subject: str, results: Path) -> None:
     for table in sorted((results / "protocols").glob("*.tsv")):
         owners = {row.owner for row in protocols.read(table).rows}
         if pretrained or (outcome.database, subject) in owners:
-            _remove(outcome, table)
             for folder in ("runs", "logs/train", "logs/embed", "logs/evaluate"):
                 _remove(outcome, results / folder / table.stem)
+            for name in (f"comparisons/{table.stem}.json", f"logs/compare/{table.stem}.log"):
+                _remove(outcome, results / name)
+            _remove(outcome, table)  # last: a repeated call finds the files above with its help
     if pretrained:
-        _remove(outcome, results / "runs")
+        for name in ("runs", "comparisons"):
+            _remove(outcome, results / name)
 
 
 def _forget_style(outcome: Forgotten, results: Path) -> None:

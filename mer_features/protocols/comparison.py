@@ -1,7 +1,7 @@
 """Differences between systems under one protocol: a paired bootstrap over subjects.
 
-The same draws of subjects are used for all systems. What makes a subject easy or hard for both systems of a pair cancels
-in their difference, whose interval is therefore usually narrower than those of the two scores suggest.
+The same draws of subjects are used for all systems. What makes a subject easy or hard for both systems of a pair
+cancels in their difference, so its interval is usually narrower than those of the two scores suggest.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ class PairedDifference:
     def excludes_zero(self) -> bool:
         """Whether all of the interval is on one side of 0."""
         return self.low > _ROUNDING or self.high < -_ROUNDING
+
+    def __neg__(self) -> PairedDifference:
+        """The second system minus the first."""
+        return PairedDifference(-self.value, -self.high, -self.low)
 
 
 def difference(

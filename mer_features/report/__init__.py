@@ -45,6 +45,7 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
     runs: Mapping[RunName, Mapping[str, Path]],
     config: Mapping[str, Any],
     style_measured: Path | None = None,
+    comparisons: Mapping[str, Path] | None = None,
 ) -> None:
     """Write the report, atomically.
 
@@ -65,6 +66,8 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
         The whole configuration with its defaults.
     style_measured
         Measured effects of style aggregation, if it ran.
+    comparisons
+        Differences between the runs of a protocol, by protocol, for those that have them.
     """
     databases = [data.read_database(name, path, caches[name], config) for name, path in clips.items()]
     tables = {name: fold_tables.read(path) for name, path in protocols.items()}
@@ -73,6 +76,8 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
     files = [*clips.values(), *caches.values(), *assess.values(), *protocols.values()]
     files += [path for item in runs.values() for path in item.values()]
     files += [style_measured] if style_measured else []
+    compared = {name: data.read_comparison(path) for name, path in (comparisons or {}).items()}
+    files += (comparisons or {}).values()
     everything = list(evaluated.values())
     context = {
         "about": about.build(config, databases, everything, files),
@@ -92,6 +97,7 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
                 [run for run in everything if run.protocol == name],
                 _shown({system: files for (protocol, system), files in runs.items() if protocol == name}, units),
                 config.get("protocols", {}).get(name),
+                compared.get(name),
             )
             for name, table in tables.items()
         ],

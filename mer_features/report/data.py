@@ -15,6 +15,7 @@ from mer_features import features as feature_file
 from mer_features.core import clips
 from mer_features.core.clips import Clip
 from mer_features.features import ClipRow, Rejection
+from mer_features.protocols.comparison import PairedDifference
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,28 @@ def read_run(protocol: str, name: str, path: Path) -> Run:
 def _score(tree: Mapping[str, Any]) -> Score:
     low, high = tree["interval"]
     return Score(tree["mean"], tree["std"], low, high)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Differences between the runs under one protocol, from a bootstrap over subjects."""
+
+    runs: tuple[str, ...]
+    subjects: int
+    samples: int  # number of draws
+    level: float  # share of draws inside an interval
+    pairs: Mapping[tuple[str, str], Mapping[str, PairedDifference]]  # every pair in both orders -> metric -> difference
+
+
+def read_comparison(path: Path) -> Comparison:
+    """Read the differences between the runs under one protocol."""
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    pairs = {}
+    for pair in tree["pairs"]:
+        found = {name: PairedDifference(pair[name]["difference"], *pair[name]["interval"]) for name in METRICS}
+        pairs[pair["first"], pair["second"]] = found
+        pairs[pair["second"], pair["first"]] = {name: -difference for name, difference in found.items()}
+    return Comparison(tuple(tree["runs"]), tree["subjects"], tree["samples"], tree["level"], pairs)
 
 
 @dataclass(frozen=True)

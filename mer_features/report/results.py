@@ -12,9 +12,10 @@ import numpy as np
 from mer_features.core.jobs import counted
 from mer_features.protocols import PRESETS, FoldTable, metrics, published
 from mer_features.protocols.options import Protocol
-from mer_features.report import breakdown, paper_figures, plots
+from mer_features.report import breakdown, differences, paper_figures, plots
 from mer_features.report.breakdown import Subjects
-from mer_features.report.data import METRICS, Embedding, Kind, Run, Score
+from mer_features.report.data import METRICS, Comparison, Embedding, Kind, Run, Score
+from mer_features.report.differences import Differences
 from mer_features.report.inline import Explained, Picture, svg
 from mer_features.report.paper_figures import Beside
 from mer_features.systems import registry
@@ -122,6 +123,7 @@ class Results:
     chance: Mapping[str, float]  # metric -> expected score of guessing
     synthetic: bool
     lines: Sequence[Line]
+    differences: Differences | None
     charts: Sequence[Picture]
     confusions: Sequence[Confusion]
     parts: Sequence[Part]
@@ -142,6 +144,7 @@ def build(
     runs: Sequence[Run],
     shown: Shown,
     protocol: Mapping[str, Any] | None = None,
+    comparison: Comparison | None = None,
 ) -> Results:
     """Results of one protocol; without runs, only the counts of its clips.
 
@@ -157,6 +160,8 @@ def build(
         Embeddings and images of the runs that have them.
     protocol
         The protocol's section of the configuration.
+    comparison
+        Differences between the runs, if they were computed.
     """
     expected = published(Protocol.model_validate(protocol)) if protocol else {}
     runs = sorted(runs, key=lambda run: (list(Kind).index(run.kind), -run.scores["uf1"].mean))
@@ -175,6 +180,7 @@ def build(
         chance=chance,
         synthetic=any("synthetic" in run.measured_on for run in runs),
         lines=[_line(run, same_preset) for run in runs],
+        differences=differences.build(comparison, runs),
         charts=[_chart(runs, metric, label, chance[metric]) for metric, label in _CHARTS] if runs else [],
         confusions=[_confusion(run) for run in runs],
         parts=[part for run in runs for part in _parts(run)] if len(clip_counts) > 1 else [],

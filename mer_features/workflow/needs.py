@@ -47,6 +47,7 @@ STEPS: dict[str, tuple[int, int]] = {
     "assess": (1500, 60),
     "style_measure": (1500, 60),
     "evaluate": (1000, 30),
+    "compare": (1000, 30),
     "report": (1500, 30),
 }
 #: Minutes of a training job's first attempt; a training that ran out of time goes on from its last checkpoint.

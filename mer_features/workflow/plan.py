@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ _CODE = {
     "protocol": ("mer_features.protocols.rules", "mer_features.features.reader"),
     "embed": ("mer_features.training.half",),
     "evaluate": ("mer_features.training.evaluation",),
+    "compare": ("mer_features.training.comparison",),
     "train_magnifier": ("mer_features.training.magnifier.train",),
     "assess": (
         "mer_features.assess.stages",
@@ -106,6 +108,12 @@ class Plan:
     def runs(self) -> list[tuple[str, str]]:
         """Every (protocol, system) to train and evaluate."""
         return [(protocol, name) for name, item in self.config.systems.items() for protocol in item.protocols]
+
+    @property
+    def compared_protocols(self) -> list[str]:
+        """The protocols under which at least two systems run."""
+        count = Counter(protocol for protocol, _ in self.runs)
+        return [protocol for protocol in self.config.protocols if count[protocol] > 1]
 
     @property
     def pictured_runs(self) -> list[tuple[str, str]]:

@@ -87,6 +87,9 @@ def _pretend_training(results: Path, listed: tuple[clips.Clip, ...]) -> None:
             np.savez(run / f"unfinished/folds/{row.fold}.npz", clip_id=np.array([row.clip_id]))
         (run / "predictions.tsv").write_text("\n".join(row.clip_id for row in rows), encoding="utf-8")
         (run.parents[1] / "metrics.json").write_text(json.dumps([row.subject for row in rows]))
+        (results / "comparisons").mkdir(exist_ok=True)
+        (results / f"comparisons/{protocol}.json").write_text('{"pairs": []}')
+        _record(f"results/comparisons/{protocol}.json", {"params": ["x"]})
         log = results / f"logs/train/{protocol}/fr/seed0/b000.log"
         log.parent.mkdir(parents=True)
         log.write_text("\n".join(f"fold {row.fold}" for row in rows), encoding="utf-8")
@@ -209,7 +212,11 @@ def test_what_was_learned_with_the_person_is_gone_and_the_rest_stays(results: Pa
     assert (results / "logs/apex.log").exists()
     assert not (results / "logs/faces.log").exists()
     assert (results / "pretraining/macro").exists()
-    made = {"results/runs/others/fr/metrics.json", "results/faces/d/s000.h5", "results/features/d.h5"}
+    assert not (results / "comparisons/all.json").exists()
+    made = {
+        "results/runs/others/fr/metrics.json", "results/comparisons/others.json",
+        "results/faces/d/s000.h5", "results/features/d.h5",
+    }  # fmt: skip
     assert _recorded() == made
 
 
@@ -218,6 +225,7 @@ def test_a_pretraining_that_may_have_seen_the_person_takes_its_systems_along(res
     forget.forget(GONE, results)
     assert not (results / "pretraining/macro").exists()
     assert not (results / "runs").exists()
+    assert not (results / "comparisons").exists()
 
 
 def test_the_next_run_leaves_the_person_out(results: Path):

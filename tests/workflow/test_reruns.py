@@ -10,7 +10,7 @@ import pytest
 from .conftest import Project
 
 TRAIN = {"train:fr", "train:linear"}
-RESULTS = {"embed", "evaluate", "html"}
+RESULTS = {"embed", "evaluate", "compare", "html"}
 AFTER_FEATURES = {"protocol", *TRAIN, *RESULTS}
 #: A dry run does not list yet what depends on a table that a checkpoint will write again.
 AFTER_PROTOCOL = {"protocol", *RESULTS}
@@ -41,7 +41,11 @@ EDITS: dict[str, set[str]] = {
     "mer_features/core/quality.py": AFTER_INGEST,
     "mer_features/stages/store.py": EVERYTHING - TRAIN,
     "mer_features/databases/ingest.py": AFTER_INGEST,
+    "mer_features/training/evaluation.py": {"embed", "evaluate", "compare", "html"},
+    "mer_features/training/comparison.py": {"compare", "html"},
+    "mer_features/protocols/comparison.py": {"compare", "html"},
     "workflow/scripts/evaluate.py": {"evaluate", "html"},
+    "workflow/scripts/compare.py": {"compare", "html"},
     "workflow/scripts/stage.py": EVERYTHING,
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -34,6 +35,8 @@ def test_everything_asked_for_is_made(finished: Project):
     assert (results / "report.html").stat().st_size > 10_000
     for system in ("fr", "linear"):
         assert (results / f"runs/three/{system}/metrics.json").exists()
+    (pair,) = json.loads((results / "comparisons/three.json").read_text())["pairs"]
+    assert (pair["first"], pair["second"]) == ("fr", "linear")
     leftovers = [path.name for path in results.rglob("*.tmp")]
     assert leftovers == []
 

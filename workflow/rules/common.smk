@@ -71,18 +71,29 @@ def protocol_files(pattern):
     return files
 
 
+def batch_files(protocol, system, name):
+    """One file for each seed and fold batch of a run, known once the protocol is there."""
+    table = checkpoints.protocol.get(protocol=protocol).output.table
+    return expand(
+        f"results/runs/{protocol}/{system}/seed{{seed}}/{{batch}}/{name}",
+        seed=plan.config.systems[system].seeds,
+        batch=plan.fold_batches(table, system),
+    )
+
+
 def run_files(name):
     """Input function: one file for each seed and fold batch of a run."""
+    return lambda wildcards: batch_files(wildcards.protocol, wildcards.system, name)
 
-    def files(wildcards):
-        table = checkpoints.protocol.get(protocol=wildcards.protocol).output.table
-        return expand(
-            f"results/runs/{wildcards.protocol}/{wildcards.system}/seed{{seed}}/{{batch}}/{name}",
-            seed=plan.config.systems[wildcards.system].seeds,
-            batch=plan.fold_batches(table, wildcards.system),
-        )
 
-    return files
+def compared_predictions(wildcards):
+    """Input function: predictions of all runs under a protocol."""
+    return [
+        file
+        for protocol, system in plan.runs
+        if protocol == wildcards.protocol
+        for file in batch_files(protocol, system, "predictions.tsv")
+    ]
 
 
 def pretrained_file(wildcards):

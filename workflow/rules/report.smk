@@ -65,6 +65,9 @@ rule html:
         metrics=expand(
             "results/runs/{run}/metrics.json", run=["/".join(run) for run in plan.runs]
         ),
+        comparisons=expand(
+            "results/comparisons/{protocol}.json", protocol=plan.compared_protocols
+        ),
         embeddings=expand(
             "results/runs/{run}/embedding.json",
             run=["/".join(run) for run in plan.runs],

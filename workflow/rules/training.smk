@@ -116,3 +116,28 @@ rule evaluate:
         code=plan.code("evaluate"),
     script:
         "../scripts/evaluate.py"
+
+
+# Every run of a protocol against every other, over the same draws of subjects.
+rule compare:
+    input:
+        protocol="results/protocols/{protocol}.tsv",
+        predictions=compared_predictions,
+    output:
+        "results/comparisons/{protocol}.json",
+    log:
+        "results/logs/compare/{protocol}.log",
+    benchmark:
+        "results/benchmarks/compare/{protocol}.tsv"
+    wildcard_constraints:
+        protocol="|".join(plan.compared_protocols) or "(?!)",
+    conda:
+        "../../envs/features.yaml"
+    resources:
+        **plan.needs("compare"),
+    params:
+        measured_on=lambda wildcards: plan.measured_on(wildcards.protocol),
+        seed=plan.config.seed,
+        code=plan.code("compare"),
+    script:
+        "../scripts/compare.py"

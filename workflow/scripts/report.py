@@ -7,7 +7,7 @@ with job_log(snakemake.log[0]):
 
     named = {
         kind: {Path(path).stem: Path(path) for path in snakemake.input[kind]}
-        for kind in ("clips", "caches", "assess", "protocols")
+        for kind in ("clips", "caches", "assess", "protocols", "comparisons")
     }
     runs = {}
     for kind, paths in (
