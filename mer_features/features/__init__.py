@@ -1,8 +1,8 @@
 """The feature file: one documented netCDF-4 file per database, the result of the workflow.
 
-:func:`build` writes it from stage files, :func:`open_features` reads it, :func:`validate` lists what is wrong with a
-file, :func:`describe` lists its contents, and :func:`drop` removes clips. The format is described in
-``docs/cache-format.md``; the file can be read without this package.
+:func:`build` writes it from stage files or published flow maps, :func:`open_features` reads it, :func:`validate` lists
+what is wrong with a file, :func:`describe` lists its contents, and :func:`drop` removes clips. The format
+is described in ``docs/cache-format.md``; the file can be read without this package.
 """
 
 from mer_features.features.description import describe

@@ -35,13 +35,14 @@ def _clips(features: Features) -> list[str]:
     subjects = {(clip.database, clip.subject) for clip in clips}
     states = Counter(clip.status for clip in clips)
     version = int(features.attrs["schema_version"][0])
-    return [
+    lines = [
         f"{features.attrs['schema']}, version {version}, written by {features.attrs['source']}",
         f"databases: {', '.join(sorted({clip.database for clip in clips}))}",
         f"clips: {len(clips)} of {len(subjects)} subjects ({_counts(states)}), {len(features.rejected)} rejected",
         f"emotions: {_counts(Counter(clip.emotion for clip in clips))}",
-        f"apex from: {_counts(Counter(clip.apex_source for clip in clips))}",
     ]
+    sources = Counter(clip.apex_source for clip in clips if clip.apex_source)
+    return [*lines, f"apex from: {_counts(sources)}"] if sources else lines
 
 
 def _problems(features: Features) -> list[str]:
@@ -60,10 +61,16 @@ def _variables(features: Features) -> list[str]:
         rows = [("variable", "dimensions", "type", "units", "kB", "what")]
         rows += [_row(name, open_object(file, name)) for name in names]
         groups = dict.fromkeys(name.rpartition("/")[0] for name in names)
-        methods = [f"/{group}: {file[group].attrs.get('method', '')}" for group in groups if group]
+        methods = [f"/{group}: {_how(file[group])}" for group in groups if group]
     widths = [max(len(row[column]) for row in rows) for column in range(5)] + [0]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return [*table, "", *methods]
+
+
+def _how(group: h5py.Group) -> str:
+    """The method of a stage, or what is known of published values."""
+    scale = group.attrs.get("scale")
+    return str(group.attrs.get("method", "")) if scale is None else f"as published, scale {scale}"
 
 
 def _row(name: str, dataset: h5py.Dataset) -> tuple[str, str, str, str, str, str]:

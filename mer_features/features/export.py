@@ -115,10 +115,11 @@ def to_png(path: Path | str, out_dir: Path | str, view: View = "fixed") -> tuple
     """Write the faces and the flow of each clip as PNG files in ``<out_dir>/<clip_id>/`` and return the paths.
 
     Faces are ``onset.png``, ``apex.png`` and ``offset.png`` as stored and, if the file has them, ``amplified.png``,
-    ``onset_style.png`` and ``apex_style.png``. Fields are grey images ``<variable>_<pair>.<view>.png``, in which 0..255
-    represents the range low..high of the view. ``fixed`` uses :data:`FIXED_RANGE` and clips values outside it, so that
-    clips can be compared (zero flow is 128); ``minmax`` uses the range of the field. ``<out_dir>/views.json`` holds low
-    and high of each image: value = low + grey / 255 x (high - low).
+    ``onset_style.png`` and ``apex_style.png``; a published flow map is ``flow_map.png``, as it was published. Fields
+    are grey images ``<variable>_<pair>.<view>.png``, in which 0..255 represents the range low..high of the view.
+    ``fixed`` uses :data:`FIXED_RANGE` and clips values outside it, so that clips can be compared (zero flow is 128);
+    ``minmax`` uses the range of the field. ``<out_dir>/views.json`` holds low and high of each image: value = low +
+    grey / 255 x (high - low).
 
     Raises
     ------
@@ -135,6 +136,9 @@ def to_png(path: Path | str, out_dir: Path | str, view: View = "fixed") -> tuple
                 if variable in features.variables():
                     target = _inside(out_dir, f"{clip.clip_id}/{name}.png")
                     written.append(write_png(target, features[variable][row]))
+            if "flow_maps" in features.groups:
+                picture = np.moveaxis(features["flow_maps/maps"][row], 0, -1)
+                written.append(write_png(_inside(out_dir, f"{clip.clip_id}/flow_map.png"), picture))
             for name, variable, field in _fields(features, row):
                 low, high = FIXED_RANGE[variable] if view == "fixed" else (float(field.min()), float(field.max()))
                 relative = f"{clip.clip_id}/{name}.{view}.png"
@@ -145,8 +149,8 @@ def to_png(path: Path | str, out_dir: Path | str, view: View = "fixed") -> tuple
 
 
 def _fields(features: Features, row: int) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Name of the image, variable and field, for each flow component and strain of one clip."""
-    for variable in FIXED_RANGE:
+    """Name of the image, variable and field, for each flow component and strain of one clip; none without flow."""
+    for variable in FIXED_RANGE if "flow" in features.groups else ():
         for pair, field in zip(features.labels("flow/pair"), features[f"flow/{variable}"][row], strict=True):
             yield f"{variable}_{pair}", variable, field
 

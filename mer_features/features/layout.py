@@ -17,7 +17,7 @@ import h5netcdf
 import h5py
 import numpy as np
 
-from mer_features.features.schema import ONE_PER_CHUNK, UNLIMITED, Group, Variable
+from mer_features.features.schema import CLIP_ID, ONE_PER_CHUNK, UNLIMITED, VERSION, Group, Variable
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _TEXT = h5py.string_dtype()
@@ -52,12 +52,14 @@ class Target:
             More attributes of the group.
         """
         out = self.file.create_group(group.name) if group.name else self.file
-        header = {"schema": group.schema, "schema_version": np.int32(group.version), "title": group.title}
+        header = {"schema": group.schema, "schema_version": np.int32(VERSION), "title": group.title}
+        if group.has_rows:
+            header["coordinates"] = CLIP_ID.name
         for name, value in (header | dict(self.attributes.get(group.name, {})) | dict(own)).items():
             out.attrs[name] = value
         for name, size in sizes.items():
             out.dimensions[name] = None if name in UNLIMITED else size
-        for variable in group.variables:
+        for variable in group.stored:
             if not variable.optional or set(variable.dims[1:]) <= set(sizes):
                 self._create_variable(out, variable, sizes)
         for name in set(sizes) & set(UNLIMITED):

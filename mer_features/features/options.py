@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from mer_features.core import fingerprint
 from mer_features.core.section import Section, Seed
+from mer_features.features.schema import FLOW_MAPS, STAGE_GROUPS
 from mer_features.stages.options import (
     STAGES,
     Apex,
@@ -95,6 +96,11 @@ class FeatureConfig(Section):
         }
         return tuple(stage for stage in STAGES if not off.get(stage, False))
 
+    @property
+    def groups(self) -> frozenset[str]:
+        """Groups that the feature file will have, beside the root and the rejected clips."""
+        return frozenset(STAGE_GROUPS[stage] for stage in self.stages)
+
     def options(self, stage: Stage) -> Section:
         """Options of one stage."""
         return cast(Section, getattr(self, stage))
@@ -128,3 +134,20 @@ class FeatureConfig(Section):
             "versions": fingerprint.versions(),
             "seed": self.seed,
         }
+
+
+class MapsConfig(FeatureConfig):
+    """Settings of a database of published flow maps: no stage runs, the maps are stored as they are."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """No stage."""
+        return ()
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The group of the maps."""
+        return frozenset({FLOW_MAPS.name})
+
+    def require_inputs(self, where: str = "") -> None:
+        """Nothing is required, because no stage runs."""

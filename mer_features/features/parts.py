@@ -20,6 +20,7 @@ from mer_features.features.schema import (
     DESCRIPTORS,
     FACES,
     FLOW,
+    FLOW_MAPS,
     MAGNIFIED,
     SPOTTING,
     STAGE_ATTRIBUTES,
@@ -28,7 +29,8 @@ from mer_features.features.schema import (
     Group,
 )
 from mer_features.features.sources import Views
-from mer_features.stages.store import ClipView
+from mer_features.frames import flow_map
+from mer_features.stages.store import ClipRecord, ClipView
 
 
 class Part(Protocol):
@@ -254,7 +256,7 @@ class FlowPart(Part):
         return issues
 
 
-def _fields(flow: ClipView, index: int) -> dict[str, np.ndarray]:
+def _fields(flow: ClipView | ClipRecord, index: int) -> dict[str, np.ndarray]:
     """Horizontal and vertical flow and strain of one pair."""
     u, v = flow["flow"][index]
     return {"u": u, "v": v, "strain": flow["strain"][index]}
@@ -297,6 +299,37 @@ class StylePart(Part):
         """Write one clip."""
         for name in ("onset", "apex"):
             out[name][row] = _channels(views["style"][name][()], self._channels)
+        return []
+
+
+class FlowMapsPart(Part):
+    """Published flow maps as they are."""
+
+    group = FLOW_MAPS
+
+    def __init__(self) -> None:
+        self._size: tuple[int, int] | None = None
+
+    def scan(self, views: Views) -> None:
+        """Size of the maps, the same for all."""
+        self._size = _same(self._size, views["flow_maps"]["maps"].shape[1:], "flow maps are")
+
+    def sizes(self) -> dict[str, int]:
+        """Dimensions of the group."""
+        assert self._size is not None
+        return {"channel": len(flow_map.CHANNELS), "y": self._size[0], "x": self._size[1]}
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Names of the channels."""
+        return {"channel": text(flow_map.CHANNELS)}
+
+    def attributes(self) -> dict[str, Any]:
+        """What is known of the scale."""
+        return {"scale": "unknown"}
+
+    def write(self, out: h5py.Group, row: int, views: Views) -> list[Issue]:
+        """Write one clip."""
+        out["maps"][row] = views["flow_maps"]["maps"]
         return []
 
 

@@ -24,7 +24,7 @@ from mer_features.core import quality
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
 from mer_features.features import layout
-from mer_features.features.schema import NAME, VERSION, CacheError
+from mer_features.features.schema import CLIP_ID, GROUPS, NAME, VERSION, CacheError
 from mer_features.stages.store import open_hdf5, unstored
 
 #: Mark of netCDF-4 for the dataset of a dimension that has no coordinate variable.
@@ -168,14 +168,43 @@ class Features:
         """Attributes of the file."""
         return {name: value for name, value in self._file.attrs.items() if not name.startswith("_")}
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups that the file has, of those that this package knows, e.g. ``faces`` and ``flow``."""
+        return tuple(name for name in _names(self._file, h5py.Group) if name in GROUPS)
+
+    def require(self, *groups: str, purpose: str = "") -> None:
+        """Check that the file has these groups.
+
+        Parameters
+        ----------
+        groups
+            Names of the groups.
+        purpose
+            What needs them, for the message.
+
+        Raises
+        ------
+        CacheError
+            Naming the groups that the file lacks and those that it has.
+        """
+        if missing := [name for name in groups if name not in self.groups]:
+            raise CacheError(
+                f"{self.path}: {purpose or 'this'} needs {_slashed(missing)}; the file has {_slashed(self.groups)}"
+            )
+
     def group_attrs(self, name: str) -> dict[str, Any]:
         """Attributes of a group, e.g. the method and options of ``style``; raises ``KeyError`` if it does not exist."""
         group = open_object(self._file, name)
         return {key: value for key, value in group.attrs.items() if not key.startswith("_")}
 
     def variables(self) -> tuple[str, ...]:
-        """Names of all variables with one row per clip, e.g. ``flow/u``."""
-        return tuple(name for name, dataset in self._datasets() if dimension_names(dataset)[:1] == ("clip",))
+        """Names of all variables with one row per clip, e.g. ``flow/u``; the copies of ``clip_id`` are left out."""
+        return tuple(
+            name
+            for name, dataset in self._datasets()
+            if dimension_names(dataset)[:1] == ("clip",) and name.partition("/")[2] != CLIP_ID.name
+        )
 
     def _datasets(self) -> Iterator[tuple[str, h5py.Dataset]]:
         """Variables of the root and of its groups by path."""
@@ -205,7 +234,7 @@ class Features:
         try:
             dataset = open_object(file, path)
         except KeyError:
-            raise KeyError(f"{self.path}: no variable {path!r}; there are {', '.join(self.variables())}") from None
+            raise KeyError(f"{self.path}: {self._missing(path)}; there are {', '.join(self.variables())}") from None
         if not isinstance(dataset, h5py.Dataset) or dimension_names(dataset)[:1] != ("clip",):
             raise KeyError(f"{self.path}: {path!r} has no row per clip; those that have: {', '.join(self.variables())}")
         if parts is None or parts["label"] is None:
@@ -214,6 +243,12 @@ class Features:
         if parts["label"] not in labels:
             raise KeyError(f"{self.path}: {path} has no {parts['label']!r}; there are {', '.join(labels)}")
         return FeatureVariable(dataset, labels.index(parts["label"]))
+
+    def _missing(self, path: str) -> str:
+        """Why there is no such variable: its whole group may be missing."""
+        group = path.rpartition("/")[0]
+        lacks = group in GROUPS and group not in self.groups
+        return f"no group /{group}, so no {path!r}" if lacks else f"no variable {path!r}"
 
     def coordinates(self) -> tuple[str, ...]:
         """Names of all variables that label a dimension, e.g. ``flow/pair``."""
@@ -226,7 +261,11 @@ class Features:
         except KeyError:
             dataset = None
         if not isinstance(dataset, h5py.Dataset) or not dataset.is_scale or is_bare_dimension(dataset):
-            raise KeyError(f"{self.path}: no labels {name!r}; there are {', '.join(self.coordinates())}")
+            there = ", ".join(self.coordinates()) or "none"
+            group, _, own = name.rpartition("/")
+            lacks = f"no group /{group}, so no labels {own!r}"
+            reason = lacks if group in GROUPS and group not in self.groups else f"no labels {name!r}"
+            raise KeyError(f"{self.path}: {reason}; there are {there}")
         return tuple(map(str, _column(dataset)))
 
     @cached_property
@@ -236,8 +275,8 @@ class Features:
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
-        """All clips of the database that could not be used."""
-        return self._rows("rejected/", Rejection)
+        """All clips of the database that could not be used; none if the file does not have the group."""
+        return self._rows("rejected/", Rejection) if "rejected" in self.groups else ()
 
     @cached_property
     def _index(self) -> Mapping[str, int]:
@@ -255,7 +294,16 @@ class Features:
         return tuple(kind(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True))
 
     def flow(self, clip_id: str, pair: str = "onset_apex") -> np.ndarray:
-        """Flow of one clip, (2, H, W) float32: u (right) and v (down) in pixels of the crop."""
+        """Flow of one clip, (2, H, W) float32: u (right) and v (down) in pixels of the crop.
+
+        Raises
+        ------
+        CacheError
+            If the file has no group `/flow`.
+        KeyError
+            For an unknown clip or pair.
+        """
+        self.require("flow", purpose="flow in pixels")
         row = self.index(clip_id)
         return np.stack([self[f"flow/{name}[{pair}]"][row] for name in ("u", "v")])
 
@@ -318,6 +366,20 @@ def header_problem(file: h5py.File) -> str:
     if version > VERSION:
         return f"format version {version} is newer than this package reads ({VERSION}); update mer-features"
     return "" if _scalar(file, "complete") == 1 else "incomplete: its writer did not finish"
+
+
+def format_version(file: h5py.File) -> int:
+    """Format version of a feature file whose header has been checked."""
+    return int(_scalar(file, "schema_version"))
+
+
+def listed_groups(file: h5py.File) -> tuple[str, ...]:
+    """Groups that the file says it has; files of version 1 do not say."""
+    return tuple(str(_scalar(file, "groups") or "").split())
+
+
+def _slashed(groups: Iterable[str]) -> str:
+    return ", ".join(f"/{name}" for name in groups) or "no groups"
 
 
 def _scalar(item: h5py.HLObject, name: str) -> Any:

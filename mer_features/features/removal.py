@@ -36,7 +36,11 @@ def drop(path: Path, clip_ids: Collection[str]) -> int:
     """
     with open_file(path) as source:
         remaining = _remaining(source, clip_ids)
-        gone = sum(len(open_object(source, names)) - len(remaining[name]) for name, names in _IDENTIFIERS.items())
+        gone = sum(
+            len(open_object(source, _IDENTIFIERS[name])) - len(rows)
+            for name, rows in remaining.items()
+            if name in _IDENTIFIERS
+        )
         if not gone:
             return 0
         if not len(remaining["clip"]):
@@ -55,6 +59,7 @@ def _remaining(file: h5py.File, clip_ids: Collection[str]) -> Remaining:
     masks = {
         dimension: np.array([name not in clip_ids for name in open_object(file, names).asstr()[()]], dtype=bool)
         for dimension, names in _IDENTIFIERS.items()
+        if dimension == "clip" or dimension in file  # a file may be without the group of rejected clips
     }
     # A column for an action unit that only the removed clips have would reveal something about them.
     units = open_object(file, "action_units")[()][masks["clip"]].any(axis=0)

@@ -1,13 +1,16 @@
-"""Schema of the feature file as data: all groups, variables, dimensions and attributes of format version 1.
+"""Schema of the feature file as data: all groups, variables, dimensions and attributes of format version 2.
 
 The writer creates files from this schema, the validator checks files against it, and a test compares it with
 ``docs/cache-format.md``. A new group needs one :class:`Group` here and one part in ``parts.py``.
+
+Version 1 had no coordinates in its groups and no list of groups, and always had `/faces`, `/spotting`, `/flow` and
+`/rejected`. Files of version 1 are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +19,15 @@ from mer_features.core import quality
 from mer_features.core.action_units import FLAGS
 
 NAME = "mer-features cache"
-VERSION = 1
+VERSION = 2
 
 #: Required attributes of the root, of the groups of stages, and of variables.
 ROOT_ATTRIBUTES = (
-    "schema", "schema_version", "Conventions", "title", "source", "config", "versions", "fingerprints", "seed",
-    "complete",
+    "schema", "schema_version", "Conventions", "title", "source", "groups", "config", "versions", "fingerprints",
+    "seed", "complete",
 )  # fmt: skip
+#: Attribute -> format version that introduced it, where that is not the first.
+ATTRIBUTE_SINCE = {"groups": 2, "coordinates": 2}
 STAGE_ATTRIBUTES = ("schema", "schema_version", "title", "method", "options", "fingerprint")
 VARIABLE_ATTRIBUTES = ("long_name", "units", "source")
 
@@ -51,6 +56,7 @@ class Variable:
     limit: float | None = None  # of packed variables: values outside ±limit are clipped and the clip gets an issue
     fill: float | None = None
     optional: bool = False  # whether a file may be without it
+    since: int = 1  # format version that introduced it
 
     @property
     def compressed(self) -> bool:
@@ -74,12 +80,21 @@ class Group:
     title: str
     variables: tuple[Variable, ...]
     attributes: tuple[str, ...] = STAGE_ATTRIBUTES
-    version: int = 1
 
     @property
     def schema(self) -> str:
         """Name written into the group's ``schema`` attribute."""
         return f"{NAME} /{self.name}" if self.name else NAME
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the group has a row per clip, identified by the coordinate ``clip_id``."""
+        return any(item.dims[:1] == ("clip",) for item in self.variables)
+
+    @property
+    def stored(self) -> tuple[Variable, ...]:
+        """All variables on disk: those of the group, and its copy of the coordinate."""
+        return (CLIP_ID_COPY, *self.variables) if self.name and self.has_rows else self.variables
 
     def variable(self, name: str) -> Variable:
         """One variable by name."""
@@ -100,24 +115,38 @@ _FLAGS: Mapping[str, dict[str, Any]] = {
 _SHEET = "annotation sheet"
 _NUMBER = "A source frame number: last digit group of the file name, or zero-based index in a video."
 
+_NOT_KNOWN = " -1: not known."
+
+#: Identifies the rows; the root and every group with rows have it as a coordinate.
+CLIP_ID = Variable("clip_id", ("clip",), "str", "clip identifier, <subject>/<name>", _SHEET)
+#: The same in a group, so that a group can be read without the root.
+CLIP_ID_COPY = replace(CLIP_ID, since=2)
+
 ROOT = Group(
     "",
     "Micro-expression features, one row per clip",
     (
-        Variable("clip_id", ("clip",), "str", "clip identifier, <subject>/<name>", _SHEET),
+        CLIP_ID,
         Variable("subject", ("clip",), "str", "subject identifier", _SHEET),
         Variable("database", ("clip",), "str", "name of the database in the configuration", "configuration"),
         Variable("emotion", ("clip",), "str", "emotion word as the owner wrote it", _SHEET),
-        Variable("onset", ("clip",), "int64", "onset frame used", "faces stage", comment=_NUMBER),
-        Variable("apex", ("clip",), "int64", "apex frame used", "apex stage; see apex_source", comment=_NUMBER),
-        Variable("offset", ("clip",), "int64", "offset frame used", "faces stage", comment=_NUMBER),
-        Variable("first_frame", ("clip",), "int64", "first frame of the clip", "faces stage", comment=_NUMBER),
-        Variable("n_frames", ("clip",), "int32", "number of frames of the clip", "faces stage"),
+        Variable("onset", ("clip",), "int64", "onset frame used", "faces stage", comment=_NUMBER + _NOT_KNOWN),
+        Variable(
+            "apex", ("clip",), "int64", "apex frame used", "apex stage; see apex_source", comment=_NUMBER + _NOT_KNOWN
+        ),
+        Variable("offset", ("clip",), "int64", "offset frame used", "faces stage", comment=_NUMBER + _NOT_KNOWN),
+        Variable(
+            "first_frame", ("clip",), "int64", "first frame of the clip", "faces stage", comment=_NUMBER + _NOT_KNOWN
+        ),
+        Variable("n_frames", ("clip",), "int32", "frames of the clip", "faces stage", comment="0: not known."),
         Variable(
             "fps", ("clip",), "float64", "frame rate", "annotation sheet or video header", "Hz", "NaN: unknown.",
             fill=np.nan,
         ),
-        Variable("apex_source", ("clip",), "str", "`annotated` or the name of the spotter", "apex stage"),
+        Variable(
+            "apex_source", ("clip",), "str", "`annotated` or the name of the spotter", "apex stage",
+            comment="Empty: not known.",
+        ),
         Variable("au", ("au",), "int16", "FACS number of the action unit", _SHEET),
         Variable(
             "action_units", ("clip", "au"), "int8", "action units seen, with their side", _SHEET,
@@ -134,7 +163,6 @@ ROOT = Group(
         Variable("source_sha256", ("clip",), "str", "digest of the bytes of the source frames", "faces stage"),
     ),
     attributes=ROOT_ATTRIBUTES,
-    version=VERSION,
 )  # fmt: skip
 
 _IMAGE = ("clip", "y", "x", "channel")
@@ -255,6 +283,20 @@ DESCRIPTORS = Group(
     ),
 )  # fmt: skip
 
+FLOW_MAPS = Group(
+    "flow_maps",
+    "Published 8-bit maps of flow and strain between onset and apex; their scale is unknown",
+    (
+        Variable("channel", ("channel",), "str", "u: flow to the right, v: flow down, strain", "publisher of the maps"),
+        Variable(
+            "maps", ("clip", "channel", "y", "x"), "uint8", "flow and strain as published", "publisher of the maps",
+            comment="Every clip and channel was scaled to 0..255 by its own minimum and maximum, which were not "
+            "published: values are neither pixels nor comparable between clips, and the value of zero flow is unknown.",
+        ),
+    ),
+    attributes=("schema", "schema_version", "title", "scale"),
+)  # fmt: skip
+
 REJECTED = Group(
     "rejected",
     "Clips that could not be used, and why",
@@ -268,9 +310,14 @@ REJECTED = Group(
     attributes=("schema", "schema_version", "title"),
 )
 
-#: Groups of a feature file by name. A file may have more groups, which readers ignore.
+#: Groups of a feature file by name. A file has the root and some of the others. Readers ignore any more groups.
 GROUPS: dict[str, Group] = {
-    group.name: group for group in (ROOT, FACES, SPOTTING, MAGNIFIED, FLOW, STYLE, DESCRIPTORS, REJECTED)
+    group.name: group for group in (ROOT, FACES, SPOTTING, MAGNIFIED, FLOW, STYLE, DESCRIPTORS, FLOW_MAPS, REJECTED)
 }
-#: Groups of stages that can be switched off; all others are required.
-OPTIONAL = ("magnified", "style", "descriptors")
+#: Stage -> group that it fills.
+STAGE_GROUPS = {
+    "faces": "faces", "apex": "spotting", "magnify": "magnified", "flow": "flow", "style": "style",
+    "descriptors": "descriptors",
+}  # fmt: skip
+#: Groups that a file of format version 1 always has.
+REQUIRED_IN_1 = ("", "faces", "spotting", "flow", "rejected")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from mer_features.features.schema import CacheError
-from mer_features.stages.store import ClipView, ShardReader
+from mer_features.stages.store import ClipRecord, ClipView, ShardReader
 
-#: Records of a clip by stage.
-Views = Mapping[str, ClipView]
+#: Records of a clip by stage; `flow_maps` for a published flow map.
+Views = Mapping[str, ClipView | ClipRecord]
 
 
 class StageFiles:

@@ -14,11 +14,22 @@ from mer_features.features.reader import (
     check_link,
     check_storage,
     dimension_names,
+    format_version,
     is_bare_dimension,
+    listed_groups,
     open_file,
     open_object,
 )
-from mer_features.features.schema import GROUPS, OPTIONAL, VARIABLE_ATTRIBUTES, CacheError, Group, Variable
+from mer_features.features.schema import (
+    ATTRIBUTE_SINCE,
+    CLIP_ID,
+    GROUPS,
+    REQUIRED_IN_1,
+    VARIABLE_ATTRIBUTES,
+    CacheError,
+    Group,
+    Variable,
+)
 
 
 def validate(path: Path | str) -> list[str]:
@@ -47,9 +58,22 @@ def _violations(file: h5py.File) -> list[str]:
     # Links are checked first: an object is only opened by name if it is known to be in this file.
     if outside := list(_walk(file, "", set())):
         return outside
-    expected = [group for group in GROUPS.values() if group.name not in OPTIONAL or group.name in file]
-    violations = [text for group in expected for text in _check_group(file, group)]
+    version = format_version(file)
+    required = REQUIRED_IN_1 if version == 1 else ("", *listed_groups(file))
+    expected = [group for name, group in GROUPS.items() if name in required or name in file]
+    violations = [text for group in expected for text in _check_group(file, group, version)]
+    if version > 1:
+        violations += _check_list(file)
     return violations or list(_check_values(file))
+
+
+def _check_list(file: h5py.File) -> Iterator[str]:
+    """Groups that are in the file and not in its list, or the other way round."""
+    listed, found = set(listed_groups(file)), {name for name in file if file.get(name, getclass=True) is h5py.Group}
+    for name in sorted(listed - found - GROUPS.keys()):  # a missing group of the schema has been reported
+        yield f"/{name}: the group is missing, and the attribute groups lists it"
+    for name in sorted(found - listed):
+        yield f"/{name}: the group is not in the attribute groups"
 
 
 def _walk(group: h5py.Group, where: str, addresses: set[int]) -> Iterator[str]:
@@ -85,7 +109,7 @@ def _check_described(dataset: h5py.Dataset, where: str) -> Iterator[str]:
             yield f"{where}: attribute {name} is missing"
 
 
-def _check_group(file: h5py.File, group: Group) -> Iterator[str]:
+def _check_group(file: h5py.File, group: Group, version: int) -> Iterator[str]:
     where = f"/{group.name}"
     try:
         node = open_object(file, group.name)
@@ -95,15 +119,16 @@ def _check_group(file: h5py.File, group: Group) -> Iterator[str]:
     if not isinstance(node, h5py.Group):
         yield f"{where}: not a group"
         return
-    for name in group.attributes:
-        if name not in node.attrs:
+    coordinates = ("coordinates",) if group.has_rows else ()
+    for name in (*group.attributes, *coordinates):
+        if name not in node.attrs and ATTRIBUTE_SINCE.get(name, 1) <= version:
             yield f"{where}: attribute {name} is missing"
     if (schema := node.attrs.get("schema")) != group.schema:
         yield f"{where}: attribute schema is {schema!r}, expected {group.schema!r}"
-    if (version := np.ravel(node.attrs.get("schema_version", 0))[0]) != group.version:
-        yield f"{where}: attribute schema_version is {version}, expected {group.version}"
-    for variable in group.variables:
-        if variable.optional and variable.name not in node:
+    if (found := np.ravel(node.attrs.get("schema_version", 0))[0]) != version:
+        yield f"{where}: attribute schema_version is {found}, expected {version}"
+    for variable in group.stored:
+        if variable.name not in node and (variable.optional or variable.since > version):
             continue
         yield from _check_variable(file, f"{where.rstrip('/')}/{variable.name}", variable)
 
@@ -172,11 +197,23 @@ def _check_values(file: h5py.File) -> Iterator[str]:
         yield f"/quality: flags without a meaning in {out}"
     if out := _clips(texts["clip_id"], (root["quality"] == 0) != (np.array(texts["status"]) == "ok")):
         yield f"/status: contradicts quality in {out}"
-    numbers = file["faces/keyframe_number"][()]
-    if out := _clips(texts["clip_id"], ~(numbers == root["apex"][:, None]).any(axis=1)):
-        yield f"/faces/keyframe_number: lacks the apex in {out}"
-    if codes := set(file["rejected/code"].asstr()[()].tolist()) - set(file["quality"].attrs["flag_meanings"].split()):
-        yield f"/rejected/code: {sorted(codes)} are not among the flag_meanings of quality"
+    yield from _check_groups(file, texts["clip_id"], root["apex"])
+
+
+def _check_groups(file: h5py.File, clip_ids: list[str], apex: np.ndarray) -> Iterator[str]:
+    """Contradictions between the groups that the file has and its root."""
+    if "faces" in file:
+        numbers = file["faces/keyframe_number"][()]
+        if out := _clips(clip_ids, ~(numbers == apex[:, None]).any(axis=1)):
+            yield f"/faces/keyframe_number: lacks the apex in {out}"
+    if "rejected" in file:
+        codes = set(file["rejected/code"].asstr()[()].tolist()) - set(file["quality"].attrs["flag_meanings"].split())
+        if codes:
+            yield f"/rejected/code: {sorted(codes)} are not among the flag_meanings of quality"
+    for name, group in GROUPS.items():
+        copy = f"{name}/{CLIP_ID.name}"
+        if name and group.has_rows and copy in file and file[copy].asstr()[()].tolist() != clip_ids:
+            yield f"/{copy}: differs from /{CLIP_ID.name}"
 
 
 def _clips(names: list[str], wrong: np.ndarray) -> str:

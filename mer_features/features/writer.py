@@ -1,11 +1,12 @@
-"""Builds the feature file of one database from its stage files."""
+"""Builds the feature file of one database from its stage files, or from published flow maps."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,16 @@ from mer_features.core.action_units import ActionUnits
 from mer_features.core.clips import Clip
 from mer_features.core.files import atomic_file
 from mer_features.core.jobs import track
-from mer_features.core.quality import Issue, Status
+from mer_features.core.quality import ClipRejectedError, Issue, Status
 from mer_features.features.layout import Target, text
 from mer_features.features.options import Cache, Provenance
-from mer_features.features.parts import Part, all_parts
-from mer_features.features.schema import REJECTED, ROOT, CacheError
+from mer_features.features.parts import FlowMapsPart, Part, all_parts
+from mer_features.features.schema import CLIP_ID, REJECTED, ROOT, STAGE_GROUPS, CacheError
 from mer_features.features.sources import StageFiles, Views
+from mer_features.frames import flow_map
 from mer_features.stages.options import STAGES
+from mer_features.stages.store import ClipRecord
 
-#: Stage -> group that it fills.
-_GROUP_OF = {
-    "faces": "faces", "apex": "spotting", "magnify": "magnified", "flow": "flow", "style": "style",
-    "descriptors": "descriptors",
-}  # fmt: skip
 #: Stage -> option keys that describe its method, for the attribute ``method`` of the group.
 _METHOD_KEYS = {
     "faces": ("mode", "detector", "register"),
@@ -61,6 +59,7 @@ class _Entry:
 
     clip: Clip
     issues: list[Issue]
+    views: Callable[[], Views]  # the clip's records, valid until those of another clip are asked for
     columns: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,7 +70,7 @@ def build(
     options: Cache,
     provenance: Provenance,
 ) -> Summary:
-    """Write the feature file of one database.
+    """Write the feature file of one database, from its stage files or, if no stage ran, from its published flow maps.
 
     The file gets its name only when it is complete. The same input gives the same bytes, with the same versions of
     h5netcdf, h5py, HDF5 and zlib.
@@ -84,6 +83,7 @@ def build(
         The full clip table with labels, in the order of the rows.
     shard_files
         Stage files of all shards, for the stages ``faces``, ``apex`` and ``flow`` and for the other stages that ran.
+        Empty for published flow maps: the source of each clip is then the picture of its map.
     options
         Number of keyframes and compression.
     provenance
@@ -92,56 +92,90 @@ def build(
     Returns
     -------
     Summary
-        Which clips are ok, warned or rejected.
+        Which clips are ok, warned or rejected; a map that cannot be read rejects its clip.
 
     Raises
     ------
     CacheError
-        If a stage has no record of a clip, clips do not match each other (crop size, flow pairs, spotters), an
-        identifier occurs twice, or no clip can be used.
+        If a stage has no record of a clip, clips do not match each other (size of crops or maps, flow pairs, spotters),
+        an identifier occurs twice, or no clip can be used.
     """
+    if not shard_files:
+        entries = [_map_entry(clip) for clip in clips]
+        return _write(output, entries, [FlowMapsPart()], _attributes({}, provenance), options.gzip_level)
     with StageFiles({stage: shard_files[stage] for stage in STAGES if stage in shard_files}) as stages:
-        used, rejected = _sort(clips, stages)
+        attributes = _attributes(stages.options, provenance)
         parts = all_parts(options, shard_files)
-        for entry in used:
-            views = stages.views(entry.clip.clip_id)
-            with _naming(entry.clip):
-                for part in parts:
-                    part.scan(views)
-        with atomic_file(output) as handle:
-            # h5netcdf creates the layout and h5py fills it, which takes much less time per row.
-            with h5netcdf.File(handle, "w") as file:
-                target = Target(file, _attributes(stages.options, provenance), options.gzip_level)
-                units = [action_units.parse(entry.clip.action_units) for entry in used]
-                _lay_out(target, parts, units, len(rejected))
-            handle.check()
-            with h5py.File(handle, "r+") as file:
-                _fill_clips(file, used, parts, stages)
-                _fill_action_units(file, units)
-                _fill_columns(file, [entry.columns for entry in used])
-                _fill_columns(file["rejected"], [_rejection(entry) for entry in rejected])
-                file.attrs["complete"] = np.array([1], np.int32)
+        entries = [_Entry(clip, _issues(clip, stages), partial(_require_all, clip, stages)) for clip in clips]
+        return _write(output, entries, parts, attributes, options.gzip_level)
+
+
+def _map_entry(clip: Clip) -> _Entry:
+    """A clip with its map, or with the reason why there is none."""
+    issues = list(clip.issues)
+    if quality.status(issues) is Status.REJECTED:
+        return _Entry(clip, issues, dict)
+    try:
+        maps, digest = flow_map.read(Path(clip.source))
+    except ClipRejectedError as error:
+        return _Entry(clip, [*issues, error.issue], dict)
+    record = ClipRecord(clip.clip_id, {"maps": maps}, {"source_sha256": digest})
+    return _Entry(clip, issues, lambda: {"flow_maps": record})
+
+
+def _write(
+    output: Path,
+    entries: Sequence[_Entry],
+    parts: Sequence[Part],
+    attributes: Mapping[str, Mapping[str, Any]],
+    gzip_level: int,
+) -> Summary:
+    """Write the file and give it its name when it is complete."""
+    used, rejected = _sort(entries)
+    for entry in used:
+        views = entry.views()
+        with _naming(entry.clip):
+            for part in parts:
+                part.scan(views)
+    units = [action_units.parse(entry.clip.action_units) for entry in used]
+    with atomic_file(output) as handle:
+        # h5netcdf creates the layout and h5py fills it, which takes much less time per row.
+        with h5netcdf.File(handle, "w") as file:
+            _lay_out(Target(file, attributes, gzip_level), parts, units, len(rejected))
+        handle.check()
+        with h5py.File(handle, "r+") as file:
+            _fill_clips(file, used, parts)
+            _fill_action_units(file, units)
+            _fill_columns(file, [entry.columns for entry in used])
+            for part in parts:
+                file[part.group.name][CLIP_ID.name][...] = text([entry.clip.clip_id for entry in used])
+            _fill_columns(file["rejected"], [_rejection(entry) for entry in rejected])
+            file.attrs["complete"] = np.array([1], np.int32)
     return _summary(used, rejected)
 
 
-def _sort(clips: Sequence[Clip], stages: StageFiles) -> tuple[list[_Entry], list[_Entry]]:
-    """Clips that are used and clips that are rejected, each with the issues of all stages."""
+def _sort(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[_Entry]]:
+    """Clips that are used and clips that are rejected."""
     used: dict[str, _Entry] = {}
     rejected: list[_Entry] = []
-    for clip in clips:
-        entry = _Entry(clip, _issues(clip, stages))
+    for entry in entries:
         if quality.status(entry.issues) is Status.REJECTED:
             rejected.append(entry)
-        elif missing := stages.missing(clip.clip_id):
-            raise CacheError(f"clip {clip.clip_id} is not in the stage files of {', '.join(missing)}")
-        elif clip.clip_id in used:
-            raise CacheError(f"clip {clip.clip_id} is in the clip table twice")
+        elif entry.clip.clip_id in used:
+            raise CacheError(f"clip {entry.clip.clip_id} is in the clip table twice")
         else:
-            used[clip.clip_id] = entry
+            used[entry.clip.clip_id] = entry
     if not used:
         reasons = sorted({_reason(entry).code for entry in rejected})
         raise CacheError(f"none of {len(rejected)} clips can be used: {', '.join(reasons) or 'the table is empty'}")
     return list(used.values()), rejected
+
+
+def _require_all(clip: Clip, stages: StageFiles) -> Views:
+    """Records of a clip; every stage must have one."""
+    if missing := stages.missing(clip.clip_id):
+        raise CacheError(f"clip {clip.clip_id} is not in the stage files of {', '.join(missing)}")
+    return stages.views(clip.clip_id)
 
 
 def _issues(clip: Clip, stages: StageFiles) -> list[Issue]:
@@ -176,7 +210,7 @@ def _attributes(options: Mapping[str, Mapping[str, Any]], provenance: Provenance
         "seed": np.int64(provenance["seed"]),
     }
     groups = {
-        _GROUP_OF[stage]: {
+        STAGE_GROUPS[stage]: {
             "method": ", ".join(
                 f"{key} {_shown(options[stage][key])}" for key in _METHOD_KEYS[stage] if key in options[stage]
             ),
@@ -198,18 +232,19 @@ def _json(tree: Mapping[str, Any]) -> str:
 
 def _lay_out(target: Target, parts: Sequence[Part], units: Sequence[ActionUnits], rejected: int) -> None:
     numbers, _ = action_units.table(units)
-    target.create(ROOT, {"clip": len(units), "au": len(numbers)})
+    groups = [part.group.name for part in parts] + [REJECTED.name]
+    target.create(ROOT, {"clip": len(units), "au": len(numbers)}, {"groups": " ".join(groups)})
     for part in parts:
         target.create(part.group, part.sizes(), part.attributes())
     target.create(REJECTED, {"rejected": rejected})
 
 
-def _fill_clips(file: h5py.File, used: Sequence[_Entry], parts: Sequence[Part], stages: StageFiles) -> None:
+def _fill_clips(file: h5py.File, used: Sequence[_Entry], parts: Sequence[Part]) -> None:
     for part in parts:
         for name, labels in part.labels().items():
             file[part.group.name][name][...] = labels
     for row, entry in enumerate(track(used, len(used), "cache")):
-        views = stages.views(entry.clip.clip_id)
+        views = entry.views()
         with _naming(entry.clip):
             for part in parts:
                 entry.issues += part.write(file[part.group.name], row, views)
@@ -231,7 +266,10 @@ def _fill_columns(group: h5py.Group, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _frames(views: Views) -> dict[str, Any]:
-    """Frame numbers and source of one clip, for the columns of the root."""
+    """Frame numbers and source of one clip, for the columns of the root; a published flow map has no frames."""
+    if "faces" not in views:
+        unknown = dict.fromkeys(("onset", "apex", "offset", "first_frame"), -1) | {"n_frames": 0, "fps": np.nan}
+        return unknown | {"apex_source": "", "source_sha256": str(views["flow_maps"].attrs["source_sha256"])}
     faces, apex = views["faces"], views["apex"]
     numbers = faces["numbers"][()]
     return {

@@ -81,6 +81,14 @@ class ClipRecord:
         """State of the clip after this stage."""
         return quality.status(self.issues)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether the record has an array of this name."""
+        return name in self.arrays
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """One array, as in :class:`ClipView`."""
+        return self.arrays[name]
+
 
 class ShardWriter:
     """Writes one stage file; use as a context manager. The file appears only if the block ends without an error.

@@ -15,8 +15,8 @@ from mer_features.stages.options import Style
 from mer_features.systems.common.contract import Arrays, Examples
 from mer_features.training.style import folds as fold_style
 
-#: Variables that identify a recording. No training clip may have the same values as a held-out clip.
-_IDENTITY = ("faces/onset", "faces/apex")
+#: Group -> variables that identify a recording. No training clip may have the same values as a held-out clip.
+_IDENTITY = {"faces": ("faces/onset", "faces/apex"), "flow_maps": ("flow_maps/maps",)}
 
 
 class LeakError(ValueError):
@@ -60,7 +60,7 @@ class Clips:
     rows: tuple[FoldRow, ...]
     features: Arrays  # name -> (N, ...)
     labels: np.ndarray  # (N,) int64, position of the class in the list of classes
-    identities: tuple[frozenset[str], ...]  # digests of the source frames and of the crops
+    identities: tuple[frozenset[str], ...]  # digests of the source frames and of the crops or maps
 
     def take(self, chosen: Sequence[int]) -> Clips:
         """Copy these rows."""
@@ -104,12 +104,12 @@ def load_clips(caches: Mapping[str, Path], table: FoldTable, inputs: Inputs, res
     identities = []
     computed = fold_style.VARIABLES if restyle else ()
     stored = [name for name in inputs.variables if name not in computed]
-    for clip, read in _read(caches, table.rows, (*stored, *_IDENTITY)):
+    for clip, read, identity in _read(caches, table.rows, stored):
         arrays = {**read, **restyle(read)} if restyle else read
         prepared = inputs.prepare({name: arrays[name] for name in inputs.variables})
         for name, value in prepared.items():
             columns.setdefault(name, []).append(value)
-        pixels = {hashlib.sha256(arrays[name].tobytes()).hexdigest() for name in _IDENTITY}
+        pixels = {hashlib.sha256(read[name].tobytes()).hexdigest() for name in identity}
         identities.append(frozenset(pixels | ({clip.source_sha256} - {""})))
     features = {name: np.stack(columns.pop(name)) for name in list(columns)}
     labels = np.array([table.classes.index(row.label) for row in table.rows], dtype=np.int64)
@@ -118,25 +118,40 @@ def load_clips(caches: Mapping[str, Path], table: FoldTable, inputs: Inputs, res
 
 def _read(
     caches: Mapping[str, Path], rows: Sequence[FoldRow], variables: Sequence[str]
-) -> Iterator[tuple[ClipRow, dict[str, np.ndarray]]]:
-    """Clip and variables of each row, read one clip at a time."""
+) -> Iterator[tuple[ClipRow, dict[str, np.ndarray], tuple[str, ...]]]:
+    """Clip, variables and names of the variables that identify the recording, of one row at a time."""
     files: dict[str, Features] = {}
+    identity: dict[str, tuple[str, ...]] = {}
     try:
         for row in rows:
             if row.database not in files:
                 if row.database not in caches:
                     known = ", ".join(caches) or "none"
                     raise ValueError(f"no feature file for database {row.database!r}; known: {known}")
-                files[row.database] = open_features(caches[row.database])
-            file = files[row.database]
+                file = files[row.database] = open_features(caches[row.database])
+                identity[row.database] = tuple(
+                    name for group, names in _IDENTITY.items() if group in file.groups for name in names
+                )
+            file, identifying = files[row.database], identity[row.database]
             try:
                 index = file.index(row.clip_id)
             except KeyError:
                 raise ValueError(f"{file.path}: no clip {row.clip_id!r}, but the protocol lists it") from None
-            yield file.clips[index], {name: np.asarray(file[name][index]) for name in variables}
+            names = dict.fromkeys((*variables, *identifying))
+            yield file.clips[index], {name: np.asarray(file[name][index]) for name in names}, identifying
     finally:
         for file in files.values():
             file.close()
+
+
+def common_groups(sources: Sources) -> frozenset[str]:
+    """Groups that all feature files have; with `style` if it is fitted in each fold and the files have faces."""
+    groups = []
+    for path in sources.caches.values():
+        with open_features(path) as features:
+            groups.append(frozenset(features.groups))
+    shared = frozenset.intersection(*groups)
+    return shared | {"style"} if sources.style is not None and "faces" in shared else shared
 
 
 def split(clips: Clips, fold: str) -> tuple[Clips, Clips]:

@@ -19,7 +19,7 @@ from mer_features.systems.common.contract import Companions, Execution, Setup
 from mer_features.training.data import Clips, Sources, split
 from mer_features.training.evaluation import COMPANION
 from mer_features.training.folds import FoldClips, derived_seed
-from mer_features.training.loop import inputs_of, train_fold, write_embeddings
+from mer_features.training.loop import inputs_of, settled, train_fold, write_embeddings
 from mer_features.training.options import System
 
 _HELD_OUT, _TRAINED = "held-out half", "trained half"
@@ -68,6 +68,7 @@ def embed_half(
     files
         Output files.
     """
+    system = settled(system, sources)
     table = half(read_protocol(sources.protocol_tsv), seed)
     clips = FoldClips(sources, table, inputs_of(system), seed)
     style = clips.style(_HELD_OUT)

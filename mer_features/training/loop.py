@@ -30,7 +30,7 @@ from mer_features.protocols.table import read as read_protocol
 from mer_features.stages.options import Style
 from mer_features.systems import registry
 from mer_features.systems.common.contract import Execution, Setup, System, SystemModule
-from mer_features.training.data import Clips, Inputs, Sources, split
+from mer_features.training.data import Clips, Inputs, Sources, common_groups, split
 from mer_features.training.folds import FoldClips, derived_seed
 from mer_features.training.options import System as SystemOptions
 from mer_features.training.state import State
@@ -47,6 +47,21 @@ def inputs_of(system: SystemOptions) -> Inputs:
     """Variables that a system reads from each clip, and how it prepares them."""
     module, recipe = module_of(system.system), system.full_recipe
     return Inputs(module.variables(recipe), lambda clip: module.prepare(recipe, clip))
+
+
+def settled(system: SystemOptions, sources: Sources) -> SystemOptions:
+    """The system with the source of its inputs settled by what the feature files have.
+
+    Raises
+    ------
+    ValueError
+        If it needs a group that a feature file lacks; names the system, the group and the files.
+    """
+    try:
+        return system.reading(common_groups(sources))
+    except ValueError as error:
+        files = ", ".join(map(str, sources.caches.values()))
+        raise ValueError(f"system {system.system!r}: {error} in {files}") from None
 
 
 def build(system: SystemOptions, classes: int, setup: Setup) -> System:
@@ -121,8 +136,10 @@ def train_folds(
     LeakError
         If a held-out person or recording is among the training clips of a fold.
     ValueError
-        If a fold does not exist, a clip is not in its feature file, or the pre-training is missing.
+        If a fold does not exist, a clip is not in its feature file, a feature file lacks a group that the system
+        reads, or the pre-training is missing.
     """
+    system = settled(system, sources)
     table = read_protocol(sources.protocol_tsv)
     clips = FoldClips(sources, table, inputs_of(system), seed)
     setup = Setup(seed, execution, sources.pretrained, class_names=table.classes)

@@ -5,6 +5,7 @@ This module does not import torch, so a configuration is checked quickly.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +14,14 @@ from pydantic import Field, field_validator, model_validator
 from mer_features.core import fingerprint
 from mer_features.core.section import Section, Seed
 from mer_features.systems import registry
+from mer_features.systems.common.recipe import FlowRecipe
 
 #: Modules of the style aggregation that is fitted in each fold.
 _FOLD_STYLE = ("mer_features.training.style.folds", "mer_features.stages.style.fitted")
+
+
+#: How the report names what a run on published flow maps was measured on, before the names of the databases.
+PUBLISHED_MAPS = "published flow maps"
 
 
 class System(Section):
@@ -46,6 +52,19 @@ class System(Section):
     def full_recipe(self) -> registry.Recipe:
         """The recipe with every default, the ablation and the changed keys filled in."""
         return registry.recipe(self.system, self.recipe, self.ablation)
+
+    def reading(self, groups: Collection[str]) -> System:
+        """The system for feature files that all have these groups, with the source of its flow settled.
+
+        Raises
+        ------
+        ValueError
+            If its recipe reads a group that is not among them; names the group.
+        """
+        recipe = self.full_recipe.reading(groups)
+        if not isinstance(recipe, FlowRecipe):
+            return self
+        return self.model_copy(update={"recipe": {**self.recipe, "source": recipe.source}})
 
     def code(self, *more: str, style: bool, scripts: tuple[Path, ...] = ()) -> str:
         """Fingerprint of the code that trains the system.

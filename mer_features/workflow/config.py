@@ -19,13 +19,16 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from mer_features.databases.options import (
     Database,
     DatabaseSection,
+    FlowMapsDatabase,
     OwnerAdapter,
     OwnerDatabase,
     SyntheticDatabase,
     TableDatabase,
 )
-from mer_features.features.options import FeatureConfig
+from mer_features.features.options import FeatureConfig, MapsConfig
 from mer_features.protocols.options import Protocol
+from mer_features.stages.options import Overrides
+from mer_features.systems.common.recipe import Recipe
 from mer_features.training.options import MagnifierTraining, Pretraining, Resources, System, TrainStyle
 
 C = TypeVar("C", bound=FeatureConfig)
@@ -73,8 +76,6 @@ class Config(CommandConfig):
             _require(f"systems.{name}.protocols", system.protocols, self.protocols)
             self._require_task(f"systems.{name}.pretrained", system.pretrained, system.full_recipe.pretraining)
             self._refuse_leak(name, system)
-            if system.full_recipe.styled and self.style.method == "none":
-                raise ValueError(f"systems.{name}: reads style-aggregated faces; style.method is `none`")
         for name, task in self.pretraining.items():
             _require(f"pretraining.{name}.databases", task.databases, self.databases)
             _require(f"pretraining.{name}.protocol", (task.protocol,) if task.protocol else (), self.protocols)
@@ -83,8 +84,36 @@ class Config(CommandConfig):
         return self
 
     @model_validator(mode="after")
+    def _features_are_there(self) -> Config:
+        """Every system and pre-training finds the groups that it reads in the feature files of its databases."""
+        for name, system in self.systems.items():
+            for protocol in system.protocols:
+                databases = self.protocols[protocol].databases
+                self._require_groups(f"systems.{name}", system.full_recipe, databases)
+        for name, task in self.pretraining.items():
+            labelled = self.protocols[task.protocol].databases if task.protocol else ()
+            self._require_groups(f"pretraining.{name}", task.full_recipe, (*labelled, *task.databases))
+        for name in self.style.databases:
+            if "faces" not in self.features_of(name).groups:
+                raise ValueError(f"style.databases: {name} is of {self.databases[name].adapter}, which has no faces")
+        return self
+
+    def _require_groups(self, where: str, recipe: Recipe, databases: tuple[str, ...]) -> None:
+        try:
+            recipe.reading(self.groups_of(databases))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error} in the feature files of {', '.join(databases)}") from None
+
+    def groups_of(self, databases: Iterable[str]) -> frozenset[str]:
+        """Groups that the feature files of all these databases will have, with a style that is fitted in each fold."""
+        shared = frozenset.intersection(*(self.features_of(name).groups for name in databases))
+        return shared | {"style"} if self.style.per_fold and "faces" in shared else shared
+
+    @model_validator(mode="after")
     def _stages_fit_together(self) -> Config:
-        for name in self.databases:
+        for name, database in self.databases.items():
+            if isinstance(database, FlowMapsDatabase) and database.overrides != Overrides():
+                raise ValueError(f"databases.{name}.overrides: no stage runs on published flow maps; leave the key out")
             try:
                 features = self.features_of(name)
             except ValueError as error:
@@ -133,7 +162,10 @@ class Config(CommandConfig):
 
     def features_of(self, database: str) -> FeatureConfig:
         """Stages and feature file of one database, its overrides applied."""
-        return self.overridden(self.databases[database].overrides)
+        item = self.databases[database]
+        if isinstance(item, FlowMapsDatabase):
+            return MapsConfig.model_construct(**{name: getattr(self, name) for name in FeatureConfig.model_fields})
+        return self.overridden(item.overrides)
 
     def database_root(self, name: str) -> Path:
         """Folder of one database."""
@@ -241,9 +273,8 @@ def _accepted(place: Iterable[object]) -> str:
 def _keys_at(place: list[str]) -> list[str]:
     """Keys accepted at a place of the tree; map names and union tags are stepped over."""
     model: Any = Config
-    tags = {"synthetic": SyntheticDatabase, "table": TableDatabase} | dict.fromkeys(
-        get_args(OwnerAdapter), OwnerDatabase
-    )
+    tags = {"synthetic": SyntheticDatabase, "table": TableDatabase, "flow_maps": FlowMapsDatabase}
+    tags |= dict.fromkeys(get_args(OwnerAdapter), OwnerDatabase)
     maps = {"databases": DatabaseSection, "protocols": Protocol, "pretraining": Pretraining, "systems": System}
     for part in place:
         if part in tags:

@@ -11,11 +11,12 @@ from typing import Any
 from mer_features import databases, protocols
 from mer_features.core import clips as clip_tables
 from mer_features.core import files, fingerprint
-from mer_features.databases.options import SyntheticDatabase
+from mer_features.databases.options import FlowMapsDatabase, SyntheticDatabase
 from mer_features.features.options import FeatureConfig, Provenance
 from mer_features.stages import run as stages
 from mer_features.stages.options import STAGES, Stage
 from mer_features.synthetic import renderer
+from mer_features.training.options import PUBLISHED_MAPS
 from mer_features.workflow import config as configuration
 from mer_features.workflow import needs
 from mer_features.workflow.config import Config
@@ -148,7 +149,11 @@ class Plan:
     @property
     def style_databases(self) -> list[str]:
         """Databases whose faces are used to fit reference styles and generators."""
-        return list(self.config.style.databases) or self.databases
+        return list(self.config.style.databases) or self.databases_with("faces")
+
+    def databases_with(self, group: str) -> list[str]:
+        """Databases whose feature files will have a group."""
+        return [name for name in self.databases if group in self.features(name).groups]
 
     def style_fit(self) -> dict[str, Any]:
         """What a fit depends on besides its faces and generators."""
@@ -193,7 +198,10 @@ class Plan:
         """What the results of a protocol were measured on; synthetic ones are not comparable with a paper."""
         names = self.config.protocols[protocol].databases
         embedded = [name for name in names if name in self.synthetic]
-        return "synthetic" if embedded == list(names) else "partly synthetic" if embedded else ", ".join(names)
+        if embedded:
+            return "synthetic" if embedded == list(names) else "partly synthetic"
+        maps = [name for name in names if isinstance(self.config.databases[name], FlowMapsDatabase)]
+        return f"{PUBLISHED_MAPS} of {', '.join(names)}" if maps == list(names) else ", ".join(names)
 
     def code(self, step: str) -> str:
         """Fingerprint of the code of a step of the workflow that is not a stage, its script included."""
@@ -238,8 +246,8 @@ class Plan:
         return {"root": root, "preset": item.preset, "seed": seed, "look": look, "release": renderer.RELEASE}
 
     def system(self, name: str, protocol: str) -> dict[str, Any]:
-        """What a training run depends on besides its inputs; the recipe with all its defaults filled in."""
-        item = self.config.systems[name]
+        """What a training run depends on besides its inputs; the recipe with all its defaults and sources settled."""
+        item = self.config.systems[name].reading(self.config.groups_of(self.config.protocols[protocol].databases))
         chosen = {name: getattr(item, name) for name in ("system", "ablation", "pretrained", "shuffle_labels")}
         return chosen | {"recipe": item.full_recipe.model_dump(mode="json"), "protocols": [protocol]}
 

@@ -14,7 +14,7 @@ rule cache:
     resources:
         **plan.needs("cache"),
     params:
-        stages=plan.stages,
+        stages=lambda wildcards: plan.features(wildcards.database).stages,
         options=plan.config.cache.model_dump(mode="json"),
         provenance=lambda wildcards: plan.provenance(wildcards.database),
         code=plan.code("cache"),

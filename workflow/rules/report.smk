@@ -34,7 +34,9 @@ rule assess:
 # Style left, edges moved, motion kept: before against after, on the feature files.
 rule style_measure:
     input:
-        caches=expand("results/features/{database}.h5", database=plan.databases),
+        caches=expand(
+            "results/features/{database}.h5", database=plan.databases_with("style")
+        ),
     output:
         "results/style/measured.json",
     log:
@@ -58,7 +60,7 @@ rule html:
         clips=expand("results/clips/{database}.tsv", database=plan.databases),
         caches=expand("results/features/{database}.h5", database=plan.databases),
         assess=expand("results/assess/{database}.json", database=plan.synthetic),
-        style=["results/style/measured.json"] * plan.config.style.stored,
+        style=["results/style/measured.json"] * bool(plan.databases_with("style")),
         protocols=expand(
             "results/protocols/{protocol}.tsv", protocol=plan.config.protocols
         ),

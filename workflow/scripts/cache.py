@@ -10,11 +10,7 @@ with job_log(snakemake.log[0]):
     feature_file.build(
         Path(snakemake.output[0]),
         clips.read(snakemake.input.clips),
-        {
-            stage: [Path(path) for path in snakemake.input[stage]]
-            for stage in snakemake.params.stages
-            if snakemake.input[stage]  # a stage may be off for this database
-        },
+        {stage: [Path(path) for path in snakemake.input[stage]] for stage in snakemake.params.stages},
         Cache.model_validate(snakemake.params.options),
         snakemake.params.provenance,
     )

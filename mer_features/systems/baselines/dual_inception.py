@@ -17,14 +17,14 @@ from mer_features.systems.common.contract import Arrays, Setup
 from mer_features.systems.fr import train as fr
 
 
-def variables(recipe: DualInceptionRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
+def variables(recipe: DualInceptionRecipe) -> tuple[str, ...]:
     """Names of the feature-file variables of a clip that :func:`prepare` reads."""
-    return fr.VARIABLES
+    return inputs.flow_variables(recipe, fr.CHANNELS)
 
 
 def prepare(recipe: DualInceptionRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     """``flow``: u and v, (2, 28, 28) float32."""
-    return {"flow": inputs.flow_planes(clip, fr.VARIABLES, resize=recipe.resize, scale=recipe.scale)}
+    return {"flow": inputs.flow_planes(recipe, clip, fr.CHANNELS)}
 
 
 class DualInception(flow_cnn.FlowCnn):

@@ -17,6 +17,7 @@ class FlowCnn(engine.Network):
     def __init__(self, recipe: FlowCnnRecipe, features: nn.Module, head: nn.Module, *, fewest: int = 1) -> None:
         super().__init__(recipe.epochs)
         self.recipe, self.features, self.head, self.fewest = recipe, features, head, fewest
+        engine.initialise(self, recipe.initialisation)
 
     def forward(self, flow: Tensor) -> Tensor:  # (N, P, 28, 28) -> (N, K)
         """Logits."""

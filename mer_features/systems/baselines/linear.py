@@ -13,27 +13,26 @@ from mer_features.systems.baselines.recipe import LinearRecipe
 from mer_features.systems.common import inputs
 from mer_features.systems.common.contract import Arrays, Examples, Setup
 
-_VARIABLES = {
-    "flow": ("flow/u[onset_apex]", "flow/v[onset_apex]"),
-    "pixel_difference": ("faces/onset", "faces/apex"),
-    "onset_face": ("faces/onset",),
-}
+_FACES = {"pixel_difference": ("faces/onset", "faces/apex"), "onset_face": ("faces/onset",)}
 
 
 def variables(recipe: LinearRecipe) -> tuple[str, ...]:
     """Names of the feature-file variables of a clip that :func:`prepare` reads."""
-    return _VARIABLES[recipe.feature]
+    return inputs.flow_variables(recipe, ("u", "v")) if recipe.feature == "flow" else _FACES[recipe.feature]
 
 
 def prepare(recipe: LinearRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     """``planes``: one clip as a vector (planes x size²,) float32.
 
-    `flow`: u and v in pixels; `pixel_difference`: grey apex minus onset; `onset_face`: grey onset, which shows no
-    movement, so that its score measures identity and recording conditions. Planes are reduced to area means.
+    `flow`: u and v in pixels, or as published minus their medians, which estimate no motion; `pixel_difference`: grey
+    apex minus onset; `onset_face`: grey onset, which shows no movement, so that its score measures identity and
+    recording conditions. Planes are reduced to area means.
     """
     planes = [clip[name] for name in variables(recipe)]
     if recipe.feature != "flow":
         planes = [inputs.grey(image) for image in planes]
+    elif recipe.source == "flow_maps":
+        planes = [plane - np.median(plane) for plane in planes]
     if recipe.feature == "pixel_difference":
         planes = [planes[1] - planes[0]]
     return {"planes": np.stack([inputs.resized(plane, recipe.size, average=True) for plane in planes]).ravel()}

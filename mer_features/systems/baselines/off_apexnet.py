@@ -10,17 +10,17 @@ from mer_features.systems.baselines.recipe import OffApexNetRecipe
 from mer_features.systems.common import engine, inputs
 from mer_features.systems.common.contract import Arrays, Setup
 
-VARIABLES = ("flow/u[onset_apex]", "flow/v[onset_apex]")
+_CHANNELS = ("u", "v")
 
 
-def variables(recipe: OffApexNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
+def variables(recipe: OffApexNetRecipe) -> tuple[str, ...]:
     """Names of the feature-file variables of a clip that :func:`prepare` reads."""
-    return VARIABLES
+    return inputs.flow_variables(recipe, _CHANNELS)
 
 
 def prepare(recipe: OffApexNetRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     """``flow``: u and v, (2, 28, 28) float32."""
-    return {"flow": inputs.flow_planes(clip, VARIABLES, resize=recipe.resize, scale=recipe.scale)}
+    return {"flow": inputs.flow_planes(recipe, clip, _CHANNELS)}
 
 
 def stream() -> nn.Sequential:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection
+from typing import Literal, Self
 
 from pydantic import Field
 
-from mer_features.systems.common.recipe import Recipe
+from mer_features.systems.common.recipe import (
+    INITIALISATION,
+    INITIALISATION_TORCH,
+    FlowRecipe,
+    Initialisation,
+    PlanesRecipe,
+    Recipe,
+)
 
 
 class SvmRecipe(Recipe):
@@ -15,19 +23,16 @@ class SvmRecipe(Recipe):
     descriptor: Literal["lbp_top", "bi_woof"] = Field("lbp_top", description="Name of the descriptor.")
     C: float = Field(1.0, gt=0, description="Weight of the slack (ours: the challenge only says that it is an SVM).")
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The group of the descriptors."""
+        return ("descriptors",)
 
-class FlowCnnRecipe(Recipe):
+
+class FlowCnnRecipe(PlanesRecipe):
     """Keys that all recipes of small flow networks share."""
 
-    resize: Literal["bilinear", "area"] = Field(
-        "bilinear",
-        description="How planes are resized to 28 x 28: bilinear samples, or area means, which are less noisy.",
-    )
-    scale: Literal["minmax", "symmetric"] = Field(
-        "minmax",
-        description="`minmax`: each plane is scaled to [0, 1], like an 8-bit flow image; `symmetric`: each plane is "
-        "divided by its largest magnitude, so that no motion stays 0.",
-    )
+    initialisation: Initialisation = INITIALISATION
     learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate.")
     batch_size: int = Field(32, ge=1, description="Clips per step.")
     epochs: int = Field(100, ge=1, description="Number of epochs.")
@@ -38,14 +43,21 @@ class OffApexNetRecipe(FlowCnnRecipe):
 
 
 class StstNetRecipe(FlowCnnRecipe):
-    """STSTNet (Liong et al. 2019); its public code trains 500 epochs in Matlab and 800 in Python."""
+    """STSTNet (Liong et al. 2019) as its authors' Python code trains it, on pictures as OpenCV reads them."""
 
+    initialisation: Initialisation = INITIALISATION_TORCH
+    scale: Literal["minmax", "symmetric", "bytes"] = Field(
+        "bytes", description="As in the other recipes; with this learning rate the scale decides how far training gets."
+    )
+    order: Literal["u_v_strain", "strain_v_u"] = Field(
+        "strain_v_u", description="Order of the planes; `strain_v_u` is the order in which OpenCV reads the maps."
+    )
     batch_norm: bool = Field(
         True, description="Batch normalisation, as in its code: 1,683 parameters, otherwise 1,651."
     )
     learning_rate: float = Field(5e-5, gt=0, description="Adam's learning rate.")
     batch_size: int = Field(256, ge=2, description="Clips per step.")
-    epochs: int = Field(500, ge=1, description="Number of epochs.")
+    epochs: int = Field(800, ge=1, description="Number of epochs; the authors' Matlab code trains 500.")
 
 
 class DualInceptionRecipe(FlowCnnRecipe):
@@ -57,10 +69,23 @@ class DualInceptionRecipe(FlowCnnRecipe):
     )
 
 
-class LinearRecipe(Recipe):
+class LinearRecipe(FlowRecipe):
     """A linear classifier; its score shows whether a task is trivial."""
 
-    feature: Literal["flow", "pixel_difference", "onset_face"] = Field("flow", description="Input of the classifier.")
+    feature: Literal["flow", "pixel_difference", "onset_face"] = Field(
+        "flow",
+        description="Input of the classifier. From published maps, whose zero is unknown, the median of each plane is "
+        "subtracted from flow.",
+    )
     size: int = Field(28, ge=4, le=64, description="Side to which each plane is resized.")
     components: int = Field(32, ge=1, description="Principal components kept before the classifier.")
     C: float = Field(1.0, gt=0, description="Inverse regularisation.")
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The group of the input."""
+        return super().groups if self.feature == "flow" else ("faces",)
+
+    def reading(self, groups: Collection[str]) -> Self:
+        """The recipe with its source settled, if it reads flow."""
+        return super().reading(groups) if self.feature == "flow" else Recipe.reading(self, groups)

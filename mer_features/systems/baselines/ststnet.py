@@ -11,18 +11,21 @@ from mer_features.systems.baselines.recipe import StstNetRecipe
 from mer_features.systems.common import engine, inputs
 from mer_features.systems.common.contract import Arrays, Setup
 
-VARIABLES = ("flow/u[onset_apex]", "flow/v[onset_apex]", "flow/strain[onset_apex]")
 WIDTHS = (3, 5, 8)  # filters of the streams
 
 
-def variables(recipe: StstNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
+def variables(recipe: StstNetRecipe) -> tuple[str, ...]:
     """Names of the feature-file variables of a clip that :func:`prepare` reads."""
-    return VARIABLES
+    return inputs.flow_variables(recipe, _channels(recipe))
+
+
+def _channels(recipe: StstNetRecipe) -> tuple[str, ...]:
+    return tuple(recipe.order.split("_"))
 
 
 def prepare(recipe: StstNetRecipe, clip: Arrays) -> dict[str, np.ndarray]:
-    """``flow``: u, v and strain, (3, 28, 28) float32."""
-    return {"flow": inputs.flow_planes(clip, VARIABLES, resize=recipe.resize, scale=recipe.scale)}
+    """``flow``: u, v and strain in the order of the recipe, (3, 28, 28) float32."""
+    return {"flow": inputs.flow_planes(recipe, clip, _channels(recipe))}
 
 
 def stream(width: int, norm: bool) -> nn.Sequential:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from mer_features.core import tensors as tensor_files
 from mer_features.systems.common.contract import Arrays, Companions, Examples, Execution, Setup
+from mer_features.systems.common.recipe import Initialisation
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,21 @@ class Network(lightning.LightningModule):
             self._generators = None
 
 
+def initialise(network: nn.Module, how: Initialisation) -> None:
+    """Draw the weights of all convolutions and linear layers again, from torch's generator.
+
+    `keras`: as Keras 2.2.4 does by default, Glorot uniform (Glorot and Bengio 2010, Eq. 16) with biases of 0. `torch`:
+    the weights stay as PyTorch has drawn them.
+    """
+    if how == "torch":
+        return
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 class Batches:
     """Shuffled batches of tensors held in memory; every pass draws a new order.
 
@@ -147,6 +163,9 @@ class TorchSystem:
 
     def __init__(self, make: Callable[[], Network], setup: Setup) -> None:
         torch.set_num_threads(setup.execution.threads)
+        # Gradients through a softmax over a thousand features are so small that their squares are denormal numbers,
+        # which a CPU takes many times longer to multiply.
+        torch.set_flush_denormal(True)
         self._setup = setup
         self._losses: list[dict[str, float]] = []
         with seeded(setup.seed):

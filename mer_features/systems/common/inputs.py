@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 from mer_features.core.grey import LUMA
 from mer_features.systems.common.contract import Arrays
+from mer_features.systems.common.recipe import FlowRecipe, PlanesRecipe
 
 #: Side of the flow planes for the small networks, pixels.
 FLOW_SIDE = 28
@@ -23,15 +23,27 @@ def resized(plane: np.ndarray, side: int, *, average: bool = False) -> np.ndarra
     return cv2.resize(plane.astype(np.float32), (side, side), interpolation=interpolation)
 
 
-def flow_planes(
-    clip: Arrays, names: Sequence[str], *, resize: Literal["bilinear", "area"], scale: Literal["minmax", "symmetric"]
-) -> np.ndarray:
+def flow_variables(recipe: FlowRecipe, channels: Sequence[str]) -> tuple[str, ...]:
+    """Names of the variables with these channels (`u`, `v`, `strain`) of the flow from onset to apex."""
+    if recipe.source == "flow_maps":
+        return tuple(f"flow_maps/maps[{name}]" for name in channels)
+    return tuple(f"flow/{name}[onset_apex]" for name in channels)
+
+
+def flow_planes(recipe: PlanesRecipe, clip: Arrays, channels: Sequence[str]) -> np.ndarray:
     """Flow planes of one clip for the small networks, (P, 28, 28) float32; each plane is resized and scaled on its own.
 
-    ``scale`` selects :func:`unit_range` (`minmax`) or :func:`unit_magnitude` (`symmetric`).
+    ``recipe.scale`` selects :func:`unit_range` (`minmax`), the same as whole numbers 0 to 255 (`bytes`), or
+    :func:`unit_magnitude` (`symmetric`).
     """
-    scaled = {"minmax": unit_range, "symmetric": unit_magnitude}[scale]
-    return np.stack([scaled(resized(clip[name], FLOW_SIDE, average=resize == "area")) for name in names])
+    scaled = {"minmax": unit_range, "bytes": as_bytes, "symmetric": unit_magnitude}[recipe.scale]
+    planes = (clip[name] for name in flow_variables(recipe, channels))
+    return np.stack([scaled(resized(plane, FLOW_SIDE, average=recipe.resize == "area")) for plane in planes])
+
+
+def as_bytes(plane: np.ndarray) -> np.ndarray:
+    """Scale a plane to whole numbers from 0 to 255, as an 8-bit image stores it; float32."""
+    return np.rint(255 * unit_range(plane))
 
 
 def unit_range(plane: np.ndarray) -> np.ndarray:

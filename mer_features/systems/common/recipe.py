@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Recipe(BaseModel):
@@ -28,6 +28,77 @@ class Recipe(BaseModel):
         return None
 
     @property
+    def groups(self) -> tuple[str, ...]:
+        """Groups of the feature file that the system reads, beside the root."""
+        return ("faces",)
+
+    @property
     def styled(self) -> bool:
         """Whether the system reads style-aggregated faces, `/style` of the feature file."""
-        return False
+        return "style" in self.groups
+
+    def reading(self, groups: Collection[str]) -> Self:
+        """The recipe for feature files that all have these groups.
+
+        Raises
+        ------
+        ValueError
+            If the recipe reads a group that is not among them; names the group.
+        """
+        if missing := [name for name in self.groups if name not in groups]:
+            there = ", ".join(f"/{name}" for name in sorted(groups)) or "nothing beside its root"
+            raise ValueError(f"it reads {', '.join(f'/{name}' for name in missing)}, and there is {there}")
+        return self
+
+
+class FlowRecipe(Recipe):
+    """Base of the recipes of systems that read flow from onset to apex."""
+
+    source: Literal["auto", "flow", "flow_maps"] = Field(
+        "auto",
+        description="Group of the feature file that flow is read from: `flow`, in pixels, or `flow_maps`, published "
+        "8-bit maps of unknown scale; `auto`: the one that the feature files have.",
+    )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The group that flow is read from."""
+        return ("flow",) if self.source == "auto" else (self.source,)
+
+    def reading(self, groups: Collection[str]) -> Self:
+        """The recipe with its source settled."""
+        if self.source == "auto" and "flow" not in groups and "flow_maps" in groups:
+            return self.model_copy(update={"source": "flow_maps"})
+        settled = self.model_copy(update={"source": "flow"}) if self.source == "auto" else self
+        return super(FlowRecipe, settled).reading(groups)
+
+
+class PlanesRecipe(FlowRecipe):
+    """Keys of the systems that read flow as small planes, each scaled on its own."""
+
+    resize: Literal["bilinear", "area"] = Field(
+        "bilinear",
+        description="How planes are resized to 28 x 28: bilinear samples, or area means, which are less noisy.",
+    )
+    scale: Literal["minmax", "symmetric", "bytes"] = Field(
+        "minmax",
+        description="Scaling of each plane. `minmax`: to [0, 1], like an 8-bit flow image; `bytes`: to whole numbers "
+        "0 to 255, as such an image is stored; `symmetric`: divided by its largest magnitude, so that no motion "
+        "stays 0 (not for `flow_maps`, whose zero is unknown).",
+    )
+
+    def reading(self, groups: Collection[str]) -> Self:
+        """The recipe with its source settled."""
+        settled = super().reading(groups)
+        if settled.source == "flow_maps" and self.scale == "symmetric":
+            raise ValueError("`scale: symmetric` needs to know zero flow, which published maps do not tell")
+        return settled
+
+
+#: Initial weights of convolutions and linear layers.
+Initialisation = Literal["keras", "torch"]
+_INITIALISATION = (
+    "Initial weights: `keras`, as Keras 2.2.4 draws them (Glorot uniform, biases 0); `torch`, as PyTorch draws them."
+)
+INITIALISATION: Any = Field("keras", description=_INITIALISATION)
+INITIALISATION_TORCH: Any = Field("torch", description=_INITIALISATION)

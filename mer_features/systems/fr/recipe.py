@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mer_features.systems.common.recipe import Recipe
+from mer_features.systems.common.recipe import INITIALISATION, Initialisation, PlanesRecipe
 
 
-class FRRecipe(Recipe):
+class FRRecipe(PlanesRecipe):
     """FR, Feature Refinement (paper 001); the defaults are the CDE settings in section 4 of the paper."""
 
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -29,15 +29,7 @@ class FRRecipe(Recipe):
         "text",
         description="`text`: two streams, as described; `table7`: the trunk that its parameter table implies.",
     )
-    resize: Literal["bilinear", "area"] = Field(
-        "bilinear",
-        description="How flow is resized to 28 x 28: bilinear samples (paper), or area means, which are less noisy.",
-    )
-    scale: Literal["minmax", "symmetric"] = Field(
-        "minmax",
-        description="Scaling of the input planes, which the paper does not specify: `minmax` scales each plane to "
-        "[0, 1], like an 8-bit flow image; `symmetric` divides it by its largest magnitude, so that no motion stays 0.",
-    )
+    initialisation: Initialisation = INITIALISATION
     attention_scale: Literal["1", "d"] = Field(
         "1",
         description="`d` multiplies the softmax attention by its width, 1024, so that z* has the size of z.",

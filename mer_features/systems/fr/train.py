@@ -23,17 +23,17 @@ from mer_features.systems.common.contract import Arrays, Examples, Setup
 from mer_features.systems.fr.recipe import FRRecipe
 
 D = 1024  # width of z; it follows from the paper's parameter table
-VARIABLES = ("flow/u[onset_apex]", "flow/v[onset_apex]")
+CHANNELS = ("u", "v")
 
 
-def variables(recipe: FRRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
+def variables(recipe: FRRecipe) -> tuple[str, ...]:
     """Names of the feature-file variables of a clip that :func:`prepare` reads."""
-    return VARIABLES
+    return inputs.flow_variables(recipe, CHANNELS)
 
 
 def prepare(recipe: FRRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     """``flow``: u and v of one clip, (2, 28, 28) float32; each plane is resized and scaled on its own (ours)."""
-    return {"flow": inputs.flow_planes(clip, VARIABLES, resize=recipe.resize, scale=recipe.scale)}
+    return {"flow": inputs.flow_planes(recipe, clip, CHANNELS)}
 
 
 # ---------------------------------------------------------------- network
@@ -145,8 +145,9 @@ class FR(nn.Module):
 
 
 def network(recipe: FRRecipe, classes: int) -> nn.Module:
-    """The network of a recipe, with torch's default initialisation (the paper does not specify one)."""
+    """The network of a recipe with its initial weights."""
     net = Basic(recipe, classes) if recipe.refine == "none" else FR(recipe, classes)
+    engine.initialise(net, recipe.initialisation)
     return net.to(memory_format=torch.channels_last)  # pooling on the CPU is ten times faster than with channels first
 
 

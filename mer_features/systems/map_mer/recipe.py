@@ -94,6 +94,11 @@ class MapMerRecipe(Recipe):
         0.2, gt=0, le=0.5, description="Share of the training clips that `select: val` sets aside."
     )
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of the three planes."""
+        return ("magnified", "flow")
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if self.branches == 1 and self.awm != "none":

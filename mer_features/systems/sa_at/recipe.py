@@ -80,9 +80,9 @@ class SAATRecipe(Recipe):
         return "sa_at" if self.weight > 0 or not self.micro_training else None
 
     @property
-    def styled(self) -> bool:
-        """Whether the apex faces are style-aggregated."""
-        return self.images == "style"
+    def groups(self) -> tuple[str, ...]:
+        """The group of the apex faces."""
+        return (self.images,)
 
 
 class SAATTeacherRecipe(Recipe):
