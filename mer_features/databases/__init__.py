@@ -13,12 +13,18 @@ from mer_features.core import clips as clip_tables
 from mer_features.core import files, quality
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
-from mer_features.databases import exclusion, table
+from mer_features.databases import exclusion, flow_maps, table
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published
-from mer_features.databases.options import Database, OwnerDatabase, SyntheticDatabase, TableDatabase
+from mer_features.databases.options import (
+    Database,
+    FlowMapsDatabase,
+    OwnerDatabase,
+    SyntheticDatabase,
+    TableDatabase,
+)
 
-__all__ = ["DatabaseError", "Listing", "Note", "Published", "read", "refresh_sources", "source_table"]
+__all__ = ["DatabaseError", "Listing", "Note", "Published", "read", "read_all", "refresh_sources", "source_table"]
 
 #: Name of the annotation sheet inside an embedded database's root.
 SHEET = "annotations.tsv"
@@ -49,7 +55,35 @@ def read(name: str, database: Database, results: Path = Path("results")) -> List
         raise DatabaseError(f"databases.{name}: all clips listed in {root} belong to excluded subjects")
     sources = Sources(root)
     clips = _reject_duplicates(sources.fingerprinted(clip) for clip in chosen)
+    if isinstance(database, FlowMapsDatabase):
+        from mer_features.databases import pictures  # noqa: PLC0415  # only this adapter opens pictures
+
+        clips = pictures.examined(clips)
     return replace(listing, clips=_with_rate(name, database, clips), notes=(*listing.notes, *notes))
+
+
+def read_all(configured: Mapping[str, Database], results: Path = Path("results")) -> dict[str, Listing | DatabaseError]:
+    """:func:`read` of several databases, with the error in place of a listing that cannot be read.
+
+    Flow maps are compared across databases as well, since one folder holds those of several.
+    """
+    listings: dict[str, Listing | DatabaseError] = {}
+    for name, database in configured.items():
+        try:
+            listings[name] = read(name, database, results)
+        except DatabaseError as error:
+            listings[name] = error
+    maps = {
+        name: listing
+        for name, listing in listings.items()
+        if isinstance(listing, Listing) and isinstance(configured[name], FlowMapsDatabase)
+    }
+    if len(maps) > 1:
+        from mer_features.databases import pictures  # noqa: PLC0415  # as in read
+
+        compared = pictures.compared({name: listing.clips for name, listing in maps.items()})
+        listings |= {name: replace(maps[name], clips=clips) for name, clips in compared.items()}
+    return listings
 
 
 def _listing(name: str, database: Database, root: Path) -> Listing:
@@ -58,6 +92,8 @@ def _listing(name: str, database: Database, root: Path) -> Listing:
             return table.read(name, root, root / SHEET)
         case TableDatabase():
             return table.read(name, root, root / database.table)
+        case FlowMapsDatabase():
+            return flow_maps.read(name, root, database)
         case OwnerDatabase():
             if database.unlisted and database.adapter != "casme2":
                 raise DatabaseError(f"databases.{name}.unlisted: only casme2 has an unlisted clip; leave the key out")
@@ -136,8 +172,9 @@ def _reject_duplicates(clips: Iterable[Clip]) -> tuple[Clip, ...]:
     for clip in clips:
         count = counts[clip.clip_id] = counts.get(clip.clip_id, 0) + 1
         if count > 1:
-            issues = (*clip.issues, Issue("duplicate_clip", f"another row of {clip.clip_id}"))
-            clip = replace(clip, clip_id=f"{clip.clip_id}.{count}", issues=issues)  # noqa: PLW2901  # frozen: a new clip
+            told = any(issue.code == "duplicate_clip" for issue in clip.issues)
+            more = () if told else (Issue("duplicate_clip", f"another row of {clip.clip_id}"),)
+            clip = replace(clip, clip_id=f"{clip.clip_id}.{count}", issues=(*clip.issues, *more))  # noqa: PLW2901
         out.append(clip)
     return tuple(out)
 
@@ -158,15 +195,18 @@ def refresh_sources(configured: Mapping[str, Database]) -> None:
     DatabaseError
         As in :func:`read`, or if no clip has a readable source.
     """
-    for name, database in configured.items():
-        path = source_table(name)
-        if isinstance(database, SyntheticDatabase) and not path.exists():
-            continue
-        clips = read(name, database).clips
+    present = {
+        name: database
+        for name, database in configured.items()
+        if not isinstance(database, SyntheticDatabase) or source_table(name).exists()
+    }
+    for name, listing in read_all(present).items():
+        if isinstance(listing, DatabaseError):
+            raise listing
+        path, clips = source_table(name), listing.clips
         if not any(clip.digest for clip in clips):
-            raise DatabaseError(
-                f"databases.{name}: none of {len(clips)} clips is in {database.folder(name)}; is the disk mounted?"
-            )
+            folder = present[name].folder(name)
+            raise DatabaseError(f"databases.{name}: none of {len(clips)} clips is in {folder}; is the disk mounted?")
         text = clip_tables.dumps(clips)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             files.write_text(path, text)

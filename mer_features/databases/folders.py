@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +46,16 @@ class Entries:
     leaving: list[str] = field(default_factory=list)  # symbolic links out of the root
     ignored: list[str] = field(default_factory=list)
     error: str = ""
+
+
+@dataclass
+class Pictures:
+    """Names of the entries of a folder whose pictures are clips; ``sizes`` has the size of each picture in bytes."""
+
+    folders: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+    leaving: list[str] = field(default_factory=list)  # symbolic links out of the root
+    others: list[str] = field(default_factory=list)  # hidden entries as well
 
 
 class Tree:
@@ -91,6 +101,40 @@ class Tree:
             result.error = error.strerror or str(error)
         return result
 
+    def pictures(self, folder: Path, suffix: str) -> Pictures:
+        """Entries of a folder, sorted by name; pictures have ``suffix`` in any case. No file is opened.
+
+        A folder that cannot be listed is empty and gives a note.
+        """
+        result = Pictures()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in sorted(entries, key=lambda item: item.name):
+                    self._sort_in(entry, suffix, result)
+        except OSError as error:
+            note = Note("layout", f"{self.shown(folder)} cannot be listed ({error.strerror})")
+            self._notes += [] if note in self._notes else [note]
+        return result
+
+    def _sort_in(self, entry: os.DirEntry[str], suffix: str, result: Pictures) -> None:
+        hidden = entry.name.startswith((".", "~$"))
+        try:
+            if entry.is_symlink() and not self.inside(Path(entry.path)):
+                result.leaving.append(entry.name)
+            elif entry.is_dir() and not hidden:
+                result.folders.append(entry.name)
+            elif entry.is_file() and not hidden and entry.name.lower().endswith(suffix):
+                result.sizes[entry.name] = entry.stat().st_size
+            else:
+                result.others.append(entry.name)
+        except OSError:  # a circular link, or a file that was removed meanwhile
+            result.others.append(entry.name)
+
+    def note_foreign(self, folder: Path, names: Iterable[str]) -> None:
+        """Note entries of a folder as foreign files; entries of the same name become one note."""
+        for name in names:
+            self._foreign.setdefault(name, []).append(folder)
+
     def inside(self, path: Path) -> bool:
         """Whether a path is below the root after its symbolic links are resolved; a circular link is not."""
         try:
@@ -99,8 +143,8 @@ class Tree:
             return False
 
     def shown(self, path: Path) -> str:
-        """A path relative to the root, for messages."""
-        return path.relative_to(self.root).as_posix()
+        """A path relative to the root, for messages; bytes of a name that are not UTF-8 are replaced."""
+        return os.fsencode(path.relative_to(self.root).as_posix()).decode(errors="replace")
 
     def folder(self, parent: Path, name: str, key: Callable[[str], str] = str.casefold) -> Path:
         """The sub-folder of this name: the exact spelling if there is one, else the first that is equal under ``key``.
@@ -228,10 +272,10 @@ class Tree:
         notes = list(self._notes)
         for name, folders in sorted(self._foreign.items())[:_NAMES_SHOWN]:
             others = f" and in {len(folders) - 1} more folders" if len(folders) > 1 else ""
-            notes.append(Note("foreign_file", f"{self.shown(folders[0])}/{name}{others}", len(folders)))
+            notes.append(Note("foreign_file", f"{self.shown(folders[0] / name)}{others}", len(folders)))
         if more := sorted(self._foreign)[_NAMES_SHOWN:]:
             count = sum(len(self._foreign[name]) for name in more)
-            notes.append(Note("foreign_file", f"{len(more)} more names of files that are not numbered images", count))
+            notes.append(Note("foreign_file", f"{len(more)} more names of files that are not read", count))
         for folder, here in sorted(self._entries.items()):
             stray = [] if folder == self.root else here.files
             locks = [name for name in here.ignored if name.startswith("~$")]

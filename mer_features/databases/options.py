@@ -101,4 +101,21 @@ class OwnerDatabase(RecordedSection):
     )
 
 
-Database = Annotated[SyntheticDatabase | TableDatabase | OwnerDatabase, Field(discriminator="adapter")]
+class FlowMapsDatabase(RecordedSection):
+    """Published flow maps of MEGC 2019 or of another database: one picture per clip (docs/databases/flow_maps.md)."""
+
+    adapter: Literal["flow_maps"]
+    root: Path = Field(description="Folder of the maps, in either published layout; nothing outside it is opened.")
+    labels: Path | None = Field(
+        None,
+        description="Table with subject, clip and class of each map, relative to `root` or absolute; by default the "
+        "folders `<held-out subject>/u_test/<class>` give the classes.",
+    )
+    part: Literal["casme2", "smic", "samm"] | None = Field(
+        None, description="Database of the composite to read; by default every map, for maps of another database."
+    )
+
+
+Database = Annotated[
+    SyntheticDatabase | TableDatabase | OwnerDatabase | FlowMapsDatabase, Field(discriminator="adapter")
+]

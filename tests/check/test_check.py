@@ -20,6 +20,7 @@ from mer_features.core.clips import Clip
 from mer_features.core.quality import CODES, Issue
 from mer_features.databases import Published
 from mer_features.workflow.config import validate
+from tests.databases import test_flow_maps
 from tests.databases.trees import configured, frames, opened, workbook
 
 MEGC = {"preset": "megc2019", "databases": {"casme2": "casme2-2014", "smic": "smic-hs", "samm": "samm"}}
@@ -320,3 +321,53 @@ def test_the_nearest_edition_is_taken():
     _compare(result, Counter(x=3, y=6), editions)
     assert [(label.found, label.published) for label in result.labels] == [(3, 2), (6, 7)]
     assert result.problems == ["label counts differ from those published (b): x 3, published 2; y 6, published 7"]
+
+
+# ---- published flow maps
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Callable[[str], dict]:
+    """A few maps of each part and their table; the configuration of one part."""
+    rows = test_flow_maps.ROWS
+    test_flow_maps.flat(tmp_path / "maps", rows)
+    test_flow_maps.table(tmp_path / "maps" / "clips.csv", rows)
+    return lambda part: {
+        "adapter": "flow_maps", "root": str(tmp_path / "maps"), "labels": "clips.csv", "part": part,
+    }  # fmt: skip
+
+
+def test_flow_maps_have_no_frames_and_no_apexes(maps, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    tree = {"databases": {part: maps(part) for part in ("casme2", "smic", "samm")}}
+    assert command(tmp_path, tree) == 1
+    printed = capsys.readouterr().out
+    for said in (
+        "clips       3 listed: 3 found, 0 missing; on disk but not listed: 0; listed twice: 0",
+        "subjects    2, published 24",
+        "negative          1   88   differs",
+        "database samm: 2 clips listed, but 133 published (MEGC 2019)",
+    ):
+        assert said in printed
+    assert not re.search(r"^  (frames|apexes|errata) |spotted", printed, re.MULTILINE)
+    assert command(tmp_path, tree, "--json") == 1
+    found = json.loads(capsys.readouterr().out)["databases"][0]
+    assert (found["frames"], found["apexes"], found["spotter"]) == ({}, {}, "")
+    assert found["states"] == {"ok": 3, "warned": 0, "rejected": 0}
+
+
+def test_a_map_of_two_parts_is_told_in_both(maps, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    first, *_, last = test_flow_maps.ROWS
+    shutil.copy(tmp_path / "maps" / test_flow_maps.file_name(first), tmp_path / "maps" / test_flow_maps.file_name(last))
+    casme2, samm = run({"c": maps("casme2"), "s": maps("samm")}).databases
+    assert codes(casme2) == {"same_picture": ["sub01/EP02_01f"]}
+    assert codes(samm) == {"same_picture": ["010/010_4_1"]}
+    assert samm.issues[0]["detail"] == "c sub01/EP02_01f"
+    command(tmp_path, {"databases": {"c": maps("casme2"), "s": maps("samm")}})
+    assert "warned: same_picture, 1 time" in capsys.readouterr().out
+
+
+def test_a_map_that_cannot_be_read_is_a_problem(maps, tmp_path: Path):
+    (tmp_path / "maps" / "sub01EP02.png").write_bytes(b"x")
+    found = one({"c": maps("casme2")})
+    assert codes(found) == {"bad_map": ["unknown/sub01EP02"]}
+    assert "1 of 4 clips rejected" in found.problems

@@ -1,6 +1,7 @@
 """Checks the databases and protocols of a configuration before a run: what is found, missing or unusual.
 
-The check reads annotation sheets and lists folders. It opens no images, so a whole database takes seconds.
+The check reads annotation sheets and lists folders. It opens no images but published flow maps, which are small, so a
+whole database takes seconds.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mer_features.commands.check.database import DatabaseCheck, check_database
+from mer_features import databases
+from mer_features.commands.check.database import DatabaseCheck, check_database, rendered
 from mer_features.commands.check.protocol import ProtocolCheck, check_protocol
 from mer_features.commands.check.text import text
 from mer_features.core.clips import Clip
@@ -47,5 +49,6 @@ class Check:
 def check(config: Config) -> Check:
     """Check every database and protocol of a configuration."""
     clips: dict[str, tuple[Clip, ...]] = {}
-    databases = [check_database(config, name, clips) for name in config.databases]
-    return Check(databases, [check_protocol(config, name, clips) for name in config.protocols])
+    listings = databases.read_all({name: item for name, item in config.databases.items() if rendered(config, name)})
+    checked = [check_database(config, name, listings.get(name), clips) for name in config.databases]
+    return Check(checked, [check_protocol(config, name, clips) for name in config.protocols])

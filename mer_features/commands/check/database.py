@@ -14,10 +14,10 @@ from mer_features.core import quality
 from mer_features.core.clips import Clip
 from mer_features.core.jobs import counted
 from mer_features.core.quality import Issue, Status
-from mer_features.databases import DatabaseError, Note, Published
+from mer_features.databases import DatabaseError, Listing, Note, Published
 from mer_features.databases.adapter import frames_on_disk
 from mer_features.databases.folders import Tree
-from mer_features.databases.options import SyntheticDatabase
+from mer_features.databases.options import FlowMapsDatabase, SyntheticDatabase
 from mer_features.workflow.config import Config
 
 #: Issues of clips that have no readable file on disk.
@@ -38,10 +38,11 @@ class Label:
 class DatabaseCheck:
     """Results of the check of one database.
 
-    ``clips`` counts the listed clips; it is the sum of ``found`` and ``missing``. ``unlisted`` counts folders on disk
-    without a row in the sheet. ``frames`` counts image ``files``, ``missing`` frame numbers between the first and the
-    last frame of a clip, and ``foreign`` files. ``apexes`` counts clips with and without an annotated apex, and clips
-    for each problem of the annotated apex.
+    ``clips`` counts the listed clips; it is the sum of ``found`` and ``missing``. ``unlisted`` counts folders and flow
+    maps on disk without a row in the sheet. ``frames`` counts image ``files``, ``missing`` frame numbers between the
+    first and the last frame of a clip, and ``foreign`` files. ``apexes`` counts clips with and without an annotated
+    apex, and clips for each problem of the annotated apex. Published flow maps have neither frames nor an apex: both
+    are empty.
     """
 
     name: str
@@ -96,7 +97,15 @@ def _differs(label: Label) -> bool:
     return label.published is not None and label.published != label.found
 
 
-def check_database(config: Config, name: str, clips_of: dict[str, tuple[Clip, ...]]) -> DatabaseCheck:
+def rendered(config: Config, name: str) -> bool:
+    """Whether a database is there to be read: an embedded one may not be rendered yet."""
+    synthetic = isinstance(config.databases[name], SyntheticDatabase)
+    return not synthetic or (config.database_root(name) / databases.SHEET).exists()
+
+
+def check_database(
+    config: Config, name: str, listing: Listing | DatabaseError | None, clips_of: dict[str, tuple[Clip, ...]]
+) -> DatabaseCheck:
     """Check one database.
 
     Parameters
@@ -105,19 +114,19 @@ def check_database(config: Config, name: str, clips_of: dict[str, tuple[Clip, ..
         The configuration.
     name
         Name of the database in the configuration.
+    listing
+        Its clips, or the reason why it cannot be read; ``None`` for an embedded database that is not rendered yet.
     clips_of
         Clips of each database; the clips of this one are added, with the issues that the stages will find in their
         frame numbers.
     """
     root = config.database_root(name)
     result = DatabaseCheck(name, str(root))
-    if isinstance(config.databases[name], SyntheticDatabase) and not (root / databases.SHEET).exists():
+    if listing is None:
         result.note = "embedded database, not rendered yet: the workflow renders it"
         return result
-    try:
-        listing = databases.read(name, config.databases[name])
-    except DatabaseError as error:
-        result.error = str(error)
+    if isinstance(listing, DatabaseError):
+        result.error = str(listing)
         return result
     tree = Tree(root)
     clips, frames = _foresee(listing.clips, tree)
@@ -126,8 +135,10 @@ def check_database(config: Config, name: str, clips_of: dict[str, tuple[Clip, ..
     reported = any(note.kind == "foreign_file" for note in listing.notes)
     notes = listing.notes if reported else tuple(dict.fromkeys((*listing.notes, *tree.notes())))
     _count(result, clips, notes)
-    result.frames = frames | {"foreign": _total(notes, "foreign_file")}
-    result.spotter = config.features_of(name).apex.fallback
+    if not isinstance(config.databases[name], FlowMapsDatabase):
+        result.frames = frames | {"foreign": _total(notes, "foreign_file")}
+        result.apexes = _apexes(clips)
+        result.spotter = config.features_of(name).apex.fallback
     _compare(result, Counter(clip.emotion or "(none)" for clip in clips), listing.published)
     return result
 
@@ -138,20 +149,24 @@ def _count(result: DatabaseCheck, clips: Sequence[Clip], notes: Sequence[Note]) 
     result.clips = len(clips)
     result.missing = sum(bool(clip_codes & _MISSING) for clip_codes in codes)
     result.found = len(clips) - result.missing
-    result.unlisted = _total(notes, "unlisted_folder")
+    result.unlisted = _total(notes, "unlisted_folder") + _total(notes, "unlisted_file")
     result.duplicates = sum("duplicate_clip" in clip_codes for clip_codes in codes)
     result.errata = sum(issue.code == "erratum_applied" for clip in clips for issue in clip.issues)
     result.subjects = len({clip.subject for clip in clips})
     result.states = {str(state): states[state] for state in Status}
-    result.apexes = {
-        "annotated": sum(clip.apex is not None for clip in clips),
-        "not annotated": sum(clip.apex is None for clip in clips),
-        **{code: sum(code in clip_codes for clip_codes in codes) for code in _APEX},
-    }
     result.issues = [
         {"clip": clip.clip_id, "code": issue.code, "detail": issue.detail} for clip in clips for issue in clip.issues
     ]
     result.notes = [{"kind": note.kind, "detail": note.detail} for note in notes]
+
+
+def _apexes(clips: Sequence[Clip]) -> dict[str, int]:
+    codes = [{issue.code for issue in clip.issues} for clip in clips]
+    return {
+        "annotated": sum(clip.apex is not None for clip in clips),
+        "not annotated": sum(clip.apex is None for clip in clips),
+        **{code: sum(code in clip_codes for clip_codes in codes) for code in _APEX},
+    }
 
 
 def _total(notes: Sequence[Note], kind: str) -> int:

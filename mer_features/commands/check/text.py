@@ -43,21 +43,26 @@ def _database(result: DatabaseCheck) -> Iterator[str]:
         yield _line("error" if result.error else "note", result.error or result.note)
         return
     published = "" if result.published_subjects is None else f", published {result.published_subjects}"
-    spotter = f" (will be spotted by {result.spotter})" if result.apexes["not annotated"] else ""
-    problems = ", ".join(f"{number} {code}" for code, number in result.apexes.items() if code[:5] == "apex_" and number)
     yield _line("clips", f"{result.clips} listed: {result.found} found, {result.missing} missing; "
                 f"on disk but not listed: {result.unlisted}; listed twice: {result.duplicates}")  # fmt: skip
     yield _line("subjects", f"{result.subjects}{published}")
     yield _line("states", ", ".join(f"{number} {state}" for state, number in result.states.items()))
+    if result.frames:  # not of published flow maps
+        yield from _frames(result)
+    yield from _labels(result)
+    yield from _issues(result.issues)
+    yield from _notes(result.notes)
+
+
+def _frames(result: DatabaseCheck) -> Iterator[str]:
+    spotter = f" (will be spotted by {result.spotter})" if result.apexes["not annotated"] else ""
+    problems = ", ".join(f"{number} {code}" for code, number in result.apexes.items() if code[:5] == "apex_" and number)
     yield _line("frames", f"{counted(result.frames['files'], 'file')}; "
                 f"{counted(result.frames['missing'], 'frame number')} missing within clips, "
                 f"{counted(result.frames['foreign'], 'foreign file')}")  # fmt: skip
     yield _line("apexes", f"{result.apexes['annotated']} annotated, {result.apexes['not annotated']} not annotated"
                 f"{spotter}{f'; {problems}' if problems else ''}")  # fmt: skip
     yield _line("errata", f"{counted(result.errata, 'value')} replaced")
-    yield from _labels(result)
-    yield from _issues(result.issues)
-    yield from _notes(result.notes)
 
 
 def _labels(result: DatabaseCheck) -> Iterator[str]:
