@@ -65,11 +65,12 @@ def compare(protocol: str, counts: Mapping[str, Mapping[str, int]]) -> tuple[Dif
 def clip_key(clip_id: str) -> tuple[str, str]:
     """Key of a clip that does not depend on the spelling: equal for ``sub04/EP12_01f`` and ``4/EP12_01F``.
 
-    The number is enough to identify a subject in each database that has a preset.
+    The number is enough to identify a subject in each database that has a preset. A clip of SMIC repeats its subject:
+    ``s3/s3_ne_01`` is ``s03/s03_ne_01``.
     """
     subject, _, name = clip_id.casefold().partition("/")
     digits = re.sub(r"\D", "", subject)
-    return (str(int(digits)) if digits else subject), name
+    return (str(int(digits)) if digits else subject), re.sub(r"^s0+(?=[0-9]+_)", "s", name)
 
 
 @dataclass(frozen=True)

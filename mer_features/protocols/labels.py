@@ -10,10 +10,11 @@ LabelMap = Mapping[str, tuple[str, ...]]
 #: The sheets and folders of SMIC use the names of the classes.
 SMIC_3: LabelMap = {"negative": ("negative",), "positive": ("positive",), "surprise": ("surprise",)}
 
-#: CASME II in MEGC 2019 and in the dual-branch paper, without sadness (7 clips) and fear (2 clips).
+#: CASME II in MEGC 2019 and in the dual-branch paper, without sadness (7 clips) and fear (2 clips). Published flow maps
+#: have the names of the classes, which are not words of the owners' sheets; so have those of SAMM.
 CASME2_MEGC: LabelMap = {
-    "negative": ("disgust", "repression"),
-    "positive": ("happiness",),
+    "negative": ("negative", "disgust", "repression"),
+    "positive": ("positive", "happiness"),
     "surprise": ("surprise",),
 }
 
@@ -33,8 +34,8 @@ CASME2_7: LabelMap = {**CASME2_5, "fear": ("fear",), "sadness": ("sadness",)}
 
 #: MEGC 2019 and the table of the dual-branch paper, whose text mentions only contempt and anger.
 SAMM_3: LabelMap = {
-    "negative": ("anger", "contempt", "disgust", "fear", "sadness"),
-    "positive": ("happiness",),
+    "negative": ("negative", "anger", "contempt", "disgust", "fear", "sadness"),
+    "positive": ("positive", "happiness"),
     "surprise": ("surprise",),
 }
 
