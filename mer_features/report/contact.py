@@ -243,6 +243,12 @@ def picture_of(features: feature_file.Features, row: int, pair: str = "onset_ape
     return ClipPicture(clip.clip_id, caption, onset, apex, features.flow(clip.clip_id, pair), strain)
 
 
+def enlarged(plane: np.ndarray, side: int) -> np.ndarray:
+    """A small plane (H, W) uint8 enlarged without smoothing by the largest whole factor that fits ``side`` pixels."""
+    factor = max(1, side // max(plane.shape))
+    return np.kron(plane, np.ones((factor, factor), np.uint8))
+
+
 def spread(count: int, wanted: int) -> list[int]:
     """At most ``wanted`` evenly spaced positions out of 0..count-1, including the first."""
     return [index * count // wanted for index in range(wanted)] if count > wanted else list(range(count))

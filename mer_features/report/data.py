@@ -29,6 +29,12 @@ class Database:
     rejected: tuple[Rejection, ...]
     cache: Path
     versions: Mapping[str, str]  # releases of the libraries that computed the features
+    groups: tuple[str, ...] = ("faces", "spotting", "flow")  # of the feature file
+
+    @property
+    def published_maps(self) -> bool:
+        """Whether its features are published flow maps, so that no stage ran."""
+        return "flow_maps" in self.groups
 
 
 def read_database(name: str, table: Path, cache_file: Path, config: Mapping[str, Any]) -> Database:
@@ -36,8 +42,9 @@ def read_database(name: str, table: Path, cache_file: Path, config: Mapping[str,
     with feature_file.open_features(cache_file) as features:
         used, rejected = features.clips, features.rejected
         versions = json.loads(str(features.attrs.get("versions", "{}")))
+        groups = features.groups
     adapter = config.get("databases", {}).get(name, {}).get("adapter")
-    return Database(name, adapter == "synthetic", clips.read(table), used, rejected, cache_file, versions)
+    return Database(name, adapter == "synthetic", clips.read(table), used, rejected, cache_file, versions, groups)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Overview of one database: counts, face crops, flow and strain of some clips, and apex curves."""
+"""Overview of one database: counts, and face crops, flow, strain and apex curves or published maps of some clips."""
 
 from __future__ import annotations
 
@@ -40,6 +40,14 @@ class Gallery:
     subjects: Sequence[tuple[str, Sequence[int]]]  # subject, number of clips per emotion
     totals: Sequence[int]  # number of clips per emotion, over all subjects
     most: int  # largest number of clips of one subject and one emotion
+    faces: Faces | None
+    maps: Maps | None
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Face crops, flow and strain of some clips, and their apex curves."""
+
     mosaic: Picture
     shown: int
     columns: Sequence[str]
@@ -51,15 +59,20 @@ class Gallery:
     curves: Picture | None
 
 
+@dataclass(frozen=True)
+class Maps:
+    """Published flow maps of some clips."""
+
+    columns: Sequence[str]
+    rows: Sequence[Row]
+
+
 def build(database: Database) -> Gallery | None:
     """Counts and images of one database; ``None`` if it has no usable clips."""
     if not database.used:
         return None
     emotions, subjects = _crosstab(database.used)
     with feature_file.open_features(database.cache) as features:
-        chosen = chosen_clips(database.used, ROWS)
-        max_px, max_strain = contact.scales(features, chosen)
-        mosaic_rows = contact.spread(len(database.used), MOSAIC)
         return Gallery(
             database=database.name,
             facts=_facts(database.used, features),
@@ -67,18 +80,41 @@ def build(database: Database) -> Gallery | None:
             subjects=subjects,
             totals=[sum(column) for column in zip(*(counts for _, counts in subjects), strict=True)],
             most=max(count for _, counts in subjects for count in counts),
-            mosaic=_mosaic(features, mosaic_rows),
-            shown=len(mosaic_rows),
-            columns=contact.COLUMNS,
-            rows=[_row(features, row, max_px, max_strain) for row in chosen],
-            wheel=png(
-                contact.flow_wheel(90), "Colour wheel of flow: red right, yellow-green down, cyan left, violet up"
-            ),
-            heat=png(_heat_bar(), "Colour scale of strain from black (0) through red to pale yellow"),
-            max_px=max_px,
-            max_strain=max_strain,
-            curves=_curves(database, features),
+            faces=_faces(database, features) if "faces" in features.groups else None,
+            maps=_maps(database, features) if "flow_maps" in features.groups else None,
         )
+
+
+def _faces(database: Database, features: Features) -> Faces:
+    chosen = chosen_clips(database.used, ROWS)
+    max_px, max_strain = contact.scales(features, chosen)
+    mosaic_rows = contact.spread(len(database.used), MOSAIC)
+    return Faces(
+        mosaic=_mosaic(features, mosaic_rows),
+        shown=len(mosaic_rows),
+        columns=contact.COLUMNS,
+        rows=[_row(features, row, max_px, max_strain) for row in chosen],
+        wheel=png(contact.flow_wheel(90), "Colour wheel of flow: red right, yellow-green down, cyan left, violet up"),
+        heat=png(_heat_bar(), "Colour scale of strain from black (0) through red to pale yellow"),
+        max_px=max_px,
+        max_strain=max_strain,
+        curves=_curves(database, features) if "spotting" in features.groups else None,
+    )
+
+
+def _maps(database: Database, features: Features) -> Maps:
+    names = features.labels("flow_maps/channel")
+    rows = [
+        Row(
+            features.clips[row],
+            [
+                png(contact.enlarged(plane, _SIDE), f"{features.clips[row].clip_id}: {name} as published")
+                for name, plane in zip(names, features["flow_maps/maps"][row], strict=True)
+            ],
+        )
+        for row in chosen_clips(database.used, ROWS)
+    ]
+    return Maps(names, rows)
 
 
 def _crosstab(clips: Sequence[ClipRow]) -> tuple[list[str], list[tuple[str, list[int]]]]:
@@ -91,6 +127,9 @@ def _crosstab(clips: Sequence[ClipRow]) -> tuple[list[str], list[tuple[str, list
 
 def _facts(clips: Sequence[ClipRow], features: Features) -> list[tuple[str, str]]:
     """Basic properties of the recordings, as (name, value)."""
+    if "faces" not in features.groups:
+        height, width = features["flow_maps/maps"].shape[2:]
+        return [("published flow maps", f"{width} × {height} px, 8 bits; recordings and frame numbers are not known")]
     frames = [clip.n_frames for clip in clips]
     span = [clip.offset - clip.onset + 1 for clip in clips]
     rates = sorted({clip.fps for clip in clips if np.isfinite(clip.fps)})

@@ -45,7 +45,8 @@ def build(config: Mapping[str, Any], databases: Sequence[Database], runs: Sequen
     place = {name: Node(name, detail, number * _STEP, _ROW) for number, (name, detail) in enumerate(steps)}
     chain = [name for name, _ in steps]
     arrows = [_along(place[first], place[second]) for first, second in itertools.pairwise(chain)]
-    arrows += [_over(place["faces"], place["flow"], 24), _over(place["faces"], place["cache"], 42)]
+    if "faces" in place:
+        arrows += [_over(place["faces"], place["flow"], 24), _over(place["faces"], place["cache"], 42)]
     if "train" in place:
         arrows.append(_over(place["cache"], place["train"], 24))
     if synthetic:
@@ -58,15 +59,10 @@ def build(config: Mapping[str, Any], databases: Sequence[Database], runs: Sequen
 
 def _steps(config: Mapping[str, Any], databases: Sequence[Database], runs: Sequence[Run]) -> list[tuple[str, str]]:
     listed = sum(len(database.listed) for database in databases)
-    faces, apex, magnify, flow = (config.get(stage, {}) for stage in ("faces", "apex", "magnify", "flow"))
     steps = [("synth", "ground truth")] if any(database.synthetic for database in databases) else []
     steps += [
         ("ingest", counted(listed, "clip")),
-        ("faces", f"{faces.get('mode', '')} {faces.get('size', '')} px"),
-        ("apex", str(apex.get("policy", ""))),
-        *([("magnify", f"{magnify['method']} × {magnify['factor']:g}")] if magnify.get("method") != "none" else []),
-        ("flow", str(flow.get("method", ""))),
-        *_style(config.get("style", {})),
+        *([] if all(database.published_maps for database in databases) else _stages(config)),
         ("cache", counted(sum(len(database.used) for database in databases), "clip")),
     ]
     if config.get("protocols"):
@@ -75,6 +71,17 @@ def _steps(config: Mapping[str, Any], databases: Sequence[Database], runs: Seque
     if runs:
         steps += [("train", counted(len(runs), "run")), ("evaluate", "pooled folds")]
     return [*steps, ("report", "this page")]
+
+
+def _stages(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    faces, apex, magnify, flow = (config.get(stage, {}) for stage in ("faces", "apex", "magnify", "flow"))
+    return [
+        ("faces", f"{faces.get('mode', '')} {faces.get('size', '')} px"),
+        ("apex", str(apex.get("policy", ""))),
+        *([("magnify", f"{magnify['method']} × {magnify['factor']:g}")] if magnify.get("method") != "none" else []),
+        ("flow", str(flow.get("method", ""))),
+        *_style(config.get("style", {})),
+    ]
 
 
 def _style(options: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -50,6 +50,12 @@ _REFERENCES = {
     "megc2019": "J. See, M. H. Yap, J. Li, X. Hong, S.-J. Wang. MEGC 2019: the second facial micro-expressions grand "
     "challenge. FG, 2019. doi:10.1109/FG.2019.8756611",
     "tsne": "L. van der Maaten, G. Hinton. Visualizing data using t-SNE. Journal of Machine Learning Research, 2008",
+    "ststnet": "S.-T. Liong, Y. S. Gan, J. See, H.-Q. Khor, Y.-C. Huang. Shallow triple stream three-dimensional CNN "
+    "(STSTNet) for micro-expression recognition. FG, 2019. doi:10.1109/FG.2019.8756567",
+    "off_apexnet": "Y. S. Gan, S.-T. Liong, W.-C. Yau, Y.-C. Huang, L.-K. Tan. OFF-ApexNet on micro-expression "
+    "recognition system. Signal Processing: Image Communication, 2019. doi:10.1016/j.image.2019.02.005",
+    "dual_inception": "L. Zhou, Q. Mao, L. Xue. Dual-Inception network for cross-database micro-expression recognition. "
+    "FG, 2019. doi:10.1109/FG.2019.8756579",
     "snakemake": "F. Mölder et al. Sustainable data analysis with Snakemake. F1000Research, 2021. "
     "doi:10.12688/f1000research.29032.2",
 }
@@ -92,15 +98,10 @@ def build(config: Mapping[str, Any]) -> Methods:
     paragraphs = [Paragraph("Workflow", text)]
     if text := _synthetic(config):
         paragraphs.append(Paragraph("Data", text))
-    paragraphs.append(Paragraph("Faces", _faces(config["faces"], cite)))
-    paragraphs.append(Paragraph("Apex", _apex(config["apex"], cite)))
-    if text := _magnify(config["magnify"], cite):
-        paragraphs.append(Paragraph("Magnification", text))
-    paragraphs.append(Paragraph("Flow", _flow(config["flow"], cite)))
-    if text := _style(config["style"], cite):
-        paragraphs.append(Paragraph("Style", text))
-    if text := _overrides(config):
-        paragraphs.append(Paragraph("Exceptions", text))
+    if text := _published_maps(config, cite):
+        paragraphs.append(Paragraph("Published flow maps", text))
+    if any(item["adapter"] != "flow_maps" for item in config["databases"].values()):
+        paragraphs += _stages(config, cite)
     if config.get("protocols"):
         text = "No subject was in both the training set and the test set of a fold."
         paragraphs.append(Paragraph("Protocols", text, _protocols(config["protocols"], cite)))
@@ -109,6 +110,29 @@ def build(config: Mapping[str, Any]) -> Methods:
         paragraphs.append(Paragraph("Training", text, _systems(config["systems"], cite)))
         paragraphs.append(Paragraph("Evaluation", _evaluation(cite)))
     return Methods(paragraphs, [_REFERENCES[key] for key in cite.used])
+
+
+def _stages(config: Mapping[str, Any], cite: _Citations) -> list[Paragraph]:
+    """One paragraph for each stage that ran."""
+    texts = {
+        "Faces": _faces(config["faces"], cite),
+        "Apex": _apex(config["apex"], cite),
+        "Magnification": _magnify(config["magnify"], cite),
+        "Flow": _flow(config["flow"], cite),
+        "Style": _style(config["style"], cite),
+        "Exceptions": _overrides(config),
+    }
+    return [Paragraph(step, text) for step, text in texts.items() if text]
+
+
+def _published_maps(config: Mapping[str, Any], cite: _Citations) -> str:
+    names = [name for name, item in config["databases"].items() if item["adapter"] == "flow_maps"]
+    if not names:
+        return ""
+    return (
+        f"For {', '.join(names)}, published 8-bit maps of flow and strain between onset and apex were read as they are "
+        f"{cite('ststnet')}; no frame was read and no stage was run. Each map had been scaled to its own range."
+    )
 
 
 def _synthetic(config: Mapping[str, Any]) -> str:

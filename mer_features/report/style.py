@@ -56,7 +56,7 @@ class StyleSection:
 
 def build(databases: Sequence[Database], measured: Path | None) -> StyleSection | None:
     """The section; ``None`` if the style stage did not run."""
-    shown = [database for database in databases if database.used]
+    shown = [database for database in databases if database.used and "style" in database.groups]
     if measured is None or not shown:
         return None
     tree = json.loads(measured.read_text(encoding="utf-8"))
