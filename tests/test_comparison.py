@@ -16,6 +16,7 @@ from mer_features.protocols import comparison, metrics
 from mer_features.protocols.comparison import PairedDifference
 from mer_features.protocols.metrics import Prediction
 from mer_features.training.comparison import SAMPLES, compare
+from mer_features.workflow.plan import Plan
 
 CLASSES = ("negative", "positive", "surprise")
 
@@ -224,3 +225,17 @@ def test_incomplete_predictions_and_single_runs_are_refused(table: Path, tmp_pat
         compared({"good": good, "poor": []}, table)
     with pytest.raises(ValueError, match="three: a comparison needs at least two runs, not 1"):
         compared({"good": good}, table)
+
+
+def test_only_protocols_with_two_runs_are_compared():
+    named = {"one": ["a"], "two": ["a", "b"], "none": []}
+    systems = {
+        system: {"system": "linear", "protocols": [name for name, runs in named.items() if system in runs]}
+        for system in ("a", "b")
+    }
+    tree = {
+        "databases": {"d": {"adapter": "synthetic"}},
+        "protocols": {name: {"databases": ["d"]} for name in named},
+        "systems": systems,
+    }
+    assert Plan(tree, refresh=False).compared_protocols == ["two"]
