@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
@@ -76,40 +77,57 @@ _TABLES = (
 Key = tuple[str, str]  # subject and clip, whatever their spelling
 
 
-@dataclass(frozen=True)
-class Copy:
-    """One file of a clip."""
+class Names(NamedTuple):
+    """Safe names of subject and clip in the name of a file, and their key."""
 
-    path: Path
-    size: int | None  # bytes; None for a symbolic link that leaves the root
     subject: str
     clip: str
+    key: Key
+
+
+class Copy(NamedTuple):
+    """One file of a clip; the nested layout has 30 000 of them."""
+
+    folder: Path
+    name: str
+    size: int | None  # bytes; None for a symbolic link that leaves the root
+    names: Names
     label: str = ""  # class of the folder; "" in the flat layout
     own: bool = False  # in the folder of the subject that is held out
     test: bool = False
 
     @property
-    def key(self) -> Key:
-        """Equal for all copies of a clip."""
-        return _key(self.subject, self.clip)
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / self.name
 
 
 @dataclass
 class Maps:
-    """All maps of a folder: copies of each clip, and files whose names name no clip."""
+    """All maps of a folder: copies of each clip, double files, and files whose names name no clip."""
 
     tree: Tree
     nested: bool
     options: FlowMapsDatabase
     copies: dict[Key, list[Copy]] = field(default_factory=dict)
+    doubles: dict[Key, list[Copy]] = field(default_factory=dict)
     odd: dict[str, Path] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     _subjects: dict[str, str] = field(default_factory=dict)  # key -> first spelling
 
     def add(self, copy: Copy) -> None:
         """Add one file."""
-        self.copies.setdefault(copy.key, []).append(copy)
-        self._subjects.setdefault(copy.key[0], copy.subject)
+        self.copies.setdefault(copy.names.key, []).append(copy)
+        self._subjects.setdefault(copy.names.key[0], copy.names.subject)
+
+    def separate_doubles(self) -> None:
+        """Move further spellings of a clip in one folder, e.g. without the blank, to ``doubles``."""
+        for key, copies in self.copies.items():
+            per_folder = Counter(copy.folder for copy in copies)
+            by_name = {copy.name: copy for copy in reversed(copies) if per_folder[copy.folder] > 1}
+            if further := sorted(by_name)[1:]:
+                self.doubles[key] = [by_name[name] for name in further]
+                self.copies[key] = [copy for copy in copies if copy.name not in further]
 
     def note_others(self, folder: Path, names: Iterable[str], links: Iterable[str]) -> None:
         """Note files that are no maps, but not the table of labels, and links that leave the root."""
@@ -146,6 +164,7 @@ def read(name: str, root: Path, options: FlowMapsDatabase) -> Listing:
     """
     tree = Tree(root)
     maps = _maps(tree, options)
+    maps.separate_doubles()
     if options.labels is None:
         if not maps.nested:
             raise DatabaseError(
@@ -170,15 +189,15 @@ def _key(subject: str, clip: str) -> Key:
 
 
 @lru_cache(maxsize=4096)
-def _subject_and_clip(name: str) -> tuple[str, str] | None:
-    """Safe names of subject and clip in the name of a file; ``None`` if it has another form."""
+def _names(name: str) -> Names | None:
+    """Subject and clip in the name of a file; ``None`` if it has another form."""
     try:
         name.encode()
     except UnicodeEncodeError:  # bytes that are not UTF-8
         return None
     match = _NAME.fullmatch(name)
-    names = (safe_name(match[1]), safe_name(match[2])) if match else ("", "")
-    return names if all(names) else None
+    subject, clip = (safe_name(match[1]), safe_name(match[2])) if match else ("", "")
+    return Names(subject, clip, _key(subject, clip)) if subject and clip else None
 
 
 def _part_of(subject: str) -> str:
@@ -257,25 +276,13 @@ def _add(maps: Maps, folder: Path, *, held_out: str = "", test: bool = False) ->
     links: dict[str, int | None] = {name: None for name in here.leaving if name.lower().endswith(_SUFFIX)}
     maps.note_others(folder, here.others, [name for name in here.leaving if name not in links])
     label = _CLASSES[folder.name.lower()] if maps.nested else ""
+    owner = unpadded(safe_name(held_out))
     for name, size in sorted((links | here.sizes).items()):
-        names = _subject_and_clip(name)
+        names = _names(name)
         if names is None:
             maps.odd.setdefault(name, folder / name)
-            continue
-        own = unpadded(safe_name(held_out)) == unpadded(names[0])
-        maps.add(Copy(folder / name, size, *names, label=label, own=own, test=test))
-
-
-def _doubles(copies: Sequence[Copy]) -> list[Copy]:
-    """Further spellings of a clip in one folder: the name without the blank beside the name with it."""
-    per_folder = Counter(copy.path.parent for copy in copies)
-    by_name = {copy.path.name: copy for copy in reversed(copies) if per_folder[copy.path.parent] > 1}
-    return [by_name[name] for name in sorted(by_name)[1:]]
-
-
-def _without_doubles(copies: Sequence[Copy]) -> list[Copy]:
-    names = {copy.path.name for copy in _doubles(copies)}
-    return [copy for copy in copies if copy.path.name not in names]
+        else:
+            maps.add(Copy(folder, name, size, names, label, own=names.key[0] == owner, test=test))
 
 
 def _chosen(copies: Sequence[Copy]) -> Copy:
@@ -332,7 +339,7 @@ def _clips_of_rows(name: str, maps: Maps, rows: Sequence[Row]) -> tuple[list[Cli
     strange = sorted({database or "(none)" for database in databases} - PARTS.keys()) if part else []
     notes = list(note_count("sheet", "names of databases in the table are not casme2, smic or samm", strange))
     unlisted = [maps.copies[key][0] for key in maps.copies.keys() - set(keys)]
-    shown = [maps.tree.shown(copy.path) for copy in unlisted if not part or _part_of(copy.subject) in {part, ""}]
+    shown = [maps.tree.shown(copy.path) for copy in unlisted if not part or _part_of(copy.names.subject) in {part, ""}]
     notes += note_count("unlisted_file", "maps have no row in the table", sorted(shown))
     return clips, [*notes, *_copy_notes(maps, chosen)]
 
@@ -341,10 +348,10 @@ def _clips_of_folders(name: str, maps: Maps) -> tuple[list[Clip], list[Note]]:
     """The clips of the part by the names of their maps, whose folders give the classes, and notes on the copies."""
     part = maps.options.part
     clips, keys = [], []
-    for key, copies in sorted(maps.copies.items(), key=lambda item: item[1][0].path.name):
-        owner = _part_of(copies[0].subject)
+    for key, copies in sorted(maps.copies.items(), key=lambda item: item[1][0].name):
+        owner = _part_of(copies[0].names.subject)
         if part and not owner:
-            maps.odd.setdefault(copies[0].path.name, copies[0].path)
+            maps.odd.setdefault(copies[0].name, copies[0].path)
         elif part in {None, owner}:
             keys.append(key)
             clips += _clips(name, maps, key, ())
@@ -363,14 +370,14 @@ def _clips(name: str, maps: Maps, key: Key, rows: Sequence[Row]) -> list[Clip]:
         )
         for row in rows[1:]
     ]
-    for copy in _doubles(maps.copies.get(key, ())):
-        issue = Issue("duplicate_clip", f"{copy.path.name!r} beside {Path(clip.source).name!r}")
+    for copy in maps.doubles.get(key, ()):
+        issue = Issue("duplicate_clip", f"{copy.name!r} beside {Path(clip.source).name!r}")
         again.append(replace(clip, source=copy.path.as_posix(), issues=(issue, *_unsafe(maps.tree, copy))))
     return [clip, *again]
 
 
 def _clip(name: str, maps: Maps, key: Key, rows: Sequence[Row]) -> Clip:
-    labels: dict[str, list[str]] = {}  # class -> where it is given
+    labels: dict[str, list[str | Path]] = {}  # class -> where it is given, a row or folders
     issues: list[Issue] = []
     for row in rows[:1]:
         issues += [Issue("empty_cell", column) for column in ("subject", "clip", "label") if not row.cells[column]]
@@ -378,16 +385,16 @@ def _clip(name: str, maps: Maps, key: Key, rows: Sequence[Row]) -> Clip:
             issues.append(Issue("bad_cell", f"label: {row.cells['label'][:40]!r} is not 0, 1 or 2"))
     for row in rows:
         labels.setdefault(_class(row), []).append(f"row {row.line}")
-    copies = _without_doubles(maps.copies.get(key, ()))
+    copies = maps.copies.get(key, ())
     for copy in copies:
-        labels.setdefault(copy.label, []).append(maps.tree.shown(copy.path.parent))
+        labels.setdefault(copy.label, []).append(copy.folder)
     given = {label: places for label, places in labels.items() if label}
     if len(given) > 1:
-        shown = [f"{label} in {_few(places)}" for label, places in given.items()]
+        shown = [f"{label} in {_few(maps.tree, places)}" for label, places in given.items()]
         issues.append(Issue("label_conflict", "; ".join(shown)))
     if copies:
         copy = _chosen(copies)
-        subject, clip, path = copy.subject, copy.clip, copy.path
+        subject, clip, path = copy.names.subject, copy.names.clip, copy.path
         issues += _unsafe(maps.tree, copy)
     else:
         subject, clip = (safe_name(rows[0].cells[column]) for column in ("subject", "clip"))
@@ -411,15 +418,16 @@ def _unsafe(tree: Tree, copy: Copy) -> tuple[Issue, ...]:
     return () if copy.size is not None else (Issue("unsafe_path", f"{tree.shown(copy.path)} leaves the root"),)
 
 
-def _few(places: Sequence[str]) -> str:
-    return places[0] + (f" and {len(places) - 1} more" if len(places) > 1 else "")
+def _few(tree: Tree, places: Sequence[str | Path]) -> str:
+    first = tree.shown(places[0]) if isinstance(places[0], Path) else places[0]
+    return first + (f" and {len(places) - 1} more" if len(places) > 1 else "")
 
 
 def _copy_notes(maps: Maps, keys: Iterable[Key]) -> list[Note]:
     """Notes on copies of the nested layout that differ or are where they should not be."""
     differing, untested, leaked, foreign = [], [], [], []
-    for copies in (_without_doubles(maps.copies[key]) for key in keys if maps.nested and key in maps.copies):
-        shown = f"{maps.spelled(copies[0].subject)}/{copies[0].clip}"
+    for copies in (maps.copies[key] for key in keys if maps.nested and key in maps.copies):
+        shown = f"{maps.spelled(copies[0].names.subject)}/{copies[0].names.clip}"
         differing += [shown] if len({copy.size for copy in copies} - {None}) > 1 else []
         untested += [] if any(copy.own and copy.test for copy in copies) else [shown]
         leaked += [shown] if any(copy.own and not copy.test for copy in copies) else []

@@ -23,6 +23,8 @@ from mer_features.frames import flow_map
 MAX_PIXELS = 1 << 20
 #: Bytes of a file that its pixels cannot explain: text and colour profiles in the header.
 _HEADER_BYTES = 1 << 20
+#: Number of other clips that a message names.
+_TWINS_SHOWN = 5
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 Size = tuple[int, int]  # width, height in pixels
@@ -75,8 +77,9 @@ def _with_twins(clip: Clip, twins: Sequence[Clip]) -> Clip:
     names = [
         other.clip_id if other.database == clip.database else f"{other.database} {other.clip_id}" for other in twins
     ]
-    issues = tuple(issue for issue in clip.issues if issue.code != "same_picture")
-    return replace(clip, issues=(*issues, Issue("same_picture", ", ".join(names))) if names else issues)
+    more = f" and {len(names) - _TWINS_SHOWN} more" if len(names) > _TWINS_SHOWN else ""
+    told = (Issue("same_picture", ", ".join(names[:_TWINS_SHOWN]) + more),) if names else ()
+    return replace(clip, issues=(*(issue for issue in clip.issues if issue.code != "same_picture"), *told))
 
 
 def _differs(clip: Clip, other: Clip) -> bool:

@@ -527,6 +527,14 @@ def test_the_same_pixels_in_another_file_are_the_same_picture(root: Path, labels
     assert codes(read(root, labels))["sub01/EP02_01f"] == ["same_picture"]
 
 
+def test_a_picture_of_very_many_people_makes_no_endless_message(tmp_path: Path):
+    rows = [("", f"p{number}", "a", 0) for number in range(40)]
+    for row in rows:
+        save(tmp_path / "m" / file_name(row), pixels(1))
+    clip = read(tmp_path / "m", table(tmp_path / "t.csv", rows)).clips[0]
+    assert detail(clip) == "p1/a, p2/a, p3/a, p4/a, p5/a and 34 more"
+
+
 def test_the_same_picture_of_one_person_is_not(root: Path, labels: Path):
     (root / file_name(ROWS[0])).write_bytes((root / file_name(ROWS[1])).read_bytes())
     assert states(read(root, labels)) == {"ok"}
