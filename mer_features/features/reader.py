@@ -384,7 +384,8 @@ def _slashed(groups: Iterable[str]) -> str:
 
 def _scalar(item: h5py.HLObject, name: str) -> Any:
     value = item.attrs.get(name)
-    return value.item() if isinstance(value, (np.ndarray, np.generic)) and value.size == 1 else value
+    value = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.size == 1 else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value  # netCDF's own texts are bytes here
 
 
 def is_bare_dimension(dataset: h5py.Dataset) -> bool:

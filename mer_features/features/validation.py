@@ -30,6 +30,7 @@ from mer_features.features.schema import (
     Group,
     Variable,
 )
+from mer_features.frames import flow_map
 
 
 def validate(path: Path | str) -> list[str]:
@@ -210,10 +211,25 @@ def _check_groups(file: h5py.File, clip_ids: list[str], apex: np.ndarray) -> Ite
         codes = set(file["rejected/code"].asstr()[()].tolist()) - set(file["quality"].attrs["flag_meanings"].split())
         if codes:
             yield f"/rejected/code: {sorted(codes)} are not among the flag_meanings of quality"
-    for name, group in GROUPS.items():
-        copy = f"{name}/{CLIP_ID.name}"
-        if name and group.has_rows and copy in file and file[copy].asstr()[()].tolist() != clip_ids:
-            yield f"/{copy}: differs from /{CLIP_ID.name}"
+    if "flow_maps" in file:
+        channels = file["flow_maps/channel"].asstr()[()].tolist()
+        if channels != list(flow_map.CHANNELS):
+            yield f"/flow_maps/channel: found {', '.join(channels)}, expected {', '.join(flow_map.CHANNELS)}"
+    if format_version(file) > 1:
+        for name in listed_groups(file):
+            yield from _check_copy(file[name], clip_ids)
+
+
+def _check_copy(group: h5py.Group, clip_ids: list[str]) -> Iterator[str]:
+    """Missing or wrong copy of the identifiers in a group, known or unknown, with a row per clip."""
+    variables = [item for item in group.values() if isinstance(item, h5py.Dataset)]
+    if not any(dimension_names(item)[:1] == CLIP_ID.dims for item in variables):
+        return
+    copies = [item for item in variables if item.name.rpartition("/")[2] == CLIP_ID.name]
+    if not copies:
+        yield f"{group.name}/{CLIP_ID.name}: the variable is missing"
+    elif _type_name(copies[0]) != CLIP_ID.dtype or copies[0].asstr()[()].tolist() != clip_ids:
+        yield f"{group.name}/{CLIP_ID.name}: differs from /{CLIP_ID.name}"
 
 
 def _clips(names: list[str], wrong: np.ndarray) -> str:
