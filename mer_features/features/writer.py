@@ -116,11 +116,20 @@ def _map_entry(clip: Clip) -> _Entry:
     if quality.status(issues) is Status.REJECTED:
         return _Entry(clip, issues, dict)
     try:
-        maps, digest = flow_map.read(Path(clip.source))
+        _map_views(clip)
     except ClipRejectedError as error:
         return _Entry(clip, [*issues, error.issue], dict)
-    record = ClipRecord(clip.clip_id, {"maps": maps}, {"source_sha256": digest})
-    return _Entry(clip, issues, lambda: {"flow_maps": record})
+    except OSError as error:
+        code = "source_missing" if isinstance(error, FileNotFoundError) else "bad_map"
+        issue = Issue(code, f"{Path(clip.source).name}: cannot be read ({error.strerror})")
+        return _Entry(clip, [*issues, issue], dict)
+    return _Entry(clip, issues, partial(_map_views, clip))
+
+
+def _map_views(clip: Clip) -> Views:
+    """The map of a clip, read from its file each time, so that memory does not grow with the database."""
+    maps, digest = flow_map.read(Path(clip.source))
+    return {"flow_maps": ClipRecord(clip.clip_id, {"maps": maps}, {"source_sha256": digest})}
 
 
 def _write(

@@ -18,7 +18,7 @@ CHANNELS = ("u", "v", "strain")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 _RGB = 2
-_EXPECTED = "expected an 8-bit RGB PNG picture"
+_ANIMATION = b"acTL"
 
 
 def read(path: Path) -> tuple[np.ndarray, str]:
@@ -39,7 +39,7 @@ def read(path: Path) -> tuple[np.ndarray, str]:
         If the file cannot be read.
     """
     if path.stat().st_size > MAX_BYTES:
-        raise _bad(path.name, f"{path.stat().st_size} bytes")
+        raise _bad(path.name, f"{path.stat().st_size} bytes", f"at most {MAX_BYTES}")
     data = path.read_bytes()
     return _decode(data, path.name), hashlib.sha256(data).hexdigest()
 
@@ -51,10 +51,12 @@ def _decode(data: bytes, name: str) -> np.ndarray:
     if pixels is None or len(data) < 26:
         raise _bad(name, "an incomplete file")
     if not 0 < pixels <= MAX_PIXELS:
-        raise _bad(name, f"{pixels} pixels")
+        raise _bad(name, f"{pixels} pixels", f"1 to {MAX_PIXELS}")
     depth, kind = struct.unpack_from("BB", data, 24)
     if (depth, kind) != (8, _RGB):
-        raise _bad(name, f"{depth}-bit {_KINDS.get(kind, 'unknown')}")
+        raise _bad(name, f"{depth}-bit {_KINDS.get(kind, f'colour type {kind}')}")
+    if _ANIMATION in data[: data.find(b"IDAT")]:  # the decoder would return its first frame, which may be another
+        raise _bad(name, "an animation")
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -66,5 +68,5 @@ def _decode(data: bytes, name: str) -> np.ndarray:
     return np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1))
 
 
-def _bad(name: str, found: str) -> ClipRejectedError:
-    return ClipRejectedError("bad_map", f"{name}: found {found}, {_EXPECTED}")
+def _bad(name: str, found: str, expected: str = "an 8-bit RGB PNG picture") -> ClipRejectedError:
+    return ClipRejectedError("bad_map", f"{name}: found {found}, expected {expected}")
