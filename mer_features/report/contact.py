@@ -280,6 +280,7 @@ def write_sheet(cache_file: Path, output: Path, *, per_page: int = 24) -> list[P
     """
     written = []
     with feature_file.open_features(cache_file) as features:
+        features.require("faces", purpose="a contact sheet")
         count = len(features.clips)
         max_px, max_strain = scales(features, spread(count, 48))
         for number, start in enumerate(range(0, count, per_page), start=1):

@@ -118,6 +118,7 @@ def _crops(path: Path) -> Iterator[np.ndarray]:
         yield from shard_onsets([path])
         return
     with features:
+        features.require("faces", purpose="the training of style generators")
         onsets = features["faces/onset"]
         yield from (onsets[row] for row in range(len(onsets)))
 
