@@ -1,12 +1,17 @@
-"""Makes the sample cache of format version 1, and the tiny stage files that the cache's tests build from.
+"""Makes the sample feature files of format version 2, and the tiny stage files and flow maps that tests build from.
 
-Run ``python tests/data/make_cache_sample.py`` to write ``cache-v1.h5`` beside this file. The committed sample is the
-proof that later versions still read version 1: it is made once per format version and not again.
+Run ``python tests/data/make_cache_sample.py`` to write ``cache-v2.h5`` (from stages) and ``maps-v2.h5`` (from flow
+maps) beside this file. The committed samples, with ``cache-v1.h5`` of version 1, prove that later versions still read
+the earlier ones: they are made once per format version and not again.
 """
 
 from __future__ import annotations
 
+import struct
 import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,10 +134,66 @@ def stage_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def build(output: Path, folder: Path) -> feature_file.Summary:
-    """Build the sample cache."""
+    """Build the sample feature file of stage files."""
     return feature_file.build(output, CLIPS, stage_files(folder), Cache(), PROVENANCE)
+
+
+#: Flow maps: two that are fine, one that is grey, one that ingest warns of, one that it rejects.
+MAP_CLIPS = (
+    Clip("s1/a", "maps", "s1", "s1_a.png", emotion="negative"),
+    Clip("s1/grey", "maps", "s1", "s1_grey.png", emotion="negative"),
+    Clip("s2/b", "maps", "s2", "s2_b.png", emotion="surprise", issues=(Issue("same_picture", "s3/c"),)),
+    Clip("s2/two", "maps", "s2", "s2_two.png", issues=(Issue("label_conflict", "negative, surprise"),)),
+    Clip("s3/c", "maps", "s3", "s3_c.png", emotion="positive"),
+)
+MAP_SIDE = 28
+MAP_PROVENANCE: feature_file.Provenance = PROVENANCE | {"fingerprints": {}}
+
+
+def maps(clip_id: str) -> np.ndarray:
+    """Maps (3, 28, 28): u is 9 x + k, v is 255 - 9 y - k, strain is the bytes x y modulo 256; k the clip's number."""
+    k = [clip.clip_id for clip in MAP_CLIPS].index(clip_id)
+    y, x = np.mgrid[:MAP_SIDE, :MAP_SIDE]
+    return np.stack([9 * x + k, 255 - 9 * y - k, x * y % 256]).astype(np.uint8)
+
+
+def png(pixels: np.ndarray, *more: bytes, depth: int = 8, colour: int = 2) -> bytes:
+    """A PNG file with the pixels (H, W, bytes per pixel), whose bytes do not depend on a library.
+
+    ``more`` are chunks that stand before the pixels, ``depth`` and ``colour`` the bits and the colour type.
+    """
+    height, width = pixels.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)  # 0: the bytes of a row are not predicted
+    return png_file(chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(rows, 0)), chunk(b"IEND"))
+
+
+def png_file(*chunks: bytes) -> bytes:
+    """A PNG file of these chunks."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def chunk(kind: bytes, content: bytes = b"") -> bytes:
+    """One chunk of a PNG file."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def map_clips(folder: Path) -> Iterator[Clip]:
+    """Write the pictures of the maps; gives the clip table with their paths."""
+    for clip in MAP_CLIPS:
+        pixels = maps(clip.clip_id).transpose(1, 2, 0)
+        grey = clip.clip_id == "s1/grey"
+        data = png(pixels[..., :1], colour=0) if grey else png(pixels)
+        (folder / clip.source).write_bytes(data)
+        yield replace(clip, source=str(folder / clip.source))
+
+
+def build_maps(output: Path, folder: Path) -> feature_file.Summary:
+    """Build the sample feature file of flow maps."""
+    return feature_file.build(output, list(map_clips(folder)), {}, Cache(), MAP_PROVENANCE)
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        build(Path(__file__).with_name("cache-v1.h5"), Path(scratch))
+        build(Path(__file__).with_name("cache-v2.h5"), Path(scratch))
+        build_maps(Path(__file__).with_name("maps-v2.h5"), Path(scratch))
