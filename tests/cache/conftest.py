@@ -1,4 +1,4 @@
-"""The tiny stage files of ``tests/data/make_cache_sample.py`` and the cache built from them."""
+"""The tiny stage files and flow maps of ``tests/data/make_cache_sample.py`` and the feature files built from them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,20 @@ def built(sample: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("built") / "demo.h5"
     sample.build(path, tmp_path_factory.mktemp("stages"))
     return path
+
+
+@pytest.fixture(scope="session")
+def maps(sample: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A feature file of flow maps nobody writes to."""
+    path = tmp_path_factory.mktemp("maps") / "maps.h5"
+    sample.build_maps(path, tmp_path_factory.mktemp("pictures"))
+    return path
+
+
+@pytest.fixture
+def scratch_maps(maps: Path, tmp_path: Path) -> Path:
+    """A feature file of flow maps to spoil."""
+    return Path(shutil.copy(maps, tmp_path / "maps.h5"))
 
 
 @pytest.fixture

@@ -27,11 +27,25 @@ def test_tables_are_the_schema(group: schema.Group):
     assert rows == [(item.name, ", ".join(item.dims), item.dtype, item.units) for item in group.variables]
 
 
-def test_attributes_are_named():
-    assert [name for name in schema.ROOT_ATTRIBUTES if f"`{name}`" not in _section("Root")] == []
-    assert [name for name in schema.STAGE_ATTRIBUTES if f"`{name}`" not in _section("/faces")] == []
-    own = set(schema.STYLE.attributes) - set(schema.STAGE_ATTRIBUTES)
-    assert [name for name in own if f"`{name}`" not in _section("/style")] == []
+@pytest.mark.parametrize("group", schema.GROUPS.values(), ids=lambda group: group.name or "root")
+def test_attributes_are_named(group: schema.Group):
+    names = {*group.attributes, *(("coordinates",) if group.has_rows else ())}
+    section = _section(f"/{group.name}" if group.name else "Root")
+    if set(schema.STAGE_ATTRIBUTES) <= names and group is not schema.FACES:
+        names -= {*schema.STAGE_ATTRIBUTES, "coordinates"}  # listed once for all groups of stages
+    assert [name for name in sorted(names) if f"`{name}`" not in section] == []
+
+
+def test_tree_is_the_schema():
+    tree = re.findall(r"^[├└]── (\w+)/", _section("Tree"), re.M)
+    assert tree == [name for name in schema.GROUPS if name]
+
+
+def test_what_version_1_lacks_is_listed():
+    section = _section("Version 1")
+    assert all(f"`{name}`" in section for name in schema.ATTRIBUTE_SINCE)
+    assert all(f"`/{name}`" in section for name in (*schema.REQUIRED_IN_1, "flow_maps") if name)
+    assert f"`{schema.CLIP_ID_COPY.name}`" in section
 
 
 def test_numbers_are_the_schema_s():
@@ -44,9 +58,10 @@ def test_numbers_are_the_schema_s():
 
 
 @pytest.mark.parametrize("number", range(len(SAMPLES)))
-def test_python_samples_run(built: Path, number: int, capsys: pytest.CaptureFixture[str]):
+def test_python_samples_run(built: Path, maps: Path, number: int, capsys: pytest.CaptureFixture[str]):
     for module in ("xarray", "torch"):
         if re.search(rf"^(import|from) {module}", SAMPLES[number], re.M):
             pytest.importorskip(module)
-    exec(compile(SAMPLES[number].replace("results/features/demo.h5", str(built)), "sample", "exec"), {})
+    code = SAMPLES[number].replace("results/features/demo.h5", str(built))
+    exec(compile(code.replace("results/features/maps.h5", str(maps)), "sample", "exec"), {})
     assert capsys.readouterr().out
