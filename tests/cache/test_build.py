@@ -204,7 +204,17 @@ def test_attributes_say_where_it_comes_from(sample: ModuleType, file: h5py.File)
     assert json.loads(file["faces"].attrs["options"]) == sample.OPTIONS["faces"]
     assert (file["faces"].attrs["fingerprint"], file["spotting"].attrs["fingerprint"]) == ("f0", "a0")
     assert file["spotting"].attrs["method"] == "policy annotated, fallback interframe_diff"
-    assert file["flow"].attrs["schema_version"] == 1
+    assert [file[name].attrs["schema_version"].item() for name in ("/", "flow", "rejected")] == [2, 2, 2]
+
+
+def test_the_root_lists_the_groups_and_each_names_its_clips(file: h5py.File):
+    assert file.attrs["groups"] == "faces spotting flow rejected"
+    assert sorted(file.attrs["groups"].split()) == sorted(name for name in file if isinstance(file[name], h5py.Group))
+    for name in ("faces", "spotting", "flow"):
+        assert _texts(file[name]["clip_id"]) == USED
+        assert file[name].attrs["coordinates"] == "clip_id"
+    assert file.attrs["coordinates"] == "clip_id"
+    assert "coordinates" not in file["rejected"].attrs
 
 
 def test_complete_is_the_last_attribute(file: h5py.File):

@@ -85,9 +85,13 @@ def test_a_file_without_the_group_is_as_valid(built: Path, magnified: Path):
     with feature_file.open_features(built) as plain, feature_file.open_features(magnified) as more:
         assert set(more.variables()) - set(plain.variables()) == {"magnified/apex", "magnified/flow_ratio"}
         assert set(plain.variables()) < set(more.variables())
-        with pytest.raises(KeyError, match="no variable 'magnified/apex'"):
+        assert set(more.groups) - set(plain.groups) == {"magnified"}
+        with pytest.raises(KeyError, match="no group /magnified, so no 'magnified/apex'"):
             plain["magnified/apex"]
     with h5py.File(built) as plain, h5py.File(magnified) as more:
+        assert more.attrs["groups"] == "faces spotting magnified flow rejected"
+        assert plain.attrs["groups"] == "faces spotting flow rejected"
+        np.testing.assert_array_equal(more["magnified/clip_id"][()], plain["clip_id"][()])
         for name in ("apex", "faces/apex", "flow/u", "quality"):
             np.testing.assert_array_equal(plain[name][()], more[name][()])
 

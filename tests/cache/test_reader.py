@@ -4,6 +4,7 @@ import fcntl
 import multiprocessing
 import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -64,6 +65,26 @@ def test_a_label_selects_along_the_second_dimension(sample: ModuleType, features
     np.testing.assert_allclose(v[2], sample.flow("s2/short")[1, 1], atol=0.0005)
     assert features["spotting/spotted[midpoint]"][1] == 2
     assert features["action_units[12]"][0] == 3
+
+
+def test_a_missing_group_is_named_with_the_file(scratch: Path):
+    with h5py.File(scratch, "r+") as file:
+        del file["flow"], file["rejected"]
+        file.attrs["groups"] = "faces spotting"
+    assert feature_file.validate(scratch) == []
+    with feature_file.open_features(scratch) as features:
+        assert (features.groups, features.rejected) == (("faces", "spotting"), ())
+        features.require("faces", "spotting")
+        message = f"{scratch}: a test needs /flow, /style; the file has /faces, /spotting"
+        with pytest.raises(feature_file.CacheError, match=f"^{re.escape(message)}$"):
+            features.require("faces", "flow", "style", purpose="a test")
+        with pytest.raises(feature_file.CacheError, match=r"flow in pixels needs /flow; the file has /faces"):
+            features.flow("s1/happy")
+        for name in ("flow/u", "flow/u[onset_apex]"):
+            with pytest.raises(KeyError, match=r"no group /flow, so no 'flow/u'; there are .*faces/apex"):
+                features[name]
+        with pytest.raises(KeyError, match="no group /flow, so no labels 'pair'; there are au, spotting/spotter"):
+            features.labels("flow/pair")
 
 
 def test_flow_stacks_u_and_v(sample: ModuleType, features: feature_file.Features):
@@ -143,25 +164,78 @@ def test_what_is_no_cache_is_refused(built: Path, tmp_path: Path):
     (tmp_path / "text.h5").write_text("not a cache")
     shutil.copy(built, tmp_path / "future.h5")
     with h5py.File(tmp_path / "future.h5", "r+") as file:
-        file.attrs["schema_version"] = 2
+        file.attrs["schema_version"] = 3
     for name, message in [("absent.h5", "no such file"), (".", "not a file"), ("text.h5", "not an HDF5 file"),
-                          ("future.h5", "version 2 is newer")]:  # fmt: skip
+                          ("future.h5", "version 3 is newer")]:  # fmt: skip
         with pytest.raises(feature_file.CacheError, match=message):
             feature_file.open_features(tmp_path / name)
 
 
-def test_variables_beyond_the_schema_are_read(scratch: Path):
-    """A later stage's group, as another writer would add it."""
+def _add_gaze(path: Path) -> None:
+    """A group of a later stage, as another writer adds it by the rules of the format."""
     import h5netcdf
 
-    with h5netcdf.File(scratch, "a") as file:
+    with h5netcdf.File(path, "a") as file:
         group = file.create_group("gaze")
         group.dimensions["feature"] = 4
-        variable = group.create_variable("angle", ("clip", "feature"), "f4", data=np.arange(12.0).reshape(3, 4))
-        variable.attrs.update(long_name="direction of gaze", units="degree", source="gaze stage")
+        names = group.create_variable("clip_id", ("clip",), h5py.string_dtype(), data=file["clip_id"][:])
+        angle = group.create_variable("angle", ("clip", "feature"), "f4", data=np.arange(12.0).reshape(3, 4))
+        names.attrs.update(long_name="clip identifier", units="1", source="annotation sheet")
+        angle.attrs.update(long_name="direction of gaze", units="degree", source="gaze stage")
+        group.attrs["coordinates"] = "clip_id"
+        file.attrs["groups"] += " gaze"
+
+
+def _add_gaze_by_netcdf4(path: Path) -> None:
+    """The same by the C library of netCDF, which stores texts of attributes in another way than h5py."""
+    netcdf4 = pytest.importorskip("netCDF4")
+    with netcdf4.Dataset(path, "a") as file:
+        group = file.createGroup("gaze")
+        group.createDimension("feature", 4)
+        names = group.createVariable("clip_id", str, ("clip",))
+        names[:] = file["clip_id"][:]
+        angle = group.createVariable("angle", "f4", ("clip", "feature"))
+        angle[:] = np.arange(12.0).reshape(3, 4)
+        for variable in (names, angle):
+            variable.setncatts({"long_name": "x", "units": "1", "source": "x"})
+        group.setncattr("coordinates", "clip_id")
+        file.setncattr("groups", file.getncattr("groups") + " gaze")
+
+
+@pytest.mark.parametrize("add", [_add_gaze, _add_gaze_by_netcdf4])
+def test_variables_beyond_the_schema_are_read(scratch: Path, add):
+    add(scratch)
     assert feature_file.validate(scratch) == []
     with feature_file.open_features(scratch) as features:
         assert features["gaze/angle"][2].tolist() == [8, 9, 10, 11]
+        assert features.groups == ("faces", "spotting", "flow", "rejected")  # those that this package knows
+
+
+def _unlisted(file: h5py.File) -> None:
+    file.attrs["groups"] = "faces spotting flow rejected"
+
+
+def _without_clip_id(file: h5py.File) -> None:
+    del file["gaze/clip_id"]
+
+
+def _of_other_clips(file: h5py.File) -> None:
+    file["gaze/clip_id"][0] = "s9/x"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_unlisted, "/gaze: the group is not in the attribute groups"),
+        (_without_clip_id, "/gaze/clip_id: the variable is missing"),
+        (_of_other_clips, "/gaze/clip_id: differs from /clip_id"),
+    ],
+)
+def test_added_groups_follow_the_rules_too(scratch: Path, spoil, message: str):
+    _add_gaze(scratch)
+    with h5py.File(scratch, "r+") as file:
+        spoil(file)
+    assert feature_file.validate(scratch) == [message]
 
 
 def test_description_says_what_is_inside(built: Path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from mer_features import features as feature_file
 
+DATA = Path(__file__).parents[1] / "data"
 Spoil = Callable[[h5py.File], None]
 
 
@@ -116,14 +118,29 @@ def _variable_for_group(file: h5py.File) -> None:
 SPOILED: dict[str, tuple[Spoil, str]] = {
     "schema": (_attribute("/", "schema", "another"), "not a mer-features cache: attribute schema is 'another'"),
     "no schema": (_attribute("/", "schema"), "not a mer-features cache"),
-    "future": (_attribute("/", "schema_version", 2), "version 2 is newer than this package reads (1)"),
+    "future": (_attribute("/", "schema_version", 3), "version 3 is newer than this package reads (2)"),
     "odd version": (_attribute("/", "schema_version", "one"), "schema_version is 'one'"),
     "incomplete": (_attribute("/", "complete"), "incomplete: its writer did not finish"),
     "not complete": (_attribute("/", "complete", 0), "incomplete: its writer did not finish"),
     "no config": (_attribute("/", "config"), "/: attribute config is missing"),
     "no group": (_delete("spotting"), "/spotting: the group is missing"),
+    "no list": (_attribute("/", "groups"), "/: attribute groups is missing"),
+    "not listed": (_attribute("/", "groups", "faces flow rejected"), "/spotting: the group is not in the attribute"),
+    "listed, unknown": (
+        _attribute("/", "groups", "faces spotting flow rejected gaze"),
+        "/gaze: the group is missing, and the attribute groups lists it",
+    ),
+    "listed, known": (_attribute("/", "groups", "faces spotting flow rejected style"), "/style: the group is missing"),
+    "no coordinates": (_attribute("flow", "coordinates"), "/flow: attribute coordinates is missing"),
+    "no coordinates of the root": (_attribute("/", "coordinates"), "/: attribute coordinates is missing"),
+    "no clip_id": (_delete("flow/clip_id"), "/flow/clip_id: the variable is missing"),
+    "other clip_id": (_write("flow/clip_id", 1, "s2/short"), "/flow/clip_id: differs from /clip_id"),
+    "other order": (
+        _write("faces/clip_id", slice(None), ["s2/short", "s1/startled", "s1/happy"]),
+        "/faces/clip_id: differs from /clip_id",
+    ),
     "group schema": (_attribute("flow", "schema", "x"), "/flow: attribute schema is 'x'"),
-    "group version": (_attribute("flow", "schema_version", 3), "/flow: attribute schema_version is 3, expected 1"),
+    "group version": (_attribute("flow", "schema_version", 3), "/flow: attribute schema_version is 3, expected 2"),
     "no fingerprint": (_attribute("faces", "fingerprint"), "/faces: attribute fingerprint is missing"),
     "no variable": (_delete("flow/u"), "/flow/u: the variable is missing"),
     "no root variable": (_delete("emotion"), "/emotion: the variable is missing"),
@@ -167,6 +184,23 @@ def test_each_violation_is_found_and_placed(scratch: Path, name: str):
     found = feature_file.validate(scratch)
     assert any(message in line for line in found), found
     assert not any("cannot be read as" in line for line in found), found
+
+
+def test_every_group_may_be_missing(scratch: Path):
+    with h5py.File(scratch, "r+") as file:
+        for name in file.attrs["groups"].split():
+            del file[name]
+        file.attrs["groups"] = ""
+    assert feature_file.validate(scratch) == []
+
+
+@pytest.mark.parametrize("name", ["faces", "spotting", "flow", "rejected"])
+def test_version_1_always_has_its_groups(tmp_path: Path, name: str):
+    path = Path(shutil.copy(DATA / "cache-v1.h5", tmp_path / "x.h5"))
+    with h5py.File(path, "r+") as file:
+        assert "groups" not in file.attrs
+        del file[name]
+    assert feature_file.validate(path) == [f"/{name}: the group is missing"]
 
 
 def test_older_files_hold_the_first_of_the_flags(scratch: Path):
