@@ -5,6 +5,7 @@ The numbers stand here in full, so that neither the package nor the script that 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,13 @@ def test_spotting(features: feature_file.Features):
 def test_provenance(features: feature_file.Features):
     assert features.attrs["source"] == "mer-features 0.1.0"
     assert features.attrs["config"] == '{"seed": 7}'
+
+
+def test_clips_can_be_removed(tmp_path: Path):
+    path = Path(shutil.copy(SAMPLE, tmp_path / "x.h5"))
+    assert feature_file.drop(path, ["s1/happy", "s2/dark"]) == 2
+    assert feature_file.validate(path) == []
+    with feature_file.open_features(path) as left:
+        assert np.ravel(left.attrs["schema_version"]).tolist() == [1]
+        assert left.groups == ("faces", "spotting", "flow", "rejected")
+        assert [clip.clip_id for clip in left.clips] == ["s1/startled", "s2/short"]
