@@ -119,7 +119,9 @@ def test_files_of_weights_count_by_content(tmp_path: Path):
 CORE = {"core/clips", "core/files", "core/grey", "core/quality"}
 STAGE = CORE | {"stages/run", "stages/store"}
 FLOW = {"core/compiled", "stages/flow/*"}
-READER = CORE | {"core/action_units", "features/layout", "features/reader", "features/schema", "stages/store"}
+READER = CORE | {"core/action_units", "features/access", "features/layout", "features/reader", "features/schema",
+                 "stages/store"}
+MAPS = {"frames/flow_map", "frames/image"}
 TRAINING = READER | {
     "protocols/folds", "protocols/metrics", "protocols/table", "systems/common/*", "core/tensors",
     "training/data", "training/folds", "training/loop", "training/state",
@@ -143,7 +145,7 @@ RULES: dict[str, set[str]] = {
     "train_style": READER | FLOW | {
         "core/tensors", "stages/style/*", "systems/common/contract", "systems/common/recipe", "training/style/*",
     },
-    "cache": READER | {"features/parts", "features/sources", "features/writer"},
+    "cache": READER | MAPS | {"features/parts", "features/sources", "features/writer"},
     "protocol": READER | {f"protocols/{name}" for name in ("counts", "folds", "labels", "presets", "rules", "table")},
     "embed": TRAINING | {"training/evaluation", "training/half"} | FOLD_STYLE,
     "evaluate": CORE | {"protocols/metrics", "protocols/table", "training/evaluation"},
@@ -154,7 +156,7 @@ RULES: dict[str, set[str]] = {
         "systems/common/contract", "systems/common/recipe",
     },
     "assess": STAGE | FLOW | {"core/tensors", "assess/*", "stages/magnify/*", "synthetic/*"},
-    "report": STAGE | READER | {"features/*", "protocols/*", "report/*", "report/templates/*", "stages/flow/light",
+    "report": STAGE | READER | MAPS | {"features/*", "protocols/*", "report/*", "report/templates/*", "stages/flow/light",
                                 "systems/*/printed"},
 }  # fmt: skip
 

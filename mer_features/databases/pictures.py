@@ -23,8 +23,8 @@ from mer_features.frames import flow_map
 MAX_PIXELS = 1 << 20
 #: Bytes of a file that its pixels cannot explain: text and colour profiles in the header.
 _HEADER_BYTES = 1 << 20
-#: Number of other clips that a message names.
-_TWINS_SHOWN = 5
+#: Digits of the digest of the pixels that a message shows.
+_DIGITS = 8
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 Size = tuple[int, int]  # width, height in pixels
@@ -51,6 +51,9 @@ def examined(clips: Sequence[Clip]) -> tuple[Clip, ...]:
 def compared(clips: Mapping[str, Sequence[Clip]]) -> dict[str, tuple[Clip, ...]]:
     """The clips of several databases with an issue ``same_picture`` for each that has the pixels of another subject.
 
+    The issue shows a digest of the pixels, by which the clips are found. It names no other person, who could not be
+    forgotten in it.
+
     Parameters
     ----------
     clips
@@ -61,24 +64,20 @@ def compared(clips: Mapping[str, Sequence[Clip]]) -> dict[str, tuple[Clip, ...]]
         for clip in members:
             if _usable(clip):
                 groups.setdefault(_pixels(Path(clip.source)), []).append(clip)
-    twins = {
-        (clip.database, clip.clip_id): [other for other in group if _differs(clip, other)]
+    shared = {
+        (clip.database, clip.clip_id): pixels
         for pixels, group in groups.items()
         for clip in group
-        if pixels
+        if pixels and any(_differs(clip, other) for other in group)
     }
     return {
-        name: tuple(_with_twins(clip, twins.get((clip.database, clip.clip_id), [])) for clip in members)
+        name: tuple(_told(clip, shared.get((clip.database, clip.clip_id), "")) for clip in members)
         for name, members in clips.items()
     }
 
 
-def _with_twins(clip: Clip, twins: Sequence[Clip]) -> Clip:
-    names = [
-        other.clip_id if other.database == clip.database else f"{other.database} {other.clip_id}" for other in twins
-    ]
-    more = f" and {len(names) - _TWINS_SHOWN} more" if len(names) > _TWINS_SHOWN else ""
-    told = (Issue("same_picture", ", ".join(names[:_TWINS_SHOWN]) + more),) if names else ()
+def _told(clip: Clip, pixels: str) -> Clip:
+    told = (Issue("same_picture", f"pixels {pixels[:_DIGITS]}"),) if pixels else ()
     return replace(clip, issues=(*(issue for issue in clip.issues if issue.code != "same_picture"), *told))
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import h5py
 
-from mer_features.features.reader import Features, dimension_names, open_features, open_file, open_object
+from mer_features.features.access import dimension_names, open_file, open_object
+from mer_features.features.reader import Features, open_features
 
 
 def describe(path: Path | str) -> str:

@@ -1,8 +1,7 @@
 """Reads feature files.
 
 :func:`open_features` returns :class:`Features`, which decodes a variable only when it is accessed and is safe in forked
-and spawned workers. :func:`usable_clips` selects the clips of clip tables that have features. :func:`open_file` and
-:func:`open_object` check what they open, so that nothing outside the file is read.
+and spawned workers. :func:`usable_clips` selects the clips of clip tables that have features.
 """
 
 from __future__ import annotations
@@ -24,11 +23,17 @@ from mer_features.core import quality
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
 from mer_features.features import layout
-from mer_features.features.schema import CLIP_ID, GROUPS, NAME, VERSION, CacheError
-from mer_features.stages.store import open_hdf5, unstored
+from mer_features.features.access import (
+    child_names,
+    column,
+    dimension_names,
+    is_bare_dimension,
+    open_file,
+    open_object,
+    scalar,
+)
+from mer_features.features.schema import CLIP_ID, GROUPS, CacheError
 
-#: Mark of netCDF-4 for the dataset of a dimension that has no coordinate variable.
-_BARE_DIMENSION = b"This is a netCDF dimension but not a netCDF variable"
 _SELECTION = re.compile(r"(?P<name>[^\[\]]+)(?:\[(?P<label>[^\[\]]+)\])?")
 
 
@@ -88,7 +93,7 @@ class FeatureVariable:
     def __init__(self, dataset: h5py.Dataset, position: int | None = None) -> None:
         self._dataset = dataset
         self._position = position
-        self._scale = np.float32(_scalar(dataset, "scale_factor")) if "scale_factor" in dataset.attrs else None
+        self._scale = np.float32(scalar(dataset, "scale_factor")) if "scale_factor" in dataset.attrs else None
         self._texts = h5py.check_string_dtype(dataset.dtype) is not None
 
     def __len__(self) -> int:
@@ -171,7 +176,7 @@ class Features:
     @property
     def groups(self) -> tuple[str, ...]:
         """Names of the groups that the file has, of those that this package knows, e.g. ``faces`` and ``flow``."""
-        return tuple(name for name in _names(self._file, h5py.Group) if name in GROUPS)
+        return tuple(name for name in child_names(self._file, h5py.Group) if name in GROUPS)
 
     def require(self, *groups: str, purpose: str = "") -> None:
         """Check that the file has these groups.
@@ -208,8 +213,8 @@ class Features:
 
     def _datasets(self) -> Iterator[tuple[str, h5py.Dataset]]:
         """Variables of the root and of its groups by path."""
-        for group in ("", *sorted(_names(self._file, h5py.Group))):
-            for name in _names(open_object(self._file, group), h5py.Dataset):
+        for group in ("", *sorted(child_names(self._file, h5py.Group))):
+            for name in child_names(open_object(self._file, group), h5py.Dataset):
                 path = f"{group}/{name}".lstrip("/")
                 dataset = open_object(self._file, path)
                 if not is_bare_dimension(dataset):
@@ -266,7 +271,7 @@ class Features:
             lacks = f"no group /{group}, so no labels {own!r}"
             reason = lacks if group in GROUPS and group not in self.groups else f"no labels {name!r}"
             raise KeyError(f"{self.path}: {reason}; there are {there}")
-        return tuple(map(str, _column(dataset)))
+        return tuple(map(str, column(dataset)))
 
     @cached_property
     def clips(self) -> tuple[ClipRow, ...]:
@@ -290,7 +295,7 @@ class Features:
 
     def _rows(self, prefix: str, kind: type[Any]) -> tuple[Any, ...]:
         names = [item.name for item in fields(kind)]
-        columns = [_column(open_object(self._file, prefix + name)) for name in names]
+        columns = [column(open_object(self._file, prefix + name)) for name in names]
         return tuple(kind(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True))
 
     def flow(self, clip_id: str, pair: str = "onset_apex") -> np.ndarray:
@@ -340,114 +345,5 @@ def usable_clips(tables: Iterable[Path | str], caches: Iterable[Path | str]) -> 
     )
 
 
-def open_file(path: Path) -> h5py.File:
-    """Open the HDF5 file of a feature file and check its header; raises :class:`CacheError`."""
-    if not path.is_file():
-        raise CacheError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
-    try:
-        file = open_hdf5(path)
-    except OSError as error:
-        if "unable to lock" in str(error):  # HDF5 prefers the environment variable to the argument
-            raise CacheError(f"{path}: cannot be locked; set HDF5_USE_FILE_LOCKING=FALSE to read it anyway") from error
-        raise CacheError(f"{path}: not an HDF5 file, or a damaged one ({error})") from error
-    if problem := header_problem(file):
-        file.close()
-        raise CacheError(f"{path}: {problem}")
-    return file
-
-
-def header_problem(file: h5py.File) -> str:
-    """Why a file is not a complete feature file of a version that can be read; empty if it is one."""
-    if _scalar(file, "schema") != NAME:
-        return f"not a {NAME}: attribute schema is {_scalar(file, 'schema')!r}"
-    version = _scalar(file, "schema_version")
-    if not isinstance(version, int) or version < 1:
-        return f"attribute schema_version is {version!r}, expected a number from 1 to {VERSION}"
-    if version > VERSION:
-        return f"format version {version} is newer than this package reads ({VERSION}); update mer-features"
-    return "" if _scalar(file, "complete") == 1 else "incomplete: its writer did not finish"
-
-
-def format_version(file: h5py.File) -> int:
-    """Format version of a feature file whose header has been checked."""
-    return int(_scalar(file, "schema_version"))
-
-
-def listed_groups(file: h5py.File) -> tuple[str, ...]:
-    """Groups that the file says it has; files of version 1 do not say."""
-    return tuple(str(_scalar(file, "groups") or "").split())
-
-
 def _slashed(groups: Iterable[str]) -> str:
     return ", ".join(f"/{name}" for name in groups) or "no groups"
-
-
-def _scalar(item: h5py.HLObject, name: str) -> Any:
-    value = item.attrs.get(name)
-    value = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.size == 1 else value
-    return value.decode(errors="replace") if isinstance(value, bytes) else value  # netCDF's own texts are bytes here
-
-
-def is_bare_dimension(dataset: h5py.Dataset) -> bool:
-    """Whether a dataset is only a netCDF dimension and not a variable."""
-    return bool(dataset.attrs.get("NAME", b"").startswith(_BARE_DIMENSION))
-
-
-def dimension_names(dataset: h5py.Dataset) -> tuple[str, ...]:
-    """Names of a dataset's dimensions from their scales; the name of a dimension without a scale is empty."""
-    names = []
-    for dimension in dataset.dims:
-        names.append(dimension[0].name.rpartition("/")[2] if len(dimension) else "")
-    if not any(names) and dataset.ndim == 1 and dataset.is_scale:
-        return (dataset.name.rpartition("/")[2],)
-    return tuple(names)
-
-
-def _names(group: h5py.Group, kind: type[h5py.HLObject]) -> list[str]:
-    """Names of the groups or datasets in a group, without links to other places, which would be refused on opening."""
-    hard = (name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink))
-    return [name for name in hard if group.get(name, getclass=True) is kind]
-
-
-def _column(dataset: h5py.Dataset) -> list[Any]:
-    values = dataset.asstr()[()] if h5py.check_string_dtype(dataset.dtype) else dataset[()]
-    result: list[Any] = values.tolist()
-    return result
-
-
-def open_object(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
-    """The object at a path that consists of ordinary (hard) links.
-
-    Raises
-    ------
-    KeyError
-        If there is no such object.
-    CacheError
-        If the path contains a soft or external link, or the data of the object are outside the file.
-    """
-    node = file
-    location = ""
-    for part in filter(None, name.split("/")):
-        location += f"/{part}"
-        if not isinstance(node, h5py.Group) or part not in node.keys():  # noqa: SIM118  # `in` on a group follows links
-            raise KeyError(f"{location} is not in the file")
-        check_link(node, part, location)
-        node = node[part]
-    if isinstance(node, h5py.Dataset):
-        check_storage(node, location)
-    return node
-
-
-def check_link(group: h5py.Group, name: str, where: str) -> None:
-    """Refuse all links except ordinary (hard) links."""
-    link = group.get(name, getlink=True)
-    if not isinstance(link, h5py.HardLink):
-        raise CacheError(f"{where}: a {type(link).__name__}; a feature file contains no links to other places")
-
-
-def check_storage(dataset: h5py.Dataset, where: str) -> None:
-    """Refuse data that are in other files or are not stored at all."""
-    if dataset.is_virtual or dataset.external:
-        raise CacheError(f"{where}: its data are in another file; a feature file contains all its data")
-    if claim := unstored(dataset):
-        raise CacheError(f"{where}: {claim}; a feature file contains all its data")

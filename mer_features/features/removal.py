@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from mer_features.core.files import atomic_path
-from mer_features.features.reader import dimension_names, open_file, open_object
+from mer_features.features.access import dimension_names, open_file, open_object
 from mer_features.features.schema import CacheError
 
 #: Dimension -> positions that remain; along other dimensions all positions remain.

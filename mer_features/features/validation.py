@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mer_features.features.reader import (
+from mer_features.features.access import (
     check_link,
     check_storage,
     dimension_names,

@@ -54,8 +54,8 @@ _REFERENCES = {
     "(STSTNet) for micro-expression recognition. FG, 2019. doi:10.1109/FG.2019.8756567",
     "off_apexnet": "Y. S. Gan, S.-T. Liong, W.-C. Yau, Y.-C. Huang, L.-K. Tan. OFF-ApexNet on micro-expression "
     "recognition system. Signal Processing: Image Communication, 2019. doi:10.1016/j.image.2019.02.005",
-    "dual_inception": "L. Zhou, Q. Mao, L. Xue. Dual-Inception network for cross-database micro-expression recognition. "
-    "FG, 2019. doi:10.1109/FG.2019.8756579",
+    "dual_inception": "L. Zhou, Q. Mao, L. Xue. Dual-Inception network for cross-database micro-expression "
+    "recognition. FG, 2019. doi:10.1109/FG.2019.8756579",
     "snakemake": "F. Mölder et al. Sustainable data analysis with Snakemake. F1000Research, 2021. "
     "doi:10.12688/f1000research.29032.2",
 }

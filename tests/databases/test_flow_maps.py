@@ -513,11 +513,9 @@ def read_composite(root: Path, labels: Path | None = None) -> dict[str, Listing]
 def test_the_same_picture_of_two_people_is_told(root: Path, labels: Path):
     (root / file_name(ROWS[0])).write_bytes((root / file_name(ROWS[2])).read_bytes())
     found = {clip.clip_id: [(i.code, i.detail) for i in clip.issues] for clip in read(root, labels, "casme2").clips}
-    assert found == {
-        "sub01/EP02_01f": [("same_picture", "sub02/EP11_01")],
-        "sub01/EP19_05f": [],
-        "sub02/EP11_01": [("same_picture", "sub01/EP02_01f")],
-    }
+    same = found["sub01/EP02_01f"]
+    assert [code for code, _ in same] == ["same_picture"]
+    assert found == {"sub01/EP02_01f": same, "sub01/EP19_05f": [], "sub02/EP11_01": same}
 
 
 def test_the_same_pixels_in_another_file_are_the_same_picture(root: Path, labels: Path):
@@ -527,12 +525,13 @@ def test_the_same_pixels_in_another_file_are_the_same_picture(root: Path, labels
     assert codes(read(root, labels))["sub01/EP02_01f"] == ["same_picture"]
 
 
-def test_a_picture_of_very_many_people_makes_no_endless_message(tmp_path: Path):
+def test_the_message_names_nobody_else(tmp_path: Path):
     rows = [("", f"p{number}", "a", 0) for number in range(40)]
     for row in rows:
         save(tmp_path / "m" / file_name(row), pixels(1))
-    clip = read(tmp_path / "m", table(tmp_path / "t.csv", rows)).clips[0]
-    assert detail(clip) == "p1/a, p2/a, p3/a, p4/a, p5/a and 34 more"
+    details = {detail(clip) for clip in read(tmp_path / "m", table(tmp_path / "t.csv", rows)).clips}
+    assert len(details) == 1
+    assert re.fullmatch(r"pixels [0-9a-f]{8}", details.pop())
 
 
 def test_the_same_picture_of_one_person_is_not(root: Path, labels: Path):
@@ -546,14 +545,11 @@ def test_the_same_picture_in_two_parts_is_told(
     for row in (ROWS[2], ROWS[5]):
         (root / file_name(row)).write_bytes((root / file_name(ROWS[0])).read_bytes())
     monkeypatch.chdir(tmp_path)
-    expected = {
-        "sub01/EP02_01f": "sub02/EP11_01, my-samm 006/006_1_2",
-        "sub02/EP11_01": "sub01/EP02_01f, my-samm 006/006_1_2",
-        "006/006_1_2": "my-casme2 sub01/EP02_01f, my-casme2 sub02/EP11_01",
-    }
     listings = read_composite(root, labels)
     clips = [clip for listing in listings.values() for clip in listing.clips]
-    assert {clip.clip_id: detail(clip) for clip in clips if clip.issues} == expected
+    told = {clip.clip_id: detail(clip) for clip in clips if clip.issues}
+    assert told.keys() == {"sub01/EP02_01f", "sub02/EP11_01", "006/006_1_2"}
+    assert len(set(told.values())) == 1
     databases.refresh_sources(composite(root, labels).databases)
     stored = [clip for name in listings for clip in clip_tables.read(databases.source_table(name))]
     assert stored == clips
