@@ -34,9 +34,10 @@ def flow_planes(recipe: PlanesRecipe, clip: Arrays, channels: Sequence[str]) -> 
     """Flow planes of one clip for the small networks, (P, 28, 28) float32; each plane is resized and scaled on its own.
 
     ``recipe.scale`` selects :func:`unit_range` (`minmax`), the same as whole numbers 0 to 255 (`bytes`), or
-    :func:`unit_magnitude` (`symmetric`).
+    :func:`unit_magnitude` (`symmetric`). Published maps are bytes already, so `bytes` does not scale them.
     """
-    scaled = {"minmax": unit_range, "bytes": as_bytes, "symmetric": unit_magnitude}[recipe.scale]
+    stored = np.rint if recipe.source == "flow_maps" else as_bytes
+    scaled = {"minmax": unit_range, "bytes": stored, "symmetric": unit_magnitude}[recipe.scale]
     planes = (clip[name] for name in flow_variables(recipe, channels))
     return np.stack([scaled(resized(plane, FLOW_SIDE, average=recipe.resize == "area")) for plane in planes])
 
