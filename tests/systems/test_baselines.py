@@ -197,10 +197,13 @@ def test_input_is_resized_and_scaled(name: str):
     module = NETWORKS[name]
     rng = np.random.default_rng(0)
     clip = {variable: rng.normal(size=(64, 64)).astype(np.float32) for variable in module.variables(recipe(name))}
-    made = module.prepare(recipe(name), clip)["flow"]
+    made = module.prepare(recipe(name, {"scale": "minmax"}), clip)["flow"]
     assert made.shape == (len(clip), 28, 28)
     np.testing.assert_array_equal(made.min(axis=(1, 2)), 0)
     np.testing.assert_array_equal(made.max(axis=(1, 2)), 1)
+    stored = module.prepare(recipe(name, {"scale": "bytes"}), clip)["flow"]
+    assert stored.dtype == np.float32
+    np.testing.assert_array_equal(stored, np.rint(255 * made))
     signed = module.prepare(recipe(name, {"scale": "symmetric"}), clip)["flow"]
     turned = module.prepare(recipe(name, {"scale": "symmetric"}), {key: -value for key, value in clip.items()})["flow"]
     np.testing.assert_allclose(turned, -signed, atol=1e-6)
@@ -219,10 +222,69 @@ def test_a_mirrored_face_gives_mirrored_planes_and_turns_u_around(name: str, res
         return {f"flow/{plane}[onset_apex]": values for plane, values in planes.items()}
 
     for scale, turned in (("symmetric", lambda plane: -plane), ("minmax", lambda plane: 1 - plane)):
-        chosen = recipe(name, {"scale": scale, "resize": resize})
+        order = {"order": "u_v_strain"} if name == "ststnet" else {}
+        chosen = recipe(name, {"scale": scale, "resize": resize, **order})
         straight, mirrored = (
             module.prepare(chosen, each)["flow"] for each in (clip(u, v), clip(-u[:, ::-1], v[:, ::-1]))
         )
         expected = straight[..., ::-1].copy()
         expected[0] = turned(expected[0])
         np.testing.assert_allclose(mirrored, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("order", "channels"), [("strain_v_u", "strain v u"), ("u_v_strain", "u v strain")])
+def test_ststnet_orders_its_planes(order: str, channels: str):
+    chosen = recipe("ststnet", {"order": order, "scale": "minmax"})
+    assert ststnet.variables(chosen) == tuple(f"flow/{name}[onset_apex]" for name in channels.split())
+    planes = {f"flow/{name}[onset_apex]": np.zeros((28, 28), np.float32) for name in ("u", "v", "strain")}
+    for number, name in enumerate(("u", "v", "strain")):
+        planes[f"flow/{name}[onset_apex]"][number, 0] = 1  # its place names the plane
+    made = ststnet.prepare(chosen, planes)["flow"]
+    assert [("u", "v", "strain")[int(plane[:, 0].argmax())] for plane in made] == channels.split()
+
+
+def test_ststnet_trains_as_its_authors_code_does():
+    """Its Python code reads pictures by OpenCV, so 0..255 with blue first, and leaves torch's initial weights."""
+    chosen = StstNetRecipe()
+    assert (chosen.scale, chosen.order, chosen.initialisation) == ("bytes", "strain_v_u", "torch")
+    assert (chosen.learning_rate, chosen.batch_size, chosen.epochs) == (5e-5, 256, 800)
+
+
+# ---------------------------------------------------------------- initial weights
+
+BUILDERS = {
+    "off_apexnet": off_apexnet.OffApexNet,
+    "ststnet": ststnet.StstNet,
+    "dual_inception": dual_inception.DualInception,
+    "fr": fr.network,
+}
+
+
+def layers(name: str, initialisation: str) -> list[torch.nn.Module]:
+    torch.manual_seed(0)
+    network = BUILDERS[name](recipe(name, {"initialisation": initialisation}), 3)
+    return [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_keras_draws_from_glorots_range_and_sets_biases_to_0(name: str):
+    for layer in layers(name, "keras"):
+        places = layer.weight[0, 0].numel()  # of the kernel
+        fans = (layer.weight.shape[0] + layer.weight.shape[1]) * places
+        assert_uniform(layer.weight, math.sqrt(6 / fans))
+        assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_torch_keeps_the_weights_that_torch_draws(name: str):
+    for layer in layers(name, "torch"):
+        bound = 1 / math.sqrt(layer.weight[0].numel())
+        assert_uniform(layer.weight, bound)
+        assert 0 < layer.bias.abs().max() <= bound
+
+
+def assert_uniform(weight: torch.Tensor, bound: float) -> None:
+    """Whether weights fill -bound..bound evenly, by their largest value and their spread."""
+    assert weight.abs().max() <= bound * (1 + 1e-6)
+    assert weight.abs().max() > bound * (1 - 20 / weight.numel())
+    assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=4 / math.sqrt(weight.numel()))

@@ -49,8 +49,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "future": {"backbone": "small", "size": SIDE, "dit_width": 16, "dit_depth": 1, "dit_heads": 2},
 }
 FLOW = {
-    "resize": ("area", "input"), "scale": ("symmetric", "input"), "learning_rate": (0.5, "optimiser"),
-    "batch_size": (3, "batches"), "epochs": (7, "epochs"),
+    "source": ("flow_maps", "input"), "resize": ("area", "input"), "scale": ("symmetric", "input"),
+    "initialisation": ("torch", "weights"), "learning_rate": (0.5, "optimiser"), "batch_size": (3, "batches"),
+    "epochs": (7, "epochs"),
 }  # fmt: skip
 CHANGES: dict[str, dict[str, tuple[Any, str]]] = {
     "fr": FLOW | {
@@ -59,7 +60,9 @@ CHANGES: dict[str, dict[str, tuple[Any, str]]] = {
         "momentum": (0.8, "optimiser"),
     },
     "off_apexnet": FLOW,
-    "ststnet": FLOW | {"batch_norm": (False, "network")},
+    "ststnet": FLOW | {
+        "batch_norm": (False, "network"), "order": ("u_v_strain", "input"), "initialisation": ("keras", "weights"),
+    },
     "dual_inception": FLOW,
     "sa_at": {
         "images": ("faces", "input"), "micro_training": (False, "network"), "student": ("resnet14", "network"),
@@ -133,6 +136,8 @@ def variable(name: str, rng: np.random.Generator) -> np.ndarray:
         return np.asarray("4+7")
     if kind == "flow":
         return rng.normal(size=(100, 100)).astype(np.float32)
+    if kind == "flow_maps":
+        return rng.integers(0, 256, (28, 28), dtype=np.uint8)
     frames = (5,) if name == "faces/keyframes" else ()
     return rng.integers(0, 255, (*frames, 100, 100, 3)).astype(np.uint8)
 

@@ -90,6 +90,29 @@ def test_flow_planes_are_reduced_by_means():
     np.testing.assert_allclose(made, np.concatenate([means, -means]), atol=1e-5)
 
 
+def test_published_maps_lose_their_medians():
+    """The zero of a map is unknown; the median estimates it. Adding a constant to a map changes nothing."""
+    rng = np.random.default_rng(0)
+    recipe = LinearRecipe(size=4, source="flow_maps")
+    assert linear.variables(recipe) == ("flow_maps/maps[u]", "flow_maps/maps[v]")
+    u, v = rng.integers(20, 200, (2, 8, 8), dtype=np.uint8)
+    u[:5], u[7] = 60, 21  # 60 is more than half of the plane, so the median
+    made = linear.prepare(recipe, {"flow_maps/maps[u]": u, "flow_maps/maps[v]": v})["planes"].reshape(2, 4, 4)
+    assert made.dtype == np.float32
+    np.testing.assert_array_equal(made[0, :2], 0)
+    expected = (u.astype(float) - 60).reshape(4, 2, 4, 2).mean(axis=(1, 3))  # below 0 where the map is below 60
+    assert expected.min() < 0 < expected.max()
+    np.testing.assert_allclose(made[0], expected, atol=1e-4)
+    moved = linear.prepare(recipe, {"flow_maps/maps[u]": u + np.uint8(40), "flow_maps/maps[v]": v})["planes"]
+    np.testing.assert_array_equal(moved.reshape(2, 4, 4), made)
+
+
+def test_flow_in_pixels_keeps_its_zero():
+    flow = {"flow/u[onset_apex]": np.full((8, 8), 3.0), "flow/v[onset_apex]": np.full((8, 8), -2.0)}
+    made = linear.prepare(LinearRecipe(size=4, source="flow"), flow)["planes"]
+    np.testing.assert_array_equal(made, [3.0] * 16 + [-2.0] * 16)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixel_difference_keeps_its_sign(channels: int):
     onset = np.full((16, 16, channels), 200, np.uint8)
