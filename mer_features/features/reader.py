@@ -175,8 +175,8 @@ class Features:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Names of the groups that the file has, of those that this package knows, e.g. ``faces`` and ``flow``."""
-        return tuple(name for name in child_names(self._file, h5py.Group) if name in GROUPS)
+        """Names of the groups that the file has, e.g. ``faces`` and ``flow``."""
+        return tuple(child_names(self._file, h5py.Group))
 
     def require(self, *groups: str, purpose: str = "") -> None:
         """Check that the file has these groups.

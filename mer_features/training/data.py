@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,8 +97,8 @@ def load_clips(caches: Mapping[str, Path], table: FoldTable, inputs: Inputs, res
     Raises
     ------
     ValueError
-        If a database has no feature file, or a feature file lacks a clip, because the protocol was built from other
-        files.
+        If a database has no feature file, or a feature file lacks a group that is read, or a clip, because the protocol
+        was built from other files.
     """
     columns: dict[str, list[np.ndarray]] = {}
     identities = []
@@ -129,6 +129,7 @@ def _read(
                     known = ", ".join(caches) or "none"
                     raise ValueError(f"no feature file for database {row.database!r}; known: {known}")
                 file = files[row.database] = open_features(caches[row.database])
+                file.require(*_groups(variables), purpose="the recipe")
                 identity[row.database] = tuple(
                     name for group, names in _IDENTITY.items() if group in file.groups for name in names
                 )
@@ -142,6 +143,11 @@ def _read(
     finally:
         for file in files.values():
             file.close()
+
+
+def _groups(variables: Iterable[str]) -> list[str]:
+    """Groups of variables, without the root."""
+    return list(dict.fromkeys(name.partition("/")[0] for name in variables if "/" in name))
 
 
 def common_groups(sources: Sources) -> frozenset[str]:

@@ -208,7 +208,8 @@ def test_variables_beyond_the_schema_are_read(scratch: Path, add):
     assert feature_file.validate(scratch) == []
     with feature_file.open_features(scratch) as features:
         assert features["gaze/angle"][2].tolist() == [8, 9, 10, 11]
-        assert features.groups == ("faces", "spotting", "flow", "rejected")  # those that this package knows
+        assert features.groups == ("faces", "spotting", "flow", "rejected", "gaze")
+        features.require("gaze")
 
 
 def _unlisted(file: h5py.File) -> None:
