@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         if arguments.verbose:
             err.print_exception()
-        err.print(f"mer-features {arguments.command}: {error}", style="red", markup=False, highlight=False)
+        message = f"mer-features {arguments.command}: {error}"
+        err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         err.print("interrupted")
@@ -358,9 +359,9 @@ def _validate(arguments: argparse.Namespace) -> int:
         violations = feature_file.validate(file)
         invalid += bool(violations)
         verdict = f"{counted(len(violations), 'violation')} of the format" if violations else "valid"
-        out.print(f"{file}: {verdict}", highlight=False)
+        out.print(f"{file}: {verdict}", highlight=False, markup=False, soft_wrap=True)
         for violation in violations:
-            out.print(f"  {violation}", highlight=False, markup=False)
+            out.print(f"  {violation}", highlight=False, markup=False, soft_wrap=True)
     return 1 if invalid else 0
 
 
@@ -369,7 +370,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
     write = {"csv": export.to_csv, "npz": export.to_npz, "png": export.to_png}[arguments.format]
     write(arguments.file, arguments.output)
-    out.print(f"wrote {arguments.output}", highlight=False)
+    out.print(f"wrote {arguments.output}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

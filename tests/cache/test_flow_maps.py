@@ -364,8 +364,18 @@ def test_validate_ends_with_1_for_a_file_that_breaks_a_rule(scratch_maps: Path, 
         del file["flow_maps"]
     code, out, err = _run(capsys, "validate", scratch_maps)
     assert (code, err) == (1, "")
-    assert "1 violation of the format" in " ".join(out.split())
-    assert "/flow_maps: the group is missing" in out
+    assert out == f"{scratch_maps}: 1 violation of the format\n  /flow_maps: the group is missing\n"
+
+
+def test_names_of_files_are_printed_as_they_are(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Brackets are no markup, and a long path is one line."""
+    folder = tmp_path / f"{'long' * 30} [1] [/red]"
+    folder.mkdir(parents=True)
+    file = Path(shutil.copy(maps, folder / "x.h5"))
+    assert _run(capsys, "validate", file) == (0, f"{file}: valid\n", "")
+    assert _run(capsys, "export", file, "csv", "-o", folder / "x.csv") == (0, f"wrote {folder / 'x.csv'}\n", "")
+    code, _, err = _run(capsys, "show", folder / "y.h5")
+    assert (code, err) == (2, f"mer-features show: {folder / 'y.h5'}: no such file\n")
 
 
 def test_generators_of_a_style_need_faces(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -375,7 +385,7 @@ def test_generators_of_a_style_need_faces(maps: Path, tmp_path: Path, capsys: py
     expected = (
         f"mer-features train-style: {maps}: the training of style generators needs /faces; the file has /flow_maps"
     )
-    assert " ".join(err.split()).startswith(expected)
+    assert err == f"{expected}, /rejected\n"
     assert not (tmp_path / "x.pt").exists()
 
 
@@ -420,3 +430,38 @@ def test_a_subject_is_forgotten(
         assert [clip.clip_id for clip in features.clips] == ["s2/b", "s3/c"]
         assert [item.clip_id for item in features.rejected] == ["s2/two"]
         np.testing.assert_array_equal(features["flow_maps/maps"][0], sample.maps("s2/b"))
+
+
+def test_a_system_trained_on_maps_explains_a_clip(
+    sample: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Also if the feature file has been built again without the maps: then it says so."""
+    pytest.importorskip("torch")
+    pytest.importorskip("lightning")
+    from mer_features import protocols
+    from mer_features.training import half
+    from mer_features.training.data import Sources
+    from mer_features.training.options import System
+
+    clips, rows, rng = [], [], np.random.default_rng(0)
+    for number in range(12):
+        name, subject, label = f"s{number // 3}/{number}", f"s{number // 3}", ("negative", "positive")[number % 2]
+        (tmp_path / f"{number}.png").write_bytes(sample.png(rng.integers(0, 256, (28, 28, 3), dtype=np.uint8)))
+        clips.append(Clip(name, "d", subject, str(tmp_path / f"{number}.png"), emotion=label))
+        rows.append(protocols.FoldRow(name, "d", subject, label, label, subject))
+    feature_file.build(tmp_path / "d.h5", clips, {}, Cache(), _PROVENANCE)
+    protocols.write(tmp_path / "p.tsv", protocols.FoldTable(tuple(rows)))
+    sources = Sources({"d": tmp_path / "d.h5"}, tmp_path / "p.tsv")
+    files = half.HalfFiles(tmp_path / "e.npz", tmp_path / "half.pt", tmp_path / "p.npz", tmp_path / "half.json")
+    half.embed_half(sources, System(system="linear", protocols=("p",)), seed=0, files=files)
+    assert json.loads(files.model.read_text())["system"]["recipe"]["source"] == "flow_maps"
+    code, out, err = _run(capsys, "explain", tmp_path, "s0/1", "-o", tmp_path / "explained")
+    assert (code, err) == (0, "")
+    assert "d/s0/1" in out
+    with h5py.File(tmp_path / "d.h5", "r+") as file:
+        del file["flow_maps"]
+        file.attrs["groups"] = "rejected"
+    code, _, err = _run(capsys, "explain", tmp_path, "s0/1", "-o", tmp_path / "explained")
+    assert code == 2
+    expected = f"mer-features explain: {tmp_path / 'd.h5'}: the recipe needs /flow_maps; the file has /rejected"
+    assert err == f"{expected}\n"
