@@ -39,6 +39,8 @@ def table(subjects: int = 6, per_class: int = 2) -> FoldTable:
 class FakeCache:
     """A cache in memory whose flow shows the class by the place of a bump."""
 
+    groups = ("faces", "flow")
+
     def __init__(self, fold_table: FoldTable, noise: float = 0.5):
         rng = np.random.default_rng(0)
         self.path = Path("demo.h5")
@@ -60,6 +62,9 @@ class FakeCache:
 
     def index(self, clip_id: str) -> int:
         return {clip.clip_id: i for i, clip in enumerate(self.clips)}[clip_id]
+
+    def require(self, *groups: str, purpose: str) -> None:
+        assert set(groups) <= set(self.groups), purpose
 
     def __getitem__(self, name: str) -> list[np.ndarray]:
         return self.arrays[name]
@@ -317,7 +322,7 @@ def test_evaluation_pools_batches_and_seeds(store: Store, tmp_path: Path):
     assert result["uf1"]["mean"] == pytest.approx(np.mean([entry["uf1"] for entry in result["seeds"]]))
     assert result["chance"] == pytest.approx(1 / 3)
     assert (result["protocol"], result["run"], result["system"]) == ("p", "mine", "linear")
-    assert result["recipe"] == {"feature": "flow", "size": 8, "components": 12, "C": 1.0}
+    assert result["recipe"] == {"source": "auto", "feature": "flow", "size": 8, "components": 12, "C": 1.0}
     assert result["classes"] == list(CLASSES)
     assert result["databases"] == {"demo": {"negative": 12, "positive": 12, "surprise": 12, "subjects": 6}}
     assert result["measured_on"] == "synthetic"
