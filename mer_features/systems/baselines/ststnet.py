@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mer_features.systems.baselines import flow_cnn
 from mer_features.systems.baselines.recipe import StstNetRecipe
@@ -28,36 +28,26 @@ def prepare(recipe: StstNetRecipe, clip: Arrays) -> dict[str, np.ndarray]:
     return {"flow": inputs.flow_planes(recipe, clip, _channels(recipe))}
 
 
-def stream(width: int, norm: bool) -> nn.Sequential:
-    """One stream over all planes: (N, 3, 28, 28) -> (N, width, 10, 10)."""
-    return nn.Sequential(
-        nn.Conv2d(3, width, 3, padding=2),  # 30 x 30
-        nn.ReLU(),
-        *([nn.BatchNorm2d(width)] if norm else []),
-        nn.MaxPool2d(3, stride=3, padding=1),  # 10 x 10
-        nn.Dropout(0.5),
-    )
-
-
-class Parallel(nn.Module):
-    """Streams over the same planes, concatenated along the channels."""
-
-    def __init__(self, *streams: nn.Module) -> None:
-        super().__init__()
-        self.streams = nn.ModuleList(streams)
-
-    def forward(self, flow: Tensor) -> Tensor:  # (N, 3, 28, 28) -> (N, 16, 10, 10)
-        """Run all streams."""
-        return torch.cat([stream(flow) for stream in self.streams], dim=1)
-
-
 class StstNet(flow_cnn.FlowCnn):
-    """The network; 1,683 parameters for three classes, 1,651 without batch normalisation."""
+    """The network; 1,683 parameters for three classes, 1,651 without batch normalisation.
+
+    The three streams see the same planes, and all their layers treat every channel on its own. They run as one
+    convolution with the filters of all three, which takes less time and computes the same.
+    """
 
     def __init__(self, recipe: StstNetRecipe, classes: int) -> None:
-        streams = Parallel(*(stream(width, recipe.batch_norm) for width in WIDTHS))
-        features = nn.Sequential(streams, nn.AvgPool2d(2), nn.Flatten())  # (N, 400)
+        width = sum(WIDTHS)
+        features = nn.Sequential(
+            nn.Conv2d(3, width, 3, padding=2),  # (N, 16, 30, 30)
+            nn.ReLU(),
+            *([nn.BatchNorm2d(width)] if recipe.batch_norm else []),
+            nn.MaxPool2d(3, stride=3, padding=1),  # (N, 16, 10, 10)
+            nn.Dropout(0.5),
+            nn.AvgPool2d(2),
+            nn.Flatten(),  # (N, 400)
+        )
         super().__init__(recipe, features, nn.Linear(400, classes), fewest=2 if recipe.batch_norm else 1)
+        self.to(memory_format=torch.channels_last)  # layers that treat channels alike take less time
 
 
 def build(recipe: StstNetRecipe, classes: int, setup: Setup) -> engine.TorchSystem:

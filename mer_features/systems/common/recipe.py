@@ -97,8 +97,8 @@ class PlanesRecipe(FlowRecipe):
 
 #: Initial weights of convolutions and linear layers.
 Initialisation = Literal["keras", "torch"]
-_INITIALISATION = (
-    "Initial weights: `keras`, as Keras 2.2.4 draws them (Glorot uniform, biases 0); `torch`, as PyTorch draws them."
+INITIALISATION: Any = Field(
+    "torch",
+    description="Initial weights: `torch`, as PyTorch draws them; `keras`, as Keras 2.2.4 does (Glorot uniform, biases "
+    "0).",
 )
-INITIALISATION: Any = Field("keras", description=_INITIALISATION)
-INITIALISATION_TORCH: Any = Field("torch", description=_INITIALISATION)

@@ -40,13 +40,17 @@ def prepare(recipe: FRRecipe, clip: Arrays) -> dict[str, np.ndarray]:
 
 
 def conv(channels: int, width: int, kernel: int, norm: bool) -> nn.Sequential:
-    """Convolution of the same size with bias, then ReLU; with ``norm`` (variant `table7`) a batch norm in between."""
+    """Convolution of the same size with bias; with ``norm`` (variant `table7`) a batch norm after it."""
     layers = [nn.Conv2d(channels, width, kernel, padding=kernel // 2)]
-    return nn.Sequential(*layers, *([nn.BatchNorm2d(width)] if norm else []), nn.ReLU())
+    return nn.Sequential(*layers, *([nn.BatchNorm2d(width)] if norm else []))
 
 
 class Inception(nn.Module):
-    """GoogLeNet's first block with the same width in all branches; its three 1x1 convolutions run as one."""
+    """GoogLeNet's first block with the same width in all branches, and the ReLU and the pooling after it.
+
+    The three 1x1 convolutions run as one. The largest of four values is the same before and after ReLU, so ReLU follows
+    the pooling, where it has a quarter of the work.
+    """
 
     def __init__(self, channels: int, width: int, norm: bool) -> None:
         super().__init__()
@@ -56,15 +60,16 @@ class Inception(nn.Module):
         self.pool = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), conv(channels, width, 1, norm))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
-        """Concatenate the four branches."""
+        """Concatenate the four branches, pool, activate: (N, 4n, H / 2, W / 2)."""
         one, three, five = self.entry(x).chunk(3, dim=1)  # (N, n, H, W) each
-        joined = torch.cat([one, self.three(three), self.five(five), self.pool(x)], dim=1)  # (N, 4n, H, W)
-        return joined.contiguous(memory_format=torch.channels_last)  # pooling on the CPU is ten times faster
+        branches = [one, self.three(F.relu(three)), self.five(F.relu(five)), self.pool(x)]
+        joined = torch.cat(branches, dim=1).contiguous(memory_format=torch.channels_last)  # pools ten times faster
+        return F.relu(F.max_pool2d(joined, 2))
 
 
 def stream(norm: bool) -> nn.Sequential:
     """Two Inception blocks over one flow component: (N, 1, 28, 28) -> (N, 3136)."""
-    return nn.Sequential(Inception(1, 6, norm), nn.MaxPool2d(2), Inception(24, 16, norm), nn.MaxPool2d(2), nn.Flatten())
+    return nn.Sequential(Inception(1, 6, norm), Inception(24, 16, norm), nn.Flatten())
 
 
 class Trunk(nn.Module):
