@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -48,20 +48,22 @@ SMALL: dict[str, dict[str, Any]] = {
     "eidnet": {"backbone": "small", "size": SIDE, "batch_size": 4},
     "future": {"backbone": "small", "size": SIDE, "dit_width": 16, "dit_depth": 1, "dit_heads": 2},
 }
+#: Stands for the value of a key with two values that is not the default.
+OTHER = object()
 FLOW = {
     "source": ("flow_maps", "input"), "resize": ("area", "input"), "scale": ("symmetric", "input"),
-    "initialisation": ("torch", "weights"), "learning_rate": (0.5, "optimiser"), "batch_size": (3, "batches"),
+    "initialisation": (OTHER, "weights"), "learning_rate": (0.5, "optimiser"), "batch_size": (3, "batches"),
     "epochs": (7, "epochs"),
 }  # fmt: skip
 CHANGES: dict[str, dict[str, tuple[Any, str]]] = {
     "fr": FLOW | {
         "refine": ("fc", "loss"), "fusion": ("concat", "network"), "variant": ("table7", "network"),
-        "attention_scale": ("d", "loss"), "loss_weight": (2.0, "loss"), "optimiser": ("adam", "optimiser"),
+        "attention_scale": (OTHER, "loss"), "loss_weight": (2.0, "loss"), "optimiser": (OTHER, "optimiser"),
         "momentum": (0.8, "optimiser"),
     },
     "off_apexnet": FLOW,
     "ststnet": FLOW | {
-        "batch_norm": (False, "network"), "order": ("u_v_strain", "input"), "initialisation": ("keras", "weights"),
+        "batch_norm": (False, "network"), "order": (OTHER, "input"),
     },
     "dual_inception": FLOW,
     "sa_at": {
@@ -106,7 +108,7 @@ CHANGES: dict[str, dict[str, tuple[Any, str]]] = {
     },
 }  # fmt: skip
 #: Other keys that a changed key needs.
-WITH = {("map_mer", "branches"): {"awm": "none"}}
+WITH = {("map_mer", "branches"): {"awm": "none"}, ("fr", "momentum"): {"optimiser": "sgd"}}
 #: Keys that need files, videos or large images; tests of the systems' own files change them.
 ELSEWHERE = {
     "map_mer": {"imagenet", "val_share"},
@@ -293,6 +295,9 @@ def test_the_same_recipe_is_the_same(kind: str, base: Callable, folder: Path):
 @pytest.mark.parametrize(("kind", "key"), [(kind, key) for kind, keys in CHANGES.items() for key in keys])
 def test_a_key_changes_what_it_names(kind: str, key: str, base: Callable, folder: Path):
     value, named = CHANGES[kind][key]
+    if value is OTHER:
+        field = RECIPES[kind].model_fields[key]
+        (value,) = set(get_args(field.annotation)) - {field.default}
     before, after = base(kind), parts(kind, {key: value, **WITH.get((kind, key), {})}, folder)
     changed = {name for name in PARTS if before.get(name) != after.get(name)}
     assert named in changed

@@ -17,8 +17,12 @@ from mer_features.training.options import System
 
 FLOW_SYSTEMS = sorted(name for name, kind in RECIPES.items() if issubclass(kind, FlowRecipe))
 PLANES = sorted(name for name, kind in RECIPES.items() if issubclass(kind, PlanesRecipe))
-CHANNELS = {"ststnet": ("strain", "v", "u")}
 EVERYTHING = ("faces", "spotting", "magnified", "flow", "style", "descriptors", "flow_maps")
+
+
+def _channels(chosen: Recipe) -> tuple[str, ...]:
+    """Channels of a map in the order in which a recipe takes them."""
+    return tuple(getattr(chosen, "order", "u_v").split("_"))
 
 
 def _modules():
@@ -163,7 +167,7 @@ def test_bytes_of_a_map_are_the_input(name: str, bounds: tuple[int, int], resize
     module = _modules().module_of(name)
     clip = _maps(*bounds)
     chosen = recipe(name, {"source": "flow_maps", "scale": "bytes", "resize": resize})
-    channels = CHANNELS.get(name, ("u", "v"))
+    channels = _channels(chosen)
     assert module.variables(chosen) == tuple(f"flow_maps/maps[{channel}]" for channel in channels)
     made = module.prepare(chosen, {key: clip[key] for key in module.variables(chosen)})["flow"]
     assert made.dtype == np.float32
@@ -176,15 +180,16 @@ def test_minmax_of_a_map_is_its_bytes_divided_by_255(name: str):
     clip = _maps(0, 255)
     chosen = recipe(name, {"source": "flow_maps", "scale": "minmax"})
     made = module.prepare(chosen, clip)["flow"]
-    channels = CHANNELS.get(name, ("u", "v"))
+    channels = _channels(chosen)
     expected = np.stack([clip[f"flow_maps/maps[{channel}]"] for channel in channels]) / 255
     np.testing.assert_allclose(made, expected, rtol=1e-6)
 
 
-def test_ststnet_reads_maps_as_its_authors_do_by_default():
+def test_ststnet_reads_maps_as_its_published_code_does():
+    """OpenCV gives blue, green, red, which are strain, v, u, and nothing scales them."""
     clip = _maps(0, 255)
-    settled = recipe("ststnet").reading(("flow_maps",))
-    made = _modules().module_of("ststnet").prepare(settled, clip)["flow"]
+    chosen = recipe("ststnet", {"order": "strain_v_u", "scale": "bytes"}).reading(("flow_maps",))
+    made = _modules().module_of("ststnet").prepare(chosen, clip)["flow"]
     for plane, channel in zip(made, ("strain", "v", "u"), strict=True):
         np.testing.assert_array_equal(plane, clip[f"flow_maps/maps[{channel}]"])
 
