@@ -119,8 +119,14 @@ def test_files_of_weights_count_by_content(tmp_path: Path):
 CORE = {"core/clips", "core/files", "core/grey", "core/quality"}
 STAGE = CORE | {"stages/run", "stages/store"}
 FLOW = {"core/compiled", "stages/flow/*"}
-READER = CORE | {"core/action_units", "features/access", "features/layout", "features/reader", "features/schema",
-                 "stages/store"}
+READER = CORE | {
+    "core/action_units",
+    "features/access",
+    "features/layout",
+    "features/reader",
+    "features/schema",
+    "stages/store",
+}
 MAPS = {"frames/flow_map", "frames/image"}
 TRAINING = READER | {
     "protocols/folds", "protocols/metrics", "protocols/table", "systems/common/*", "core/tensors",
@@ -156,8 +162,9 @@ RULES: dict[str, set[str]] = {
         "systems/common/contract", "systems/common/recipe",
     },
     "assess": STAGE | FLOW | {"core/tensors", "assess/*", "stages/magnify/*", "synthetic/*"},
-    "report": STAGE | READER | MAPS | {"features/*", "protocols/*", "report/*", "report/templates/*", "stages/flow/light",
-                                "systems/*/printed"},
+    "report": STAGE | READER | MAPS | {
+        "features/*", "protocols/*", "report/*", "report/templates/*", "stages/flow/light", "systems/*/printed",
+    },
 }  # fmt: skip
 
 

@@ -157,6 +157,18 @@ def test_per_database_and_fold_parts_add_up():
     assert right == pytest.approx(float(np.sum(truth == prediction)))
 
 
+def test_each_database_is_summarised_as_if_it_were_alone():
+    runs = {seed: run(*random_run(seed), seed=seed) for seed in (3, 4)}
+    whole = metrics.summarise(runs, CLASSES, seed=2)
+    names = {row.database for row in runs[3]}
+    assert whole["by_database"].keys() == names
+    assert len(names) > 1
+    for name in names:
+        own = {seed: [row for row in rows if row.database == name] for seed, rows in runs.items()}
+        alone = metrics.summarise(own, CLASSES, seed=2)
+        assert whole["by_database"][name] == {metric: alone[metric] for metric in metrics.METRICS}
+
+
 def test_bootstrap_equals_slow_resampling():
     """The same draws, written out clip by clip."""
     runs = [run(*random_run(seed), seed=seed) for seed in (5, 6)]

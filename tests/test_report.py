@@ -18,6 +18,7 @@ from mer_features.core import clips
 from mer_features.core.clips import Clip
 from mer_features.protocols import metrics
 from mer_features.protocols.metrics import Prediction
+from mer_features.protocols.options import Protocol
 from mer_features.report import breakdown, data, differences, findings, gallery, methods, paper_figures, plots, results
 from mer_features.report.inline import svg
 from mer_features.stages.options import Faces, FlowMethod, Spotter
@@ -106,7 +107,7 @@ def _metrics(folder: Path, name: str, *, measured_on: str = "synthetic", shuffle
             for label in CLASSES
         ]
     tree = metrics.summarise(seeds, CLASSES, seed=0)
-    recipe = registry.recipe("fr", {"optimiser": "adam"}).model_dump(mode="json")
+    recipe = registry.recipe("fr", {"optimiser": "sgd"}).model_dump(mode="json")
     tree |= {
         "protocol": "three",
         "run": name,
@@ -225,7 +226,7 @@ def test_figures_stand_beside_the_papers_with_a_mark(page: str):
     ) in text
     assert text.count("not comparable: published for") == 1  # a control has no published result
     assert "All results on this page were measured on the embedded synthetic database." in text
-    assert "optimiser adam (default sgd)" in text
+    assert "optimiser sgd (default adam)" in text
 
 
 def test_every_seed_stands_with_its_interval(page: str):
@@ -238,9 +239,9 @@ def test_every_seed_stands_with_its_interval(page: str):
 def test_each_run_links_to_its_whole_recipe(page: str):
     found = Page(page)
     assert {"#recipe-1-1", "#recipe-1-2"} <= set(found.all("a", "href"))
-    for key, value in registry.recipe("fr", {"optimiser": "adam"}).model_dump(mode="json").items():
+    for key, value in registry.recipe("fr", {"optimiser": "sgd"}).model_dump(mode="json").items():
         assert re.search(rf"mine\. .*{key}\s{re.escape(str(value))}.*control\. ", found.text), key
-    assert "<strong>optimiser&nbsp;adam</strong>" in page
+    assert "<strong>optimiser&nbsp;sgd</strong>" in page
     assert "<strong>momentum" not in page
 
 
@@ -441,6 +442,71 @@ def test_a_preset_s_published_numbers_stand_under_the_found_ones(tmp_path: Path)
     assert "all 6 6 6 6 published 250 109 83 68" in text
     assert page.count('<td class="n"><strong>') == 16
     assert "Not the published list." in text
+
+
+def _composite(folder: Path, counts: dict[str, dict[str, int]], measured_on: str) -> tuple[Path, Path]:
+    """A fold table with these numbers of clips, and a run of FR that always says negative."""
+    rows = [
+        protocols.FoldRow(f"{name}{label}{n}/c", name, f"{name}{label}{n}", label, label, f"{name}/{label}{n}")
+        for name, part in counts.items()
+        for label in CLASSES
+        for n in range(part[label])
+    ]
+    table = folder / "cde.tsv"
+    protocols.write(table, protocols.FoldTable(tuple(rows)))
+    run = [Prediction(row.clip_id, *row.owner, row.fold, 0, row.label, "negative", ()) for row in rows]
+    tree = metrics.summarise({0: run}, CLASSES, seed=0)
+    recipe = registry.recipe("fr").model_dump(mode="json")
+    tree |= {"protocol": "cde", "run": "fr", "system": "fr", "recipe": recipe, "classes": CLASSES, "databases": {}}
+    path = folder / "fr.json"
+    path.write_text(json.dumps(tree | {"measured_on": measured_on, "shuffled": False}))
+    return table, path
+
+
+@pytest.mark.parametrize("measured_on", ["casme2, smic, samm", "published flow maps of casme2, smic, samm"])
+def test_results_on_each_database_stand_beside_the_printed_ones(
+    tmp_path: Path, measured_on: str, monkeypatch: pytest.MonkeyPatch
+):
+    parts = {"casme2": "casme2", "smic": "smic", "samm": "samm"}
+    counts = {"casme2": (88, 32, 25), "smic": (70, 51, 43), "samm": (92, 26, 15)}
+    named = {name: dict(zip(CLASSES, numbers, strict=True)) for name, numbers in counts.items()}
+    table, path = _composite(tmp_path, named, measured_on)
+    read = protocols.read(table).counts()
+    monkeypatch.setattr(results, "published", lambda _: read)  # every clip is of another subject here
+    tree = _tree(
+        databases={name: {"adapter": "flow_maps", "root": "maps"} for name in ("demo", *parts)},
+        protocols={"cde": Protocol.model_validate({"preset": "megc2019", "databases": parts}).model_dump(mode="json")},
+        systems={},
+    )
+    text = Page(_build(tmp_path, tree, protocols={"cde": table}, runs={("cde", "fr"): {"metrics": path}})).text
+    assert "UF1 0.7838, UAR 0.7832" in text
+    for shown in ("0.8915, 0.8873", "0.7011, 0.7083", "0.7372, 0.7155"):
+        assert shown in text
+    note = "flow from the published maps of the real clips, not computed as in the paper"
+    assert (note in text) == measured_on.startswith("published")
+    assert "not comparable: published" not in text
+
+
+def test_published_maps_are_shown_as_they_are(tmp_path: Path):
+    """A database of maps has no faces, no curves and no stage, and the page says so."""
+    path = Path(__file__).parent / "data" / "maps-v2.h5"
+    with feature_file.open_features(path) as features:
+        listed = [Clip(row.clip_id, "maps", row.subject, "a.png", emotion=row.emotion) for row in features.clips]
+        shape = features["flow_maps/maps"].shape
+    (tmp_path / "maps.tsv").write_text(clips.dumps(listed))
+    tree = _tree(databases={"maps": {"adapter": "flow_maps", "root": "maps"}}, protocols={}, systems={})
+    report.build(
+        tmp_path / "report.html",
+        clips={"maps": tmp_path / "maps.tsv"}, caches={"maps": path}, config=tree, assess={}, protocols={}, runs={},
+    )  # fmt: skip
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    text = Page(page).text
+    assert "Flow maps as published" in text
+    assert f"{shape[3]} × {shape[2]} px, 8 bits" in text
+    assert "Apex curves" not in text
+    assert "Faces were detected" not in text
+    assert "published 8-bit maps of flow and strain" in text
+    assert page.count(": strain as published") == min(len(listed), 8)
 
 
 def test_hostile_texts_are_shown_not_run(tmp_path: Path):

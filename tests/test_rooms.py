@@ -24,6 +24,7 @@ SMALL = {
     "stages/style/geometry.py": "free of torch, unlike the generators that use it",
     "systems/baselines/dual_inception.py": "one baseline per file",
     "systems/baselines/off_apexnet.py": "one baseline per file",
+    "systems/baselines/ststnet.py": "one baseline per file",
     "systems/baselines/svm.py": "one baseline per file",
     "systems/baselines/affine.py": "shared by two baselines",
     "systems/common/printed.py": "what every printed.py is made of",

@@ -309,7 +309,8 @@ def summarise(runs: Mapping[int, Sequence[Prediction]], classes: Sequence[str], 
         ``seeds``: for each run, the confusion matrix, its metrics and their ``intervals`` (:func:`bootstrap`),
         ``per_class``, ``per_database``, ``per_fold`` and ``per_subject``. ``uf1``, ``uar``, ``accuracy``: ``mean`` and
         ``std`` (n - 1; 0 for one run) over the runs and the ``interval`` (:func:`bootstrap`) for all runs together.
-        ``chance``: the UAR of random guessing, 1 / K.
+        ``by_database``: the same three for the predictions of each database. ``chance``: the UAR of random guessing,
+        1 / K.
     """
     seeds = []
     for number, run in runs.items():
@@ -318,10 +319,27 @@ def summarise(runs: Mapping[int, Sequence[Prediction]], classes: Sequence[str], 
         own = {name: list(edges) for name, edges in bootstrap([run], classes, seed=seed).items()}
         entry |= {"intervals": own, "per_subject": per_subject(run)}
         seeds.append(entry | {"per_database": per_database(run, classes), "per_fold": per_fold(run)})
-    intervals = bootstrap(list(runs.values()), classes, seed=seed)
-    summary: dict[str, Any] = {"seeds": seeds, "chance": 1 / len(classes)}
+    databases = {
+        name: _over_seeds(
+            [[item for item in run if item.database == name] for run in runs.values()],
+            [entry["per_database"][name] for entry in seeds],
+            classes,
+            seed,
+        )
+        for name in seeds[0]["per_database"]
+    }
+    whole = _over_seeds(list(runs.values()), seeds, classes, seed)
+    return {"seeds": seeds, "chance": 1 / len(classes), "by_database": databases} | whole
+
+
+def _over_seeds(
+    runs: Sequence[Sequence[Prediction]], values: Sequence[Mapping[str, Any]], classes: Sequence[str], seed: int
+) -> dict[str, Any]:
+    """Mean and standard deviation over seeds of each metric, and its interval over subjects."""
+    intervals = bootstrap(runs, classes, seed=seed)
+    summary = {}
     for name in METRICS:
-        values = np.array([entry[name] for entry in seeds])
-        spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        summary[name] = {"mean": float(values.mean()), "std": spread, "interval": list(intervals[name])}
+        numbers = np.array([item[name] for item in values])
+        spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0
+        summary[name] = {"mean": float(numbers.mean()), "std": spread, "interval": list(intervals[name])}
     return summary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ class Run:
     seeds: tuple[Mapping[str, Any], ...]
     confusion: np.ndarray  # (K, K) int, rows: true class, columns: predicted class; summed over seeds
     shuffled: bool
+    databases: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)  # scores by database
 
     @property
     def kind(self) -> Kind:
@@ -99,11 +100,16 @@ def read_run(protocol: str, name: str, path: Path) -> Run:
         recipe=tree["recipe"],
         classes=tuple(tree["classes"]),
         measured_on=tree["measured_on"],
-        scores={metric: _score(tree[metric]) for metric in METRICS},
+        scores=_scores(tree),
+        databases={database: _scores(item) for database, item in tree["by_database"].items()},
         seeds=tuple(tree["seeds"]),
         confusion=np.sum([seed["confusion"] for seed in tree["seeds"]], axis=0),
         shuffled=bool(tree["shuffled"]),
     )
+
+
+def _scores(tree: Mapping[str, Any]) -> dict[str, Score]:
+    return {metric: _score(tree[metric]) for metric in METRICS}
 
 
 def _score(tree: Mapping[str, Any]) -> Score:

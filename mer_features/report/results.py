@@ -19,6 +19,7 @@ from mer_features.report.differences import Differences
 from mer_features.report.inline import Explained, Picture, svg
 from mer_features.report.paper_figures import Beside
 from mer_features.systems import registry
+from mer_features.training.options import PUBLISHED_MAPS
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Line:
     measured_on: str
     beside: Beside | None  # the result in its paper
     warning: str  # why that result is not comparable; empty if it is
+    note: str  # how a comparable result was measured on other input; empty if it was not
     muted: bool  # whether the run is a control or a yardstick
 
     @property
@@ -83,13 +85,12 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Part:
-    """Mean scores of one system on one database of the protocol."""
+    """Scores of one system on one database of the protocol."""
 
     name: str
     database: str
-    uf1: float
-    uar: float
-    accuracy: float
+    scores: Mapping[str, Score]
+    printed: tuple[float, float] | None  # UF1 and UAR in its paper, if they are comparable
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ def build(
     """
     expected = published(Protocol.model_validate(protocol)) if protocol else {}
     runs = sorted(runs, key=lambda run: (list(Kind).index(run.kind), -run.scores["uf1"].mean))
+    roles = dict(zip((protocol or {}).get("databases", ()), (protocol or {}).get("roles", ()), strict=False))
     clip_counts = table.counts()
     chance = guessing([sum(counts[label] for counts in clip_counts.values()) for label in table.classes])
     preset = (protocol or {}).get("preset")
@@ -179,11 +181,13 @@ def build(
         folds=len(table.folds),
         chance=chance,
         synthetic=any("synthetic" in run.measured_on for run in runs),
-        lines=[_line(run, same_preset) for run in runs],
+        lines=(lines := [_line(run, same_preset) for run in runs]),
         differences=differences.build(comparison, runs),
         charts=[_chart(runs, metric, label, chance[metric]) for metric, label in _CHARTS] if runs else [],
         confusions=[_confusion(run) for run in runs],
-        parts=[part for run in runs for part in _parts(run)] if len(clip_counts) > 1 else [],
+        parts=[part for run, line in zip(runs, lines, strict=True) for part in _parts(run, line.beside, roles)]
+        if len(clip_counts) > 1
+        else [],
         spread=_spread(name, runs) if runs else None,
         subjects=breakdown.build(runs) if runs else None,
         projections=[_projection(run, shown.embeddings[run.name]) for run in runs if run.name in shown.embeddings],
@@ -223,6 +227,7 @@ def _line(run: Run, preset: str | None) -> Line:
         measured_on=run.measured_on,
         beside=beside,
         warning=_warning(run, beside),
+        note=_note(run, beside),
         muted=run.kind is not Kind.SYSTEM,
     )
 
@@ -232,6 +237,12 @@ def _warning(run: Run, beside: Beside | None) -> str:
         return ""
     title = PRESETS[beside.printed.protocol].title
     return f"not comparable: published for {title}; measured here on {run.measured_on}, protocol {run.protocol}"
+
+
+def _note(run: Run, beside: Beside | None) -> str:
+    if beside is None or beside.foreign or not run.measured_on.startswith(PUBLISHED_MAPS):
+        return ""
+    return "same clips, classes and folds; flow from the published maps of the real clips, not computed as in the paper"
 
 
 def _recipe(run: Run) -> list[Key]:
@@ -264,17 +275,10 @@ def _confusion(run: Run) -> Confusion:
     return Confusion(run.name, run.classes, rows, len(run.seeds))
 
 
-def _parts(run: Run) -> list[Part]:
-    """Mean scores over seeds on each database's clips, from the same predictions."""
-    names = run.seeds[0]["per_database"]
-    means = {
-        name: {
-            metric: float(np.mean([seed["per_database"][name][metric] for seed in run.seeds]))
-            for metric in ("uf1", "uar", "accuracy")
-        }
-        for name in names
-    }
-    return [Part(run.name, name, **values) for name, values in means.items()]
+def _parts(run: Run, beside: Beside | None, roles: Mapping[str, str]) -> list[Part]:
+    """Scores on each database's clips, from the same predictions."""
+    printed = beside.printed.parts if beside and not beside.foreign else {}
+    return [Part(run.name, name, scores, printed.get(roles.get(name, ""))) for name, scores in run.databases.items()]
 
 
 def _spread(protocol: str, runs: Sequence[Run]) -> Picture:

@@ -269,9 +269,10 @@ def layers(name: str, initialisation: str) -> list[torch.nn.Module]:
 @pytest.mark.parametrize("name", BUILDERS)
 def test_keras_draws_from_glorots_range_and_sets_biases_to_0(name: str):
     for layer in layers(name, "keras"):
-        places = layer.weight[0, 0].numel()  # of the kernel
-        fans = (layer.weight.shape[0] + layer.weight.shape[1]) * places
-        assert_uniform(layer.weight, math.sqrt(6 / fans))
+        for weight in layer.weight.split(getattr(layer, "parts", len(layer.weight))):  # each as if it were alone
+            places = weight[0, 0].numel()  # of the kernel
+            fans = (weight.shape[0] + weight.shape[1]) * places
+            assert_uniform(weight, math.sqrt(6 / fans))
         assert not layer.bias.any()
 
 

@@ -31,16 +31,15 @@ def prepare(recipe: StstNetRecipe, clip: Arrays) -> dict[str, np.ndarray]:
 class StstNet(flow_cnn.FlowCnn):
     """The network; 1,683 parameters for three classes, 1,651 without batch normalisation.
 
-    The three streams see the same planes, and all their layers treat every channel on its own. They run as one
-    convolution with the filters of all three, which takes less time and computes the same.
+    The three streams see the same planes, and after their convolution all their layers treat every channel on its own.
+    So they run as one stream with the filters of all three, which computes the same.
     """
 
     def __init__(self, recipe: StstNetRecipe, classes: int) -> None:
-        width = sum(WIDTHS)
         features = nn.Sequential(
-            nn.Conv2d(3, width, 3, padding=2),  # (N, 16, 30, 30)
+            engine.Merged(3, WIDTHS, 3, padding=2),  # (N, 16, 30, 30)
             nn.ReLU(),
-            *([nn.BatchNorm2d(width)] if recipe.batch_norm else []),
+            *([nn.BatchNorm2d(sum(WIDTHS))] if recipe.batch_norm else []),
             nn.MaxPool2d(3, stride=3, padding=1),  # (N, 16, 10, 10)
             nn.Dropout(0.5),
             nn.AvgPool2d(2),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,16 +104,26 @@ class Network(lightning.LightningModule):
 def initialise(network: nn.Module, how: Initialisation) -> None:
     """Draw the weights of all convolutions and linear layers again, from torch's generator.
 
-    `keras`: as Keras 2.2.4 does by default, Glorot uniform (Glorot and Bengio 2010, Eq. 16) with biases of 0. `torch`:
-    the weights stay as PyTorch has drawn them.
+    `keras`: as Keras 2.2.4 does by default, Glorot uniform (Glorot and Bengio 2010, Eq. 16) with biases of 0; the parts
+    of a :class:`Merged` convolution are drawn one by one. `torch`: the weights stay as PyTorch has drawn them.
     """
     if how == "torch":
         return
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            nn.init.xavier_uniform_(layer.weight)
+            parts = layer.parts if isinstance(layer, Merged) else (len(layer.weight),)
+            for weight in layer.weight.split(parts):
+                nn.init.xavier_uniform_(weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+class Merged(nn.Conv2d):
+    """Several convolutions of the same input as one, which takes less time; ``parts`` are their numbers of filters."""
+
+    def __init__(self, channels: int, parts: Sequence[int], kernel: int, padding: int) -> None:
+        super().__init__(channels, sum(parts), kernel, padding=padding)
+        self.parts = tuple(parts)
 
 
 class Batches:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Printed:
         What else the results depend on, such as the data of a pre-training or the choice of an epoch.
     digits
         Number of decimals in the paper.
+    parts
+        UF1 and UAR on the clips of each part of the preset, if the paper prints them.
     """
 
     protocol: str
@@ -30,6 +33,7 @@ class Printed:
     accuracy: float | None = None
     remark: str = ""
     digits: int = 4
+    parts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def text(self) -> str:

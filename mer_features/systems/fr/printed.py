@@ -25,6 +25,11 @@ class Method:
     samm: tuple[float, float]
     note: str = ""
 
+    @property
+    def parts(self) -> Mapping[str, tuple[float, float]]:
+        """The results by part of the preset `megc2019`."""
+        return {"smic": self.smic, "casme2": self.casme2, "samm": self.samm}
+
 
 CDE_TABLE = (
     Method(
@@ -51,7 +56,8 @@ CDMER_TABLE = (
 
 
 def _cde(table: str, row: str, scores: tuple[float, float], remark: str = _ROUNDS) -> Printed:
-    return Printed("megc2019", _PAPER.format(f"{table}, {row}"), *scores, remark=remark)
+    parts = next((method.parts for method in CDE_TABLE if method.name == row), {})
+    return Printed("megc2019", _PAPER.format(f"{table}, {row}"), *scores, remark=remark, parts=parts)
 
 
 def _single(protocol: str, table: str, row: str, accuracy: float, remark: str = _ROUNDS) -> Printed:

@@ -54,7 +54,8 @@ class Inception(nn.Module):
 
     def __init__(self, channels: int, width: int, norm: bool) -> None:
         super().__init__()
-        self.entry = conv(channels, 3 * width, 1, norm)
+        merged = engine.Merged(channels, (width,) * 3, 1, padding=0)
+        self.entry = nn.Sequential(merged, *([nn.BatchNorm2d(3 * width)] if norm else []))
         self.three = conv(width, width, 3, norm)
         self.five = conv(width, width, 5, norm)
         self.pool = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), conv(channels, width, 1, norm))
