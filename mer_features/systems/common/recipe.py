@@ -29,8 +29,8 @@ class Recipe(BaseModel):
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Groups of the feature file that the system reads, beside the root."""
-        return ("faces",)
+        """Groups of the feature file that the system reads, beside the root; empty: not known before the training."""
+        return ()
 
     @property
     def styled(self) -> bool:
@@ -49,6 +49,15 @@ class Recipe(BaseModel):
             there = ", ".join(f"/{name}" for name in sorted(groups)) or "nothing beside its root"
             raise ValueError(f"it reads {', '.join(f'/{name}' for name in missing)}, and there is {there}")
         return self
+
+
+class FacesRecipe(Recipe):
+    """Base of the recipes of systems and tasks that read face crops."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The group of the crops."""
+        return ("faces",)
 
 
 class FlowRecipe(Recipe):

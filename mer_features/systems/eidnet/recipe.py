@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mer_features.systems.common.recipe import Recipe
+from mer_features.systems.common.recipe import FacesRecipe
 
 #: Smallest image side in pixels, by backbone; the discriminator halves the feature maps twice.
 _LEAST_SIZE = {"small": 64, "alexnet": 160}
 
 
-class Disentangling(Recipe):
+class Disentangling(FacesRecipe):
     """Keys of phase I, shared by MicroNet and MacroNet."""
 
     backbone: Literal["resnet18", "resnet34", "resnet101", "alexnet", "small"] = Field(

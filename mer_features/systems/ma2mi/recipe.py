@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mer_features.systems.common.recipe import Recipe
+from mer_features.systems.common.recipe import FacesRecipe
 
 #: Pixels per place of the encoders' feature maps, by backbone.
 _STRIDES = {"resnet18": 32, "small": 16}
@@ -16,7 +16,7 @@ _STRIDES = {"resnet18": 32, "small": 16}
 FACTOR = 8
 
 
-class Branches(Recipe):
+class Branches(FacesRecipe):
     """Keys of MIACNet and its optimiser, shared by fine-tuning and pre-trainings."""
 
     backbone: Literal["resnet18", "small"] = Field(
@@ -176,7 +176,7 @@ class MacroRecognitionRecipe(Branches):
     )
 
 
-class AutoencoderRecipe(Recipe):
+class AutoencoderRecipe(FacesRecipe):
     """Autoencoder of frames with latents of 1/8 of the side and four channels: Stable Diffusion's, or a small one."""
 
     kind: Literal["small", "stable_diffusion"] = Field(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mer_features.systems.common.recipe import Recipe
+from mer_features.systems.common.recipe import FacesRecipe, Recipe
 
 #: CIFAR-style residual networks of 6n + 2 layers; the paper uses 38, 50 and 110.
 Residual = Literal["resnet8", "resnet14", "resnet20", "resnet26", "resnet32", "resnet38", "resnet50", "resnet110"]
@@ -85,7 +85,7 @@ class SAATRecipe(Recipe):
         return (self.images,)
 
 
-class SAATTeacherRecipe(Recipe):
+class SAATTeacherRecipe(FacesRecipe):
     """Teacher of SA-AT: a classifier of single faces of a macro-expression database."""
 
     network: Literal[Residual, "alexnet", "vgg16"] = Field(
