@@ -1,4 +1,4 @@
-"""Where the annotation tables lie that tests may read but the project may not ship."""
+"""Where the annotation tables and the real flow maps lie, which tests may read and the project may not ship."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def shared(*parts: str) -> Path:
     root = Path(os.environ.get("MER_SHARED", Path(__file__).parents[2] / "shared"))
     path = root.joinpath(*parts)
     if not path.exists():
-        pytest.skip(f"needs the shared annotation tables ({Path(*parts)}), which the project may not ship")
+        pytest.skip(f"needs the shared data ({Path(*parts)}), which the project may not ship")
     return path
