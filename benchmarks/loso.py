@@ -1,7 +1,8 @@
 """What leave one subject out over the 442 clips of MEGC 2019 costs, and how near it is to what the libraries can do.
 
 For each system that reads flow: one fold is trained as the workflow trains it, in as many processes at once as are
-asked for, on random planes of the size of the real ones. `seconds a seed` is 68 times that, shared by the processes.
+asked for, on random planes of the size of the real ones. A training of one epoch and one of all epochs tell what a
+step costs and what a fold costs beside its steps. A seed is 68 folds, shared by the processes.
 
 The floor of a training step is the time of its kernels alone: every convolution, matrix product, pooling and batch
 normalisation of one step, forward and backward, and the fused optimiser, each repeated alone on the step's own
@@ -121,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--processes", type=int, default=2, help="folds trained at the same time")
-    parser.add_argument("--epochs", type=int, help="train fewer epochs; the result is scaled to the recipe's")
+    parser.add_argument("--epochs", type=int, help="train so many epochs instead of the recipe's, at least 2")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     print("| system | epochs | steps a fold | ms a step | floor, ms | share | traffic, ms | minutes a seed |")
@@ -129,25 +130,26 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         for name in arguments.only:
             epochs = examples(name, None)[0].epochs
-            steps, floors, traffics, folds = [], [], [], []
+            steps, floors, traffics, starts = [], [], [], []
             for _ in range(arguments.rounds):
-                running = [pool.submit(fold, name, arguments.epochs) for _ in range(arguments.processes)]
-                for item in running:
-                    seconds, count = item.result()
-                    steps.append(seconds / count)
-                    folds.append(count * epochs // (arguments.epochs or epochs))
+                runs = {}
+                for trained in (1, arguments.epochs or epochs):
+                    running = [pool.submit(fold, name, trained) for _ in range(arguments.processes)]
+                    runs[trained] = [item.result() for item in running]
+                for (short, few), (long, many) in zip(*runs.values(), strict=True):
+                    steps.append((long - short) / (many - few))
+                    starts.append(short - few * steps[-1])
+                    per_epoch = few
                 running = [pool.submit(floor, name) for _ in range(arguments.processes)]
                 for item in running:
                     kernels, traffic = item.result()
                     floors.append(kernels)
                     traffics.append(traffic)
-            step, kernels, traffic = map(statistics.median, (steps, floors, traffics))
-            seed = SUBJECTS * folds[0] * step / arguments.processes / 60
-            print(
-                f"| {name} | {epochs} | {folds[0]} | {1000 * step:.1f} | {1000 * kernels:.1f} | {kernels / step:.2f} | "
-                f"{1000 * traffic:.1f} | {seed:.1f} |",
-                flush=True,
-            )
+            step, start, kernels, traffic = map(statistics.median, (steps, starts, floors, traffics))
+            seed = SUBJECTS * (start + epochs * per_epoch * step) / arguments.processes / 60
+            times = [f"{1000 * value:.1f}" for value in (step, kernels)]
+            cells = [name, epochs, epochs * per_epoch, *times, f"{kernels / step:.2f}", f"{1000 * traffic:.1f}"]
+            print(f"| {' | '.join(map(str, cells))} | {seed:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -183,3 +183,15 @@ def test_wrong_overrides_are_named_with_their_database(overrides: dict, parts: l
 def test_seeds_are_different_and_in_range(seeds: list[int]):
     system = {"system": "fr", "protocols": ["p"], "seeds": seeds}
     assert "systems.s.seeds" in _error(TWO | {"protocols": {"p": {"databases": ["a"]}}, "systems": {"s": system}})
+
+
+def test_published_maps_and_frames_are_not_combined():
+    message = _error(
+        {
+            "databases": {"d": {"adapter": "synthetic"}, "m": {"adapter": "flow_maps", "root": "maps"}},
+            "protocols": {"both": {"databases": ["d", "m"]}},
+            "systems": {"fr": {"system": "fr", "protocols": ["both"]}},
+        }
+    )
+    assert "systems.fr: the feature files have no group in common: d has /" in message
+    assert "m has /flow_maps" in message

@@ -49,8 +49,9 @@ def format_version(file: h5py.File) -> int:
 
 
 def listed_groups(file: h5py.File) -> tuple[str, ...]:
-    """Groups that the file says it has; files of version 1 do not say."""
-    return tuple(str(scalar(file, "groups") or "").split())
+    """Groups that the file says it has; none if it does not say, as files of version 1, or not in a text."""
+    value = scalar(file, "groups")
+    return tuple(value.split()) if isinstance(value, str) else ()
 
 
 def scalar(item: h5py.HLObject, name: str) -> Any:

@@ -143,9 +143,10 @@ class Features:
         self._handle: h5py.File | None = None
         self._process = -1
         self._variables: dict[str, FeatureVariable] = {}
+        self._checked: set[str] = set()  # groups whose rows are those of the root
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_handle": None, "_process": -1, "_variables": {}}
+        return {"path": self.path, "_handle": None, "_process": -1, "_variables": {}, "_checked": set()}
 
     def __enter__(self) -> Self:
         return self
@@ -199,7 +200,8 @@ class Features:
             )
 
     def group_attrs(self, name: str) -> dict[str, Any]:
-        """Attributes of a group, e.g. the method and options of ``style``; raises ``KeyError`` if it does not exist."""
+        """Attributes of a group, e.g. the method and options of ``style``; raises ``CacheError`` without the group."""
+        self.require(name, purpose="reading its attributes")
         group = open_object(self._file, name)
         return {key: value for key, value in group.attrs.items() if not key.startswith("_")}
 
@@ -242,6 +244,7 @@ class Features:
             raise KeyError(f"{self.path}: {self._missing(path)}; there are {', '.join(self.variables())}") from None
         if not isinstance(dataset, h5py.Dataset) or dimension_names(dataset)[:1] != ("clip",):
             raise KeyError(f"{self.path}: {path!r} has no row per clip; those that have: {', '.join(self.variables())}")
+        self._check_rows(path.strip("/").rpartition("/")[0])
         if parts is None or parts["label"] is None:
             return FeatureVariable(dataset)
         labels = self.labels(f"{path.rpartition('/')[0]}/{dimension_names(dataset)[1]}")
@@ -249,9 +252,22 @@ class Features:
             raise KeyError(f"{self.path}: {path} has no {parts['label']!r}; there are {', '.join(labels)}")
         return FeatureVariable(dataset, labels.index(parts["label"]))
 
+    def _check_rows(self, group: str) -> None:
+        """Refuse a group whose copy of `clip_id` differs from the root's: its rows would be those of other clips."""
+        if not group or group in self._checked:
+            return
+        copy = f"{group}/{CLIP_ID.name}"
+        if CLIP_ID.name in child_names(open_object(self._file, group), h5py.Dataset):
+            own, root = (column(open_object(self._file, name)) for name in (copy, CLIP_ID.name))
+            if own != root:
+                raise CacheError(
+                    f"{self.path}: /{copy} differs from /{CLIP_ID.name}; the rows of /{group} are mixed up"
+                )
+        self._checked.add(group)
+
     def _missing(self, path: str) -> str:
         """Why there is no such variable: its whole group may be missing."""
-        group = path.rpartition("/")[0]
+        group = path.strip("/").rpartition("/")[0]
         lacks = group in GROUPS and group not in self.groups
         return f"no group /{group}, so no {path!r}" if lacks else f"no variable {path!r}"
 

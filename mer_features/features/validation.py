@@ -19,6 +19,7 @@ from mer_features.features.access import (
     listed_groups,
     open_file,
     open_object,
+    scalar,
 )
 from mer_features.features.schema import (
     ATTRIBUTE_SINCE,
@@ -70,7 +71,12 @@ def _violations(file: h5py.File) -> list[str]:
 
 def _check_list(file: h5py.File) -> Iterator[str]:
     """Groups that are in the file and not in its list, or the other way round."""
-    listed, found = set(listed_groups(file)), {name for name in file if file.get(name, getclass=True) is h5py.Group}
+    names = listed_groups(file)
+    if not isinstance(scalar(file, "groups"), str | None):
+        yield "/: attribute groups is not a text with the names of groups"
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"/{name}: the attribute groups lists it twice"
+    listed, found = set(names), {name for name in file if file.get(name, getclass=True) is h5py.Group}
     for name in sorted(listed - found - GROUPS.keys()):  # a missing group of the schema has been reported
         yield f"/{name}: the group is missing, and the attribute groups lists it"
     for name in sorted(found - listed):
@@ -124,6 +130,8 @@ def _check_group(file: h5py.File, group: Group, version: int) -> Iterator[str]:
     for name in (*group.attributes, *coordinates):
         if name not in node.attrs and ATTRIBUTE_SINCE.get(name, 1) <= version:
             yield f"{where}: attribute {name} is missing"
+    if group.has_rows and version > 1 and node.attrs.get("coordinates", CLIP_ID.name) != CLIP_ID.name:
+        yield f"{where}: attribute coordinates is {node.attrs['coordinates']!r}, expected {CLIP_ID.name!r}"
     if (schema := node.attrs.get("schema")) != group.schema:
         yield f"{where}: attribute schema is {schema!r}, expected {group.schema!r}"
     if (found := np.ravel(node.attrs.get("schema_version", 0))[0]) != version:

@@ -32,8 +32,8 @@ class Key:
 
     @property
     def changed(self) -> bool:
-        """Whether the run's value differs from the default."""
-        return bool(self.value != self.default)
+        """Whether the run's value differs from the default; a value that the default leaves to the data does not."""
+        return bool(self.value != self.default != "auto")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from mer_features.features import ClipRow, Features, open_features
+from mer_features.features.schema import REJECTED
 from mer_features.protocols.table import TRAIN_ONLY, FoldRow, FoldTable
 from mer_features.stages.options import Style
+from mer_features.systems.common import recipe
 from mer_features.systems.common.contract import Arrays, Examples
 from mer_features.training.style import folds as fold_style
 
@@ -151,12 +153,15 @@ def _groups(variables: Iterable[str]) -> list[str]:
 
 
 def common_groups(sources: Sources) -> frozenset[str]:
-    """Groups that all feature files have; with `style` if it is fitted in each fold and the files have faces."""
-    groups = []
+    """Groups that all feature files have; with `style` if it is fitted in each fold and the files have faces.
+
+    Raises ``ValueError`` if they have none in common.
+    """
+    groups = {}
     for path in sources.caches.values():
         with open_features(path) as features:
-            groups.append(frozenset(features.groups))
-    shared = frozenset.intersection(*groups)
+            groups[str(path)] = set(features.groups) - {REJECTED.name}
+    shared = recipe.common_groups(groups)
     return shared | {"style"} if sources.style is not None and "faces" in shared else shared
 
 

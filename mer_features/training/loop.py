@@ -61,7 +61,7 @@ def settled(system: SystemOptions, sources: Sources) -> SystemOptions:
         return system.reading(common_groups(sources))
     except ValueError as error:
         files = ", ".join(map(str, sources.caches.values()))
-        raise ValueError(f"system {system.system!r}: {error} in {files}") from None
+        raise ValueError(f"system {system.system!r}: {error} ({files})") from None
 
 
 def build(system: SystemOptions, classes: int, setup: Setup) -> System:

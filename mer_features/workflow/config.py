@@ -28,7 +28,7 @@ from mer_features.databases.options import (
 from mer_features.features.options import FeatureConfig, MapsConfig
 from mer_features.protocols.options import Protocol
 from mer_features.stages.options import Overrides
-from mer_features.systems.common.recipe import Recipe
+from mer_features.systems.common.recipe import Recipe, common_groups
 from mer_features.training.options import MagnifierTraining, Pretraining, Resources, System, TrainStyle
 
 C = TypeVar("C", bound=FeatureConfig)
@@ -102,11 +102,11 @@ class Config(CommandConfig):
         try:
             recipe.reading(self.groups_of(databases))
         except ValueError as error:
-            raise ValueError(f"{where}: {error} in the feature files of {', '.join(databases)}") from None
+            raise ValueError(f"{where}: {error} (databases {', '.join(databases)})") from None
 
     def groups_of(self, databases: Iterable[str]) -> frozenset[str]:
         """Groups that the feature files of all these databases will have, with a style that is fitted in each fold."""
-        shared = frozenset.intersection(*(self.features_of(name).groups for name in databases))
+        shared = common_groups({name: self.features_of(name).groups for name in databases})
         return shared | {"style"} if self.style.per_fold and "faces" in shared else shared
 
     @model_validator(mode="after")

@@ -254,3 +254,13 @@ def test_description_escapes_control_characters(scratch: Path):
     with h5py.File(scratch, "r+") as file:
         file["emotion"][0] = "a\x1b[31m"
     assert "1 a\\x1b[31m" in feature_file.describe(scratch)
+
+
+def test_a_group_whose_rows_are_others_is_refused(scratch: Path):
+    """The rows of flow are turned around together with their identifiers: read by position they would be wrong."""
+    with h5py.File(scratch, "r+") as file:
+        file["flow/clip_id"][...] = file["flow/clip_id"][()][::-1]
+    with feature_file.open_features(scratch) as features:
+        assert features["faces/apex"].shape[0] == 3
+        with pytest.raises(feature_file.CacheError, match=r"/flow/clip_id differs from /clip_id.*mixed up"):
+            features["flow/u"]

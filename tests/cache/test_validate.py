@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -283,3 +284,19 @@ def test_overwritten_bytes_never_raise(scratch: Path):
         spoiled[start : start + 64] = rng.bytes(64)
         scratch.write_bytes(spoiled)
         assert all(isinstance(line, str) for line in feature_file.validate(scratch))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda file: file.attrs.__setitem__("groups", [1, 2]), "/: attribute groups is not a text"),
+        (lambda file: file.attrs.__setitem__("groups", file.attrs["groups"] + " flow"), "/flow: .* lists it twice"),
+        (lambda file: file["flow"].attrs.__setitem__("coordinates", "pair"), "/flow: attribute coordinates is 'pair'"),
+    ],
+)
+def test_the_list_of_groups_and_the_coordinates_are_checked(
+    scratch: Path, change: Callable[[h5py.File], None], text: str
+):
+    with h5py.File(scratch, "r+") as file:
+        change(file)
+    assert any(re.match(text, found) for found in feature_file.validate(scratch))

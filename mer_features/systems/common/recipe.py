@@ -51,6 +51,21 @@ class Recipe(BaseModel):
         return self
 
 
+def common_groups(files: Mapping[str, Collection[str]]) -> frozenset[str]:
+    """Groups that all feature files have, given the groups of each by its name.
+
+    Raises
+    ------
+    ValueError
+        If they have none in common: a system cannot read published flow maps and frames together.
+    """
+    shared = frozenset.intersection(*map(frozenset, files.values()))
+    if not shared:
+        there = "; ".join(f"{name} has {', '.join(f'/{group}' for group in sorted(files[name]))}" for name in files)
+        raise ValueError(f"the feature files have no group in common: {there}")
+    return shared
+
+
 class FacesRecipe(Recipe):
     """Base of the recipes of systems and tasks that read face crops."""
 
