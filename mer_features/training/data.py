@@ -196,6 +196,6 @@ def _check_leaks(fold: str, train: Clips, test: Clips) -> None:
         for digest in digests & held_out.keys():
             twin = held_out[digest]
             raise LeakError(
-                f"fold {fold!r}: the training clip {row.database}/{row.clip_id} shows the same frames as the "
-                f"held-out clip {twin.database}/{twin.clip_id}"
+                f"fold {fold!r}: the training clip {row.database}/{row.clip_id} has the same frames, or the "
+                f"same map, as the held-out clip {twin.database}/{twin.clip_id}; leave one of them out"
             )
