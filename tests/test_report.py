@@ -487,6 +487,13 @@ def test_results_on_each_database_stand_beside_the_printed_ones(
     assert "not comparable: published" not in text
 
 
+def test_the_maps_are_those_of_ststnet_s_authors():
+    beside = paper_figures.beside("ststnet", {}, "megc2019")
+    scores = dict.fromkeys(data.METRICS, data.Score(0.5, 0, 0.4, 0.6))
+    run = data.Run("cde", "s", "ststnet", {}, CLASSES, "published flow maps of a", scores, (), np.eye(3), False)
+    assert results._note(run, beside).endswith("of the real clips, which its authors made")
+
+
 def test_published_maps_are_shown_as_they_are(tmp_path: Path):
     """A database of maps has no faces, no curves and no stage, and the page says so."""
     path = Path(__file__).parent / "data" / "maps-v2.h5"

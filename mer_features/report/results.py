@@ -242,7 +242,8 @@ def _warning(run: Run, beside: Beside | None) -> str:
 def _note(run: Run, beside: Beside | None) -> str:
     if beside is None or beside.foreign or not run.measured_on.startswith(PUBLISHED_MAPS):
         return ""
-    return "same clips, classes and folds; flow from the published maps of the real clips, not computed as in the paper"
+    made = "which its authors made" if run.system == "ststnet" else "not computed as in the paper"
+    return f"same clips, classes and folds; flow from the published maps of the real clips, {made}"
 
 
 def _recipe(run: Run) -> list[Key]:
