@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +32,8 @@ __all__ = ["DatabaseError", "Listing", "Note", "Published", "read", "read_all", 
 SHEET = "annotations.tsv"
 #: Adapters whose name is not a Python name.
 _MODULES = {"4dme": "fourdme"}
+#: Notes that the message shows if no clip is listed.
+_REASONS_SHOWN = 8
 
 
 def read(name: str, database: Database, results: Path = Path("results")) -> Listing:
@@ -45,12 +49,21 @@ def read(name: str, database: Database, results: Path = Path("results")) -> List
     """
     root = database.folder(name)
     if not root.is_dir():
-        raise DatabaseError(f"databases.{name}.root: {root} is not a folder; expected the database's files there")
-    listing = _listing(name, database, root)
+        offered = f"; {flow_maps.OFFERED}" if isinstance(database, FlowMapsDatabase) else ""
+        raise DatabaseError(
+            f"databases.{name}.root: {root} is not a folder; expected the database's files there{offered}"
+        )
+    left_out = exclusion.LeftOut(
+        name,
+        getattr(database, "exclude_subjects", ()),
+        results,
+        any_spelling=isinstance(database, FlowMapsDatabase),  # it names subjects as the files that are there
+    )
+    listing = _listing(name, database, root, left_out)
     if not listing.clips:
-        raise DatabaseError(f"databases.{name}: no clip is listed in {root}")
-    excluded = getattr(database, "exclude_subjects", ())
-    chosen, notes = exclusion.without(listing.clips, name, excluded, results)
+        reasons = "".join(f"; {note.kind}: {note.detail}" for note in listing.notes[:_REASONS_SHOWN])
+        raise DatabaseError(f"databases.{name}: no clip is listed in {root}{reasons}")
+    chosen, notes = exclusion.without(listing.clips, left_out, listing.people)
     if not chosen:
         raise DatabaseError(f"databases.{name}: all clips listed in {root} belong to excluded subjects")
     sources = Sources(root)
@@ -86,14 +99,14 @@ def read_all(configured: Mapping[str, Database], results: Path = Path("results")
     return listings
 
 
-def _listing(name: str, database: Database, root: Path) -> Listing:
+def _listing(name: str, database: Database, root: Path, left_out: exclusion.LeftOut) -> Listing:
     match database:
         case SyntheticDatabase():
             return table.read(name, root, root / SHEET)
         case TableDatabase():
             return table.read(name, root, root / database.table)
         case FlowMapsDatabase():
-            return flow_maps.read(name, root, database)
+            return flow_maps.read(name, root, database, left_out)
         case OwnerDatabase():
             if database.unlisted and database.adapter != "casme2":
                 raise DatabaseError(f"databases.{name}.unlisted: only casme2 has an unlisted clip; leave the key out")
@@ -166,15 +179,19 @@ class Sources:
 
 
 def _reject_duplicates(clips: Iterable[Clip]) -> tuple[Clip, ...]:
-    """Give each further listing of a clip a new identifier and the issue that rejects it."""
-    counts: dict[str, int] = {}
-    out = []
-    for clip in clips:
-        count = counts[clip.clip_id] = counts.get(clip.clip_id, 0) + 1
-        if count > 1:
+    """Give each further listing of a clip a new identifier, which no other clip has, and the issue that rejects it."""
+    listed = tuple(clips)
+    taken, out = {clip.clip_id for clip in listed}, []
+    numbers: dict[str, Iterator[int]] = {}
+    for clip in listed:
+        if clip.clip_id in numbers:
             told = any(issue.code == "duplicate_clip" for issue in clip.issues)
             more = () if told else (Issue("duplicate_clip", f"another row of {clip.clip_id}"),)
-            clip = replace(clip, clip_id=f"{clip.clip_id}.{count}", issues=(*clip.issues, *more))  # noqa: PLW2901
+            free = next(name for n in numbers[clip.clip_id] if (name := f"{clip.clip_id}.{n}") not in taken)
+            taken.add(free)
+            clip = replace(clip, clip_id=free, issues=(*clip.issues, *more))  # noqa: PLW2901
+        else:
+            numbers[clip.clip_id] = itertools.count(2)
         out.append(clip)
     return tuple(out)
 
@@ -204,9 +221,22 @@ def refresh_sources(configured: Mapping[str, Database]) -> None:
         if isinstance(listing, DatabaseError):
             raise listing
         path, clips = source_table(name), listing.clips
-        if not any(clip.digest for clip in clips):
-            folder = present[name].folder(name)
-            raise DatabaseError(f"databases.{name}: none of {len(clips)} clips is in {folder}; is the disk mounted?")
+        if reason := _unusable(clips, present[name].folder(name)):
+            raise DatabaseError(f"databases.{name}: {reason}")
         text = clip_tables.dumps(clips)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             files.write_text(path, text)
+
+
+def _unusable(clips: tuple[Clip, ...], folder: Path) -> str:
+    """Why no clip can be used; "" if one can."""
+    if any(clip.digest and quality.status(clip.issues) is not quality.Status.REJECTED for clip in clips):
+        return ""
+    codes = Counter(
+        next((issue.code for issue in clip.issues if issue.severity is quality.Status.REJECTED), "source_missing")
+        for clip in clips
+    )
+    if codes.keys() == {"source_missing"}:
+        return f"none of {len(clips)} clips is in {folder}; is the disk mounted?"
+    shown = ", ".join(f"{code} {number}" for code, number in codes.most_common())
+    return f"all {len(clips)} clips are rejected: {shown}; `mer-features check` names each clip and the reason"

@@ -4,69 +4,45 @@ Two layouts are in circulation. Flat: ``<subject>_<clip> .png``, and a table giv
 leave-one-subject-out: ``<held-out subject>/{u_train,u_test}/<class>/<subject>_<clip> .png``. There, each clip has a
 copy in the folder of every held-out subject, and the folder gives its class.
 
-:func:`read` lists names only. :mod:`mer_features.databases.pictures` examines the pictures of the clips that are left
-after subjects were excluded.
+:mod:`mer_features.databases.map_files` lists the files, and :func:`read` makes clips of their names and of the table.
+:mod:`mer_features.databases.pictures` examines the pictures of the clips that are left after subjects were excluded.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
-from mer_features.databases import sheets
+from mer_features.databases import map_files, sheets
 from mer_features.databases.adapter import clip_of, note_count
-from mer_features.databases.folders import Tree, unpadded
-from mer_features.databases.listing import DatabaseError, Listing, Note, Published
+from mer_features.databases.exclusion import LeftOut
+from mer_features.databases.folders import Tree
+from mer_features.databases.listing import DatabaseError, Listing, Note
+from mer_features.databases.map_files import CLASSES, PARTS, SUFFIX, Copy, Key, Maps, key_of, part_of
 from mer_features.databases.options import FlowMapsDatabase
 from mer_features.databases.sheets import Column, Row, Sheet
 from mer_features.databases.table import safe_name
 
+__all__ = ["OFFERED", "PARTS", "read"]
 
-@dataclass(frozen=True)
-class Part:
-    """One database of the composite: names of its subjects, their usual spelling, and the published counts."""
-
-    subject: re.Pattern[str]
-    spelling: str
-    published: Published
-
-
-def _published(clips: int, subjects: int, *classes: int) -> Published:
-    return Published(
-        "MEGC 2019", clips, subjects, dict(zip(("negative", "positive", "surprise"), classes, strict=True))
-    )
-
-
-PARTS = {
-    "casme2": Part(re.compile(r"sub([0-9]{1,3})", re.IGNORECASE), "sub{:02d}", _published(145, 24, 88, 32, 25)),
-    "smic": Part(re.compile(r"s([0-9]{1,3})", re.IGNORECASE), "s{:02d}", _published(164, 16, 70, 51, 43)),
-    "samm": Part(re.compile(r"([0-9]{1,3})"), "{:03d}", _published(133, 28, 92, 26, 15)),
-}
+#: For the message that the folder of the maps is missing.
+OFFERED = (
+    "the maps are offered for download, e.g. at github.com/wangzhifengharrison/HTNet; docs/databases/flow_maps.md has "
+    "the command"
+)
 #: What the column of a table that names the database may say -> part.
 _DATABASES = {"casme2": "casme2", "casmeii": "casme2", "smic": "smic", "smichs": "smic", "samm": "samm"}
-#: Name of a folder or text of a cell -> class.
-_CLASSES = {"0": "negative", "1": "positive", "2": "surprise"} | {
-    word: word for word in ("negative", "positive", "surprise")
-}
 COLUMNS = {
     "database": Column(("dataset", "database"), needed=False),
     "subject": Column(("sub", "subject")),
     "clip": Column(("filename_o", "filename", "clip")),
     "label": Column(("label", "class")),
 }
-_SUFFIX = ".png"
-#: The published names have a blank before the dot.
-_NAME = re.compile(r"([^_]+)_(.*\S)\s*\.png", re.IGNORECASE | re.DOTALL)
-_SPLITS = ("u_train", "u_test")
-#: Number of folders that the search for the nested layout lists.
-_SEARCH_LIMIT = 500
 _MAX_TABLE_BYTES = 1 << 26
 _TABLES = (
     "HTNet's combined_3_class2_for_optical_flow.csv (github.com/wangzhifengharrison/HTNet) or the challenge's "
@@ -74,78 +50,8 @@ _TABLES = (
     "(github.com/christy1206/STSTNet) offers the maps in folders that give the classes"
 )
 
-Key = tuple[str, str]  # subject and clip, whatever their spelling
 
-
-class Names(NamedTuple):
-    """Safe names of subject and clip in the name of a file, and their key."""
-
-    subject: str
-    clip: str
-    key: Key
-
-
-class Copy(NamedTuple):
-    """One file of a clip; the nested layout has 30 000 of them."""
-
-    folder: Path
-    name: str
-    size: int | None  # bytes; None for a symbolic link that leaves the root
-    names: Names
-    label: str = ""  # class of the folder; "" in the flat layout
-    own: bool = False  # in the folder of the subject that is held out
-    test: bool = False
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self.folder / self.name
-
-
-@dataclass
-class Maps:
-    """All maps of a folder: copies of each clip, double files, and files whose names name no clip."""
-
-    tree: Tree
-    nested: bool
-    options: FlowMapsDatabase
-    copies: dict[Key, list[Copy]] = field(default_factory=dict)
-    doubles: dict[Key, list[Copy]] = field(default_factory=dict)
-    odd: dict[str, Path] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
-    _subjects: dict[str, str] = field(default_factory=dict)  # key -> first spelling
-
-    def add(self, copy: Copy) -> None:
-        """Add one file."""
-        self.copies.setdefault(copy.names.key, []).append(copy)
-        self._subjects.setdefault(copy.names.key[0], copy.names.subject)
-
-    def separate_doubles(self) -> None:
-        """Move further spellings of a clip in one folder, e.g. without the blank, to ``doubles``."""
-        for key, copies in self.copies.items():
-            per_folder = Counter(copy.folder for copy in copies)
-            by_name = {copy.name: copy for copy in reversed(copies) if per_folder[copy.folder] > 1}
-            if further := sorted(by_name)[1:]:
-                self.doubles[key] = [by_name[name] for name in further]
-                self.copies[key] = [copy for copy in copies if copy.name not in further]
-
-    def note_others(self, folder: Path, names: Iterable[str], links: Iterable[str]) -> None:
-        """Note files that are no maps, but not the table of labels, and links that leave the root."""
-        table = self.tree.root / self.options.labels if self.options.labels else None
-        self.tree.note_foreign(folder, [name for name in names if folder / name != table])
-        for name in links:
-            shown = self.tree.shown(folder / name)
-            self.notes.append(Note("layout", f"{shown} leaves the root and is not followed"))
-
-    def spelled(self, subject: str) -> str:
-        """The subject in the usual spelling of the part, ``s1`` -> ``s01``, or else as in its first file."""
-        subject = self._subjects.get(unpadded(subject), subject)
-        part = PARTS.get(self.options.part or "")
-        match = part.subject.fullmatch(subject) if part else None
-        return part.spelling.format(int(match[1])) if part and match else subject
-
-
-def read(name: str, root: Path, options: FlowMapsDatabase) -> Listing:
+def read(name: str, root: Path, options: FlowMapsDatabase, left_out: LeftOut) -> Listing:
     """Clips of one part: the rows of the table in their order, or without a table the maps by name.
 
     Parameters
@@ -156,6 +62,8 @@ def read(name: str, root: Path, options: FlowMapsDatabase) -> Listing:
         Folder of the maps; in the nested layout the folder of the held-out subjects or the folder above it.
     options
         ``labels`` and ``part``.
+    left_out
+        Subjects whose files no note may name. Their clips are listed.
 
     Raises
     ------
@@ -163,7 +71,7 @@ def read(name: str, root: Path, options: FlowMapsDatabase) -> Listing:
         If there is no map, the table cannot be read, or the flat layout has no table.
     """
     tree = Tree(root)
-    maps = _maps(tree, options)
+    maps = map_files.find(tree, options, left_out)
     maps.separate_doubles()
     if options.labels is None:
         if not maps.nested:
@@ -173,128 +81,21 @@ def read(name: str, root: Path, options: FlowMapsDatabase) -> Listing:
             )
         clips, notes = _clips_of_folders(name, maps)
     else:
-        sheet = _table(root / options.labels)
+        sheet = _table(name, maps, options.labels)
         clips, notes = _clips_of_rows(name, maps, sheet.rows)
         notes = [sheet.note, *notes]
     clips += [_odd_clip(name, path) for path in maps.odd.values()]
     published = (PARTS[options.part].published,) if options.part else ()
-    return Listing(tuple(clips), (*notes, *maps.notes, *tree.notes()), published)
-
-
-# Names
-
-
-def _key(subject: str, clip: str) -> Key:
-    return unpadded(subject), clip.casefold()
-
-
-@lru_cache(maxsize=4096)
-def _names(name: str) -> Names | None:
-    """Subject and clip in the name of a file; ``None`` if it has another form."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # bytes that are not UTF-8
-        return None
-    match = _NAME.fullmatch(name)
-    subject, clip = (safe_name(match[1]), safe_name(match[2])) if match else ("", "")
-    return Names(subject, clip, _key(subject, clip)) if subject and clip else None
-
-
-def _part_of(subject: str) -> str:
-    """Part that a subject belongs to by its name; "" if it belongs to none."""
-    return next((name for name, part in PARTS.items() if part.subject.fullmatch(subject)), "")
-
-
-# Files
-
-
-def _maps(tree: Tree, options: FlowMapsDatabase) -> Maps:
-    here = tree.pictures(tree.root, _SUFFIX)
-    if here.sizes or any(link.lower().endswith(_SUFFIX) for link in here.leaving):
-        maps = Maps(tree, nested=False, options=options)
-        maps.notes += note_count("layout", "folders beside the maps are not read", here.folders)
-        _add(maps, tree.root)
-        return maps
-    tops = _nested_tops(tree)
-    if not tops:
-        raise DatabaseError(
-            f"{tree.root}: expected maps `<subject>_<clip> .png`, or folders `<subject>/u_test/<class>` with maps; "
-            f"found there: {tree.contents()}"
-        )
-    maps = Maps(tree, nested=True, options=options)
-    maps.notes += [Note("layout", f"{tree.shown(top)} is there too and was not read") for top in tops[1:]]
-    _add_nested(maps, tops[0])
-    return maps
-
-
-def _nested_tops(tree: Tree) -> list[Path]:
-    """The root, or else the folders in it, in which a folder of a held-out subject has ``u_train`` or ``u_test``."""
-    below = [tree.root / name for name in tree.pictures(tree.root, _SUFFIX).folders]
-    for tops in ([tree.root], below[:_SEARCH_LIMIT]):
-        found = [top for top in tops if any(map(_has_splits, _folders(top, tree)))]
-        if found:
-            return found
-    return []
-
-
-def _folders(top: Path, tree: Tree) -> Iterator[list[str]]:
-    """Names of the folders in each of the first folders of ``top``."""
-    for name in tree.pictures(top, _SUFFIX).folders[:_SEARCH_LIMIT]:
-        yield tree.pictures(top / name, _SUFFIX).folders
-
-
-def _has_splits(names: Iterable[str]) -> bool:
-    return any(name.lower() in _SPLITS for name in names)
-
-
-def _add_nested(maps: Maps, top: Path) -> None:
-    """Add the maps of all held-out subjects."""
-    unread: list[str] = []
-    for subject in _inner(maps, top):
-        for split in _inner(maps, subject):
-            if split.name.lower() not in _SPLITS:
-                unread.append(maps.tree.shown(split))
-                continue
-            for folder in _inner(maps, split):
-                if folder.name.lower() in _CLASSES:
-                    _add(maps, folder, held_out=subject.name, test=split.name.lower() == "u_test")
-                else:
-                    unread.append(maps.tree.shown(folder))
-    maps.notes += note_count("layout", "folders are not read (expected u_train and u_test with 0, 1 and 2)", unread)
-
-
-def _inner(maps: Maps, folder: Path) -> list[Path]:
-    """Sub-folders; anything else in the folder is noted."""
-    here = maps.tree.pictures(folder, _SUFFIX)
-    maps.note_others(folder, [*here.others, *here.sizes], here.leaving)
-    return [folder / name for name in here.folders]
-
-
-def _add(maps: Maps, folder: Path, *, held_out: str = "", test: bool = False) -> None:
-    """Add the maps in one folder and note what else it holds."""
-    here = maps.tree.pictures(folder, _SUFFIX)
-    links: dict[str, int | None] = {name: None for name in here.leaving if name.lower().endswith(_SUFFIX)}
-    maps.note_others(folder, here.others, [name for name in here.leaving if name not in links])
-    label = _CLASSES[folder.name.lower()] if maps.nested else ""
-    owner = unpadded(safe_name(held_out))
-    for name, size in sorted((links | here.sizes).items()):
-        names = _names(name)
-        if names is None:
-            maps.odd.setdefault(name, folder / name)
-        else:
-            maps.add(Copy(folder, name, size, names, label, own=names.key[0] == owner, test=test))
-
-
-def _chosen(copies: Sequence[Copy]) -> Copy:
-    """The copy that is read: that of the clip's own subject in ``u_test``, else the first."""
-    inside = [copy for copy in copies if copy.size is not None] or copies
-    return next((copy for copy in inside if copy.own and copy.test), inside[0])
+    people = {copies[0].names.subject for copies in maps.copies.values()} | maps.skipped
+    if options.part:
+        people = {subject for subject in people if part_of(subject) in {options.part, ""}}
+    return Listing(tuple(clips), (*notes, *maps.notes, *tree.notes()), published, frozenset(people))
 
 
 # Table
 
 
-def _table(path: Path) -> Sheet:
+def _table(name: str, maps: Maps, labels: Path) -> Sheet:
     """Rows with the cells of :data:`COLUMNS`; a list without a header has the columns in this order.
 
     Raises
@@ -302,25 +103,43 @@ def _table(path: Path) -> Sheet:
     DatabaseError
         If the file is missing or not a table of that kind.
     """
+    path = maps.tree.root / labels
     if not path.is_file():  # reading a pipe would never return
+        reason = "not a file" if path.exists() else "missing"
+        hint = (
+            f"; {labels} is there seen from the working folder, so give its absolute path" if labels.is_file() else ""
+        )
+        hint += "; `labels` can be left out, because the folders of these maps give the classes" if maps.nested else ""
         raise DatabaseError(
-            f"{path}: the table of labels cannot be read ({'not a file' if path.exists() else 'missing'})"
+            f"databases.{name}.labels: the table {path} cannot be read ({reason}); the path is seen from `root`{hint}"
         )
     if (size := path.stat().st_size) > _MAX_TABLE_BYTES:
         raise DatabaseError(f"{path}: {size} bytes; no table of labels is larger than {_MAX_TABLE_BYTES}")
     for title, grid in sheets.read_grids(path).items():
         lines = [(line, cells) for line, cells in enumerate(grid, start=1) if any(cells)]
-        if lines and len(lines[0][1]) >= len(COLUMNS) and lines[0][1][len(COLUMNS) - 1].lower() in _CLASSES:
+        if lines and len(lines[0][1]) >= len(COLUMNS) and _class(lines[0][1][len(COLUMNS) - 1]):
             padded = ((line, [*cells, *[""] * len(COLUMNS)]) for line, cells in lines)
             rows = tuple(Row(line, dict(zip(COLUMNS, cells, strict=False))) for line, cells in padded)
             return Sheet(path, title, rows)
-    return sheets.read(path, COLUMNS)
+    try:
+        return sheets.read(path, COLUMNS)
+    except DatabaseError as error:
+        order = ", ".join(column.headers[0] for column in COLUMNS.values())
+        raise DatabaseError(
+            f"{error}. A list without a header has the columns {order} in this order, with 0, 1 or 2 as label in its "
+            "first row. Columns are separated by commas, semicolons or tabs"
+        ) from error
+
+
+def _class(text: str) -> str:
+    """Class in a cell, a name or a number as 1 or 1.0; "" for any other text."""
+    return CLASSES.get(re.sub(r"\.0+$", "", text.lower()), "")
 
 
 def _part_of_row(row: Row) -> str:
     """Part of a row by its column, or by its subject if there is none; the text of the column if it is unknown."""
     text = row.cells.get("database", "")
-    return _DATABASES.get(re.sub(r"[\W_]+", "", text).casefold(), text) or _part_of(row.cells["subject"])
+    return _DATABASES.get(re.sub(r"[\W_]+", "", text).casefold(), text) or part_of(row.cells["subject"])
 
 
 # Clips
@@ -329,62 +148,97 @@ def _part_of_row(row: Row) -> str:
 def _clips_of_rows(name: str, maps: Maps, rows: Sequence[Row]) -> tuple[list[Clip], list[Note]]:
     """The clips of the rows that belong to the part, and notes on what does not match."""
     part = maps.options.part
-    keys = [_key(safe_name(row.cells["subject"]), safe_name(row.cells["clip"])) for row in rows]
     databases = [_part_of_row(row) for row in rows]
     chosen: dict[Key, list[Row]] = {}
-    for key, row, database in zip(keys, rows, databases, strict=True):
+    others: dict[Key, dict[str, Row]] = {}  # rows of other parts: "row 3 of smic" -> row
+    for row, database in zip(rows, databases, strict=True):
+        key = key_of(safe_name(row.cells["subject"]), safe_name(row.cells["clip"]))
         if part in {None, database}:
             chosen.setdefault(key, []).append(row)
-    clips = [clip for key, members in chosen.items() for clip in _clips(name, maps, key, members)]
-    strange = sorted({database or "(none)" for database in databases} - PARTS.keys()) if part else []
-    notes = list(note_count("sheet", "names of databases in the table are not casme2, smic or samm", strange))
-    unlisted = [maps.copies[key][0] for key in maps.copies.keys() - set(keys)]
-    shown = [maps.tree.shown(copy.path) for copy in unlisted if not part or _part_of(copy.names.subject) in {part, ""}]
+        else:
+            others.setdefault(key, {})[f"row {row.line} of {database[:40] or 'no database'}"] = row
+    clips = []
+    for key, members in chosen.items():
+        clips += _clips(name, maps, key, members, others.get(key, {}) if all(key) else {})
+    notes = _database_notes(databases, part) if part else []
+    hidden = [copies[0] for key, copies in maps.copies.items() if key not in chosen and key not in others]
+    unlisted = [copy for copy in hidden if not part or part_of(copy.names.subject) in {part, ""}]
+    shown = [maps.tree.shown(copy.path) for copy in unlisted if maps.may_name(copy.path)]
     notes += note_count("unlisted_file", "maps have no row in the table", sorted(shown))
-    return clips, [*notes, *_copy_notes(maps, chosen)]
+    return clips, [*notes, *map_files.copy_notes(maps, chosen)]
+
+
+def _database_notes(databases: Sequence[str], part: str) -> list[Note]:
+    """Notes on databases in the table: names that are unknown, and what there is if nothing is of the part."""
+    strange = sorted({database or "(none)" for database in databases} - PARTS.keys())
+    notes = list(note_count("sheet", f"names of databases in the table are none of {', '.join(_DATABASES)}", strange))
+    if part not in databases:
+        found = ", ".join(f"{database or '(none)'} {number}" for database, number in Counter(databases).most_common(5))
+        notes.append(Note("sheet", f"no row of the table is of part {part}; rows by database: {found}"))
+    return notes
 
 
 def _clips_of_folders(name: str, maps: Maps) -> tuple[list[Clip], list[Note]]:
     """The clips of the part by the names of their maps, whose folders give the classes, and notes on the copies."""
     part = maps.options.part
     clips, keys = [], []
+    owners: Counter[str] = Counter()
     for key, copies in sorted(maps.copies.items(), key=lambda item: item[1][0].name):
-        owner = _part_of(copies[0].names.subject)
+        owner = part_of(copies[0].names.subject)
+        owners[owner] += 1
         if part and not owner:
-            maps.odd.setdefault(copies[0].name, copies[0].path)
+            clips.append(_stranger(name, maps, key))
         elif part in {None, owner}:
             keys.append(key)
             clips += _clips(name, maps, key, ())
-    return clips, _copy_notes(maps, keys)
+    notes = map_files.copy_notes(maps, keys)
+    if part and owners and not owners[part]:
+        found = ", ".join(f"{owner or 'of no part'} {number}" for owner, number in owners.most_common())
+        notes.append(Note("layout", f"no map is of part {part}; maps by part: {found}"))
+    return clips, notes
 
 
-def _clips(name: str, maps: Maps, key: Key, rows: Sequence[Row]) -> list[Clip]:
+def _stranger(name: str, maps: Maps, key: Key) -> Clip:
+    """The rejected clip of a subject that is of none of the parts."""
+    clip, subject = _clip(name, maps, key, (), {}), maps.copies[key][0].names.subject
+    known = "sub01 (casme2), s01 (smic) or 006 (samm)"
+    detail = f"the subject {subject!r} is of no part, expected a name like {known}; leave out `part` to read every map"
+    return replace(clip, issues=(*clip.issues, Issue("bad_map", detail)))
+
+
+def _clips(name: str, maps: Maps, key: Key, rows: Sequence[Row], others: dict[str, Row] | None = None) -> list[Clip]:
     """The clip of some rows of the table and the copies of its map, of which it may lack either.
 
     Further rows and double files follow as rejected clips.
     """
-    clip = _clip(name, maps, key, rows)
+    clip = _clip(name, maps, key, rows, others or {})
     again = [
         replace(
-            clip, emotion=_class(row), issues=(Issue("duplicate_clip", f"row {row.line} after row {rows[0].line}"),)
+            clip,
+            emotion=_class(row.cells["label"]),
+            issues=(Issue("duplicate_clip", f"row {row.line} after row {rows[0].line}"),),
         )
         for row in rows[1:]
     ]
-    for copy in maps.doubles.get(key, ()):
-        issue = Issue("duplicate_clip", f"{copy.name!r} beside {Path(clip.source).name!r}")
+    doubles = {copy.name: copy for copy in reversed(maps.doubles.get(key, ()))}  # each spelling once
+    for copy in (doubles[spelling] for spelling in sorted(doubles)):
+        beside = next(kept.name for kept in maps.copies[key] if kept.folder == copy.folder)
+        place = f" in {maps.tree.shown(copy.folder)}" if maps.nested else ""
+        issue = Issue("duplicate_clip", f"{copy.name!r} beside {beside!r}{place}")
         again.append(replace(clip, source=copy.path.as_posix(), issues=(issue, *_unsafe(maps.tree, copy))))
     return [clip, *again]
 
 
-def _clip(name: str, maps: Maps, key: Key, rows: Sequence[Row]) -> Clip:
+def _clip(name: str, maps: Maps, key: Key, rows: Sequence[Row], others: dict[str, Row]) -> Clip:
+    """The clip of a key; ``others`` are the rows of other parts that claim the same map."""
     labels: dict[str, list[str | Path]] = {}  # class -> where it is given, a row or folders
     issues: list[Issue] = []
     for row in rows[:1]:
         issues += [Issue("empty_cell", column) for column in ("subject", "clip", "label") if not row.cells[column]]
-        if row.cells["label"] and not _class(row):
+        if row.cells["label"] and not _class(row.cells["label"]):
             issues.append(Issue("bad_cell", f"label: {row.cells['label'][:40]!r} is not 0, 1 or 2"))
-    for row in rows:
-        labels.setdefault(_class(row), []).append(f"row {row.line}")
+    for place, row in ({f"row {row.line}": row for row in rows} | others).items():
+        labels.setdefault(_class(row.cells["label"]), []).append(place)
     copies = maps.copies.get(key, ())
     for copy in copies:
         labels.setdefault(copy.label, []).append(copy.folder)
@@ -392,20 +246,18 @@ def _clip(name: str, maps: Maps, key: Key, rows: Sequence[Row]) -> Clip:
     if len(given) > 1:
         shown = [f"{label} in {_few(maps.tree, places)}" for label, places in given.items()]
         issues.append(Issue("label_conflict", "; ".join(shown)))
+    if others:
+        issues.append(Issue("duplicate_clip", f"row {rows[0].line} of {maps.options.part} and {', '.join(others)}"))
     if copies:
-        copy = _chosen(copies)
+        copy = map_files.chosen(copies)
         subject, clip, path = copy.names.subject, copy.names.clip, copy.path
         issues += _unsafe(maps.tree, copy)
     else:
         subject, clip = (safe_name(rows[0].cells[column]) for column in ("subject", "clip"))
         subject, clip = subject or "unknown", clip or "unnamed"
-        path = maps.tree.root / f"{maps.spelled(subject)}_{clip} {_SUFFIX}"
+        path = maps.tree.root / f"{maps.spelled(subject)}_{clip} {SUFFIX}"
         issues.append(Issue("source_missing", f"no map {path.name!r}"))
     return clip_of(name, maps.spelled(subject), clip, path, next(iter(given), ""), issues)
-
-
-def _class(row: Row) -> str:
-    return _CLASSES.get(row.cells["label"].lower(), "")
 
 
 def _odd_clip(name: str, path: Path) -> Clip:
@@ -421,22 +273,3 @@ def _unsafe(tree: Tree, copy: Copy) -> tuple[Issue, ...]:
 def _few(tree: Tree, places: Sequence[str | Path]) -> str:
     first = tree.shown(places[0]) if isinstance(places[0], Path) else places[0]
     return first + (f" and {len(places) - 1} more" if len(places) > 1 else "")
-
-
-def _copy_notes(maps: Maps, keys: Iterable[Key]) -> list[Note]:
-    """Notes on copies of the nested layout that differ or are where they should not be."""
-    differing, untested, leaked, foreign = [], [], [], []
-    for copies in (maps.copies[key] for key in keys if maps.nested and key in maps.copies):
-        shown = f"{maps.spelled(copies[0].names.subject)}/{copies[0].names.clip}"
-        differing += [shown] if len({copy.size for copy in copies} - {None}) > 1 else []
-        untested += [] if any(copy.own and copy.test for copy in copies) else [shown]
-        leaked += [shown] if any(copy.own and not copy.test for copy in copies) else []
-        foreign += [shown] if any(copy.test and not copy.own for copy in copies) else []
-    return [
-        *note_count(
-            "copies", "clips have copies of different sizes in bytes; that in their own u_test is read", differing
-        ),
-        *note_count("copies", "clips are missing in the u_test of their own subject; another copy is read", untested),
-        *note_count("copies", "clips are in the u_train of their own subject", leaked),
-        *note_count("copies", "clips are in the u_test of another subject", foreign),
-    ]

@@ -37,8 +37,12 @@ class Published:
 
 @dataclass(frozen=True)
 class Listing:
-    """Clips in the order of the sheet, notes, and the published counts of each known edition."""
+    """Clips in the order of the sheet, notes, and the published counts of each known edition.
+
+    ``people`` are subjects that have files, also those without a clip.
+    """
 
     clips: tuple[Clip, ...]
     notes: tuple[Note, ...] = ()
     published: tuple[Published, ...] = ()
+    people: frozenset[str] = frozenset()

@@ -206,6 +206,44 @@ def test_an_empty_folder_says_what_is_expected(tmp_path: Path):
         read(tmp_path)
 
 
+def test_a_root_that_is_not_there_says_where_maps_are_offered(tmp_path: Path):
+    with pytest.raises(DatabaseError, match=r"databases\.d\.root: .*wangzhifengharrison/HTNet.*flow_maps\.md"):
+        read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("layout", "place"), [(flat, "maps"), (flat, "datasets/maps"), (nested, "x/norm_u_v_os"), (nested, "x/y/n")]
+)
+def test_a_root_that_is_too_high_says_where_the_maps_are(tmp_path: Path, layout, place: str):
+    top = layout(tmp_path / place)
+    with pytest.raises(DatabaseError, match=rf"there are maps in {re.escape(str(top))}: set `root` to that"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["s01", "s01/u_test", "s01/u_train"])
+def test_a_root_within_the_nested_layout_says_where_it_begins(tmp_path: Path, place: str):
+    with pytest.raises(DatabaseError, match=rf"there are maps in {re.escape(str(tmp_path))}: set `root` to that"):
+        read(nested(tmp_path) / place)
+
+
+@pytest.mark.parametrize(("place", "stray"), [(".", "preview.png"), ("norm", "preview.png")])
+def test_a_stray_picture_does_not_hide_the_nested_layout(tmp_path: Path, place: str, stray: str):
+    nested(tmp_path / place)
+    save(tmp_path / stray, pixels(77))
+    listing = read(tmp_path)
+    assert {clip.clip_id for clip in listing.clips} == set(IDS)
+    assert states(listing) == {"ok"}
+    assert notes(listing, "foreign_file") == [stray]
+
+
+@pytest.mark.parametrize(("place", "folder"), [(".", "006"), ("norm", "norm/006")])
+def test_both_layouts_in_one_folder_are_refused(tmp_path: Path, place: str, folder: str):
+    flat(tmp_path)
+    nested(tmp_path / place)
+    with pytest.raises(DatabaseError, match=rf"found both, .*'006_006_1_2 \.png'.*'{folder}'.*move one"):
+        read(tmp_path)
+
+
 # ---- tables
 
 
@@ -246,7 +284,7 @@ def test_the_column_of_the_database_wins_over_the_name(root: Path, tmp_path: Pat
 def test_unknown_databases_of_a_table_are_named(root: Path, tmp_path: Path):
     rows = [*ROWS, ("casm", "sub09", "EP1", 0)]
     assert notes(read(root, table(tmp_path / "t.csv", rows), "smic"), "sheet")[1] == (
-        "1 names of databases in the table are not casme2, smic or samm: casm"
+        "1 names of databases in the table are none of casme2, casmeii, smic, smichs, samm: casm"
     )
 
 
@@ -256,6 +294,7 @@ def test_unknown_databases_of_a_table_are_named(root: Path, tmp_path: Path):
         (None, "cannot be read"),
         ("", "empty"),
         ("a,b,c\n1,2,3\n", "no row has the columns sub, filename_o, label"),
+        ("casme2,sub01,EP02_01f,3\n", "dataset, sub, filename_o, label in this order.*commas, semicolons or tabs"),
         ("dataset,sub,filename_o,label\n", "no row below the header"),
     ],
 )
@@ -273,7 +312,33 @@ def test_a_table_that_is_a_folder_or_a_pipe_is_refused(root: Path, tmp_path: Pat
             read(root, path)
 
 
-@pytest.mark.parametrize(("cell", "code"), [("3", "bad_cell"), ("", "empty_cell"), ("happiness", "bad_cell")])
+@pytest.mark.parametrize("header", ["", "dataset,sub,filename_o,label\n"])
+def test_classes_may_be_whole_numbers_with_a_decimal_point(root: Path, tmp_path: Path, header: str):
+    lines = [f"{database},{subject},{clip},{label}.0\n" for database, subject, clip, label in ROWS]
+    (tmp_path / "t.csv").write_text(header + "".join(lines))
+    listing = read(root, tmp_path / "t.csv")
+    assert [clip.emotion for clip in listing.clips] == [CLASSES[label] for *_, label in ROWS]
+    assert states(listing) == {"ok"}
+
+
+@pytest.mark.parametrize("layout", [flat, nested])
+def test_a_missing_table_names_the_key_and_where_the_path_is_seen_from(tmp_path: Path, layout):
+    with pytest.raises(DatabaseError, match=r"databases\.d\.labels: .*no\.csv.*missing.*seen from `root`") as caught:
+        read(layout(tmp_path / "maps"), Path("no.csv"))
+    assert ("`labels` can be left out" in str(caught.value)) == (layout is nested)
+
+
+def test_a_table_that_is_there_seen_from_the_working_folder_is_told(
+    root: Path, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatabaseError, match=r"clips\.csv is there seen from the working folder.*absolute"):
+        read(root, Path(labels.name))
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"), [("3.5", "bad_cell"), ("3", "bad_cell"), ("", "empty_cell"), ("happiness", "bad_cell")]
+)
 def test_a_class_that_cannot_be_read_is_told(root: Path, tmp_path: Path, cell: str, code: str):
     (tmp_path / "t.csv").write_text(f"sub,clip,label\nsub01,EP02_01f,{cell}\n006,006_1_2,0\n")
     clip = read(root, tmp_path / "t.csv").clips[0]
@@ -316,7 +381,45 @@ def test_two_files_of_a_clip(tmp_path: Path, layout):
     assert codes(listing)["sub01/EP02_01f"] == []
     again = by_id(listing)["sub01/EP02_01f.2"]
     assert [issue.code for issue in again.issues] == ["duplicate_clip"]
-    assert detail(again) == "'sub01_EP02_01f.png' beside 'sub01_EP02_01f .png'"
+    place = "" if layout is flat else " in sub01/u_test/1"
+    assert detail(again) == f"'sub01_EP02_01f.png' beside 'sub01_EP02_01f .png'{place}"
+
+
+def test_another_spelling_beside_one_copy_harms_no_other_copy(tmp_path: Path):
+    """In `u_train` of one subject both spellings; the other copies have the second one, and one has another class."""
+    for number, place in enumerate(("a/u_test/0/a_1.png", "b/u_train/0/a_1.png", "b/u_train/0/a_1 .png")):
+        save(tmp_path / place, pixels(number))
+    for number, place in enumerate(("b/u_test/1/b_1 .png", "a/u_train/1/b_1 .png"), start=9):
+        save(tmp_path / place, pixels(number))
+    listing = read(tmp_path)
+    assert codes(listing) == {"a/1": [], "a/1.2": ["duplicate_clip"], "b/1": []}
+    assert by_id(listing)["a/1"].source == (tmp_path / "a/u_test/0/a_1.png").as_posix()
+    assert notes(listing, "copies") == []
+    save(tmp_path / "c/u_train/2/a_1.png", pixels(5))
+    clip = by_id(read(tmp_path))["a/1"]
+    assert [issue.code for issue in clip.issues] == ["label_conflict"]
+    assert detail(clip) == "negative in a/u_test/0 and 1 more; surprise in c/u_train/2"
+
+
+def test_a_duplicate_has_the_name_of_no_clip(tmp_path: Path):
+    for number, name in enumerate(("a_1 .png", "a_1.2 .png", "b_1 .png")):
+        save(tmp_path / "m" / name, pixels(number))
+    (tmp_path / "t.csv").write_text("sub,clip,label\na,1,0\na,1,0\na,1,0\na,1.2,1\nb,1,2\n")
+    listing = read(tmp_path / "m", tmp_path / "t.csv")
+    assert [clip.clip_id for clip in listing.clips] == ["a/1", "a/1.3", "a/1.4", "a/1.2", "b/1"]
+    assert codes(listing)["a/1.2"] == []
+
+
+@pytest.mark.parametrize(("label", "more"), [(2, ["label_conflict"]), (1, [])])
+def test_a_map_that_two_parts_claim_is_rejected_in_both(root: Path, tmp_path: Path, label: int, more: list[str]):
+    labels = table(tmp_path / "t.csv", [*ROWS, ("smic", *ROWS[0][1:3], label)])
+    for part in ("casme2", "smic"):
+        clip = by_id(read(root, labels, part))["sub01/EP02_01f"]
+        assert [issue.code for issue in clip.issues] == [*more, "duplicate_clip"]
+    first, second = (by_id(read(root, labels, part))["sub01/EP02_01f"].issues for part in ("casme2", "smic"))
+    assert first[-1].detail == "row 2 of casme2 and row 9 of smic"
+    assert second[-1].detail == "row 9 of smic and row 2 of casme2"
+    assert states(read(root, labels, "samm")) == {"ok"}
 
 
 def test_other_files_are_noted_and_do_no_harm(root: Path, tmp_path: Path):
@@ -462,7 +565,9 @@ def test_a_part_needs_a_subject_of_the_composite(tmp_path: Path):
     root = nested(tmp_path, [*ROWS, ("", "spNO.1", "a_1", 0)])
     for part in PARTS:
         (clip,) = (clip for clip in read(root, None, part).clips if clip.issues)
-        assert (clip.issues[0].code, clip.clip_id) == ("bad_map", "unknown/spNO.1_a_1")
+        assert (clip.issues[0].code, clip.clip_id, clip.subject) == ("bad_map", "spNO.1/a_1", "spNO.1")
+        assert detail(clip).startswith("the subject 'spNO.1' is of no part, expected a name like sub01 (casme2)")
+        assert states(read(root, None, part, exclude_subjects=("spNO.1",))) == {"ok"}
     assert states(read(root)) == {"ok"}
 
 
@@ -621,6 +726,77 @@ def test_pictures_of_excluded_and_forgotten_people_are_not_opened(
     assert file_name(ROWS[0]) in names
     assert not {file_name(ROWS[2]), file_name(ROWS[5])} & set(names)
     assert notes(listing, "excluded") == ["2 subjects left out as requested"]
+
+
+def test_a_forgotten_person_stays_away_under_another_spelling(tmp_path: Path):
+    """The name in the clip tables is that of the first file, which may go."""
+    for number, name in enumerate(("p01_a", "p1_b", "q_1")):
+        save(tmp_path / "m" / f"{name} .png", pixels(number))
+    (tmp_path / "t.csv").write_text("sub,clip,label\np01,a,0\np1,b,1\nq,1,2\n")
+    database = config(tmp_path / "m", tmp_path / "t.csv").databases["d"]
+    assert {clip.subject for clip in databases.read("d", database, tmp_path).clips} == {"p01", "q"}
+    exclusion.remember(tmp_path, "d", "p01")
+    for _ in range(2):
+        assert [clip.clip_id for clip in databases.read("d", database, tmp_path).clips] == ["q/1"]
+        (tmp_path / "m" / "p01_a .png").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("name", ["p01", "p1", "P001"])
+def test_people_are_excluded_under_any_spelling(tmp_path: Path, name: str):
+    save(tmp_path / "m" / "p01_a .png", pixels(1))
+    save(tmp_path / "m" / "q_1 .png", pixels(2))
+    (tmp_path / "t.csv").write_text("sub,clip,label\np01,a,0\nq,1,2\n")
+    listing = read(tmp_path / "m", tmp_path / "t.csv", exclude_subjects=(name,))
+    assert [clip.clip_id for clip in listing.clips] == ["q/1"]
+    assert notes(listing, "excluded") == ["1 subject left out as requested"]
+
+
+def test_the_list_of_other_databases_knows_one_spelling(tmp_path: Path):
+    exclusion.remember(tmp_path, "d", "p01")
+    left_out = exclusion.LeftOut("d", (), tmp_path)
+    assert ("p01" in left_out, "p1" in left_out, "P01" in left_out) == (True, False, False)
+
+
+def test_no_note_names_an_excluded_person(tmp_path: Path):
+    """Also one who has maps, but no row in the table."""
+    root = flat(tmp_path / "m", [*ROWS, ("", "sub09", "EP1", 0), ("", "sub10", "EP2", 0)])
+    listing = read(root, table(tmp_path / "t.csv"), "casme2", exclude_subjects=("sub09",))
+    assert notes(listing, "unlisted_file") == ["1 maps have no row in the table: sub10_EP2 .png"]
+    assert notes(listing, "excluded") == ["1 subject left out as requested"]
+    top = nested(tmp_path / "n")
+    (top / "s01" / "old").mkdir()
+    (top / "s01" / "Thumbs.db").touch()
+    (top / "s02" / "s01_x.txt").touch()
+    (top / "s01" / "u_test" / "0" / file_name(ROWS[3])).unlink()
+    before, after = read(top), read(top, exclude_subjects=("s1",))
+    assert any("s01/old" in note.detail for note in before.notes)
+    assert not any("s01/" in note.detail for note in after.notes)
+    assert {clip.clip_id for clip in after.clips} == set(IDS) - {"s01/s01_ne_01"}
+    assert not any("/s01/" in clip.source for clip in after.clips)
+    assert notes(after, "excluded") == ["1 subject left out as requested"]
+
+
+def test_a_listing_without_clips_says_why(root: Path, tmp_path: Path):
+    rows = [("CASME-II (cropped)", *row[1:]) for row in ROWS[:3]] + [ROWS[3]]
+    with pytest.raises(DatabaseError, match=r"databases\.d: no clip is listed in .*maps; ") as caught:
+        read(root, table(tmp_path / "t.csv", rows), "casme2")
+    assert "are none of casme2, casmeii, smic, smichs, samm: CASME-II (cropped)" in str(caught.value)
+    assert "no row of the table is of part casme2; rows by database: CASME-II (cropped) 3, smic 1" in str(caught.value)
+    with pytest.raises(DatabaseError, match=r"no map is of part samm; maps by part: casme2 3"):
+        read(nested(tmp_path / "n", ROWS[:3]), None, "samm")
+
+
+def test_clips_that_are_all_rejected_are_not_called_missing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    rows = [*ROWS[:3], *((*row[:3], (row[3] + 1) % 3) for row in ROWS[:3])]
+    tree = config(root, table(tmp_path / "t.csv", rows)).databases
+    with pytest.raises(DatabaseError, match="all 6 clips are rejected: label_conflict 3, duplicate_clip 3"):
+        databases.refresh_sources(tree)
+    tree = config(root, table(tmp_path / "t.csv", [("", "x", "1", 0)])).databases
+    with pytest.raises(DatabaseError, match=r"none of 1 clips is in .*; is the disk mounted"):
+        databases.refresh_sources(tree)
 
 
 # ---- configuration and protocol
