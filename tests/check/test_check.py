@@ -371,3 +371,81 @@ def test_a_map_that_cannot_be_read_is_a_problem(maps, tmp_path: Path):
     found = one({"c": maps("casme2")})
     assert codes(found) == {"bad_map": ["unknown/sub01EP02"]}
     assert "1 of 4 clips rejected" in found.problems
+
+
+LOSO = {"folds": "loso", "labels": "megc2019"}
+
+
+def test_parts_that_read_the_same_maps_are_a_problem(maps, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """`part` was forgotten: training would be refused."""
+    tree = {name: {key: value for key, value in maps("smic").items() if key != "part"} for name in ("c", "s", "m")}
+    result = run(tree, {"p": LOSO | {"databases": ["c", "s", "m"]}})
+    (found,) = result.protocols
+    assert not found.usable
+    assert found.leaks == [
+        "c, s and m read the same 7 files; training refuses this, so set `part`, to another database of the composite "
+        "for each (docs/databases/flow_maps.md)"
+    ]
+    assert result.problems == [f"protocol p: {found.leaks[0]}"]
+    assert command(tmp_path, {"databases": tree, "protocols": {"p": LOSO | {"databases": ["c", "s"]}}}) == 1
+    assert "Problems to resolve before a run:\n  protocol p: c and s read the same 7 files" in capsys.readouterr().out
+    assert run(tree, {"p": LOSO | {"databases": ["c"]}}).problems == []
+
+
+def test_a_picture_of_two_people_is_a_problem_of_a_protocol_that_uses_both(tmp_path: Path):
+    rows = [("", f"p{number}", clip, number % 3) for number in range(8) for clip in "ab"]
+    root, twins = test_flow_maps.flat(tmp_path / "maps", rows), [test_flow_maps.file_name(rows[i]) for i in (0, -1)]
+    (root / twins[0]).write_bytes((root / twins[1]).read_bytes())
+    tree = {name: {"adapter": "flow_maps", "root": str(root), "labels": f"{name}.csv"} for name in ("all", "few")}
+    test_flow_maps.table(root / "all.csv", rows)
+    test_flow_maps.table(root / "few.csv", rows[:-1])
+    protocols = {name: LOSO | {"databases": [name]} for name in tree}
+    both, one_of_them = run(tree, protocols).protocols
+    assert (
+        both.leaks
+        == both.problems
+        == [
+            "all/p0/a and all/p7/b have the same picture; training refuses this, so remove a row from the table or use "
+            "`exclude_subjects`"
+        ]
+    )
+    assert one_of_them.problems == []
+    tree["all"]["exclude_subjects"] = ["p7"]
+    assert run(tree, protocols).problems == []
+
+
+def test_two_subjects_of_one_folder_are_a_problem(tmp_path: Path):
+    """In every adapter; a part of a recording is not the whole."""
+    lines = [
+        (f"s{number}", f"{number}{word}", word) for number in range(3) for word in ("negative", "positive", "surprise")
+    ]
+    for _, path, _ in lines:
+        frames(tmp_path / path, range(9))
+    rows = [f"{subject}\t{path}\t{path}\t0\t3\t{word}\n" for subject, path, word in lines]
+    head, table = "subject\tpath\tclip\tfirst\tlast\temotion\n", tmp_path / "clips.tsv"
+    own = {"adapter": "table", "root": str(tmp_path), "table": "clips.tsv"}
+    table.write_text(head + "".join(rows) + "s1\t0negative\tx\t4\t8\tnegative\n")
+    assert run({"own": own}, {"p": LOSO | {"databases": ["own"]}}).problems == []
+    table.write_text(head + "".join(rows) + "s1\t0negative\tx\t0\t3\tnegative\n")
+    (found,) = run({"own": own}, {"p": LOSO | {"databases": ["own"]}}).protocols
+    (line,) = found.leaks
+    assert line.startswith(f"own/s0/0negative and own/s1/x have the same recording, {tmp_path / '0negative'}; ")
+    table.write_text(head + "".join(rows))
+    (found,) = run({"own": own, "again": own}, {"p": LOSO | {"databases": ["own", "again"]}}).protocols
+    assert found.leaks == [
+        "own and again read the same 9 files; training refuses this, so leave all but one of them out of the protocol, "
+        "or remove the shared clips, e.g. own/s0/0negative and again/s0/0negative"
+    ]
+
+
+def test_many_shared_pictures_are_counted(tmp_path: Path):
+    rows = [("", f"p{number}", clip, ord(clip) % 3) for number in range(2) for clip in "abcdefghijk"]
+    for row in rows:
+        test_flow_maps.save(tmp_path / "m" / test_flow_maps.file_name(row), test_flow_maps.pixels(ord(row[2])))
+    test_flow_maps.table(tmp_path / "m" / "t.csv", rows)
+    tree = {"d": {"adapter": "flow_maps", "root": str(tmp_path / "m"), "labels": "t.csv"}}
+    result = run(tree, {"p": LOSO | {"databases": ["d"]}})
+    assert len(result.protocols[0].leaks) == 11
+    assert len(result.problems) == 9
+    assert result.problems[-1] == "protocol p: 3 more cases of a shared recording or map (--json lists all)"
+    assert "... and 3 more (--json lists all)" in checks.text(result)

@@ -108,6 +108,9 @@ def _protocol(result: ProtocolCheck) -> Iterator[str]:
     yield from _counts(result)
     if result.note:
         yield _line("note", result.note)
+    yield from (f"{'':{_INDENT}}{line}" for line in result.leaks[:_CLIPS_SHOWN])
+    if len(result.leaks) > _CLIPS_SHOWN:
+        yield f"{'':{_INDENT}}... and {len(result.leaks) - _CLIPS_SHOWN} more (--json lists all)"
     if result.error:
         yield from (f"{'':{_INDENT}}{line}" for line in result.error.splitlines())
 
