@@ -85,7 +85,7 @@ class DualInceptionRecipe(FlowCnnRecipe):
         "docs/systems/baselines.md; the published code has 1e-4, batches of 3 and 40 epochs).",
     )
     epochs: int = Field(
-        16, ge=1, description="Number of epochs; the last one is used, none is chosen on held-out subjects."
+        20, ge=1, description="Number of epochs; the last one is used, none is chosen on held-out subjects."
     )
 
 

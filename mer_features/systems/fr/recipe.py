@@ -50,7 +50,7 @@ class FRRecipe(PlanesRecipe):
     learning_rate: float = Field(0.001, gt=0, description="Learning rate.")
     momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of `optimiser: sgd`; the other has none.")
     batch_size: int = Field(32, ge=1, description="Clips per step.")
-    epochs: int = Field(16, ge=1, description="Number of epochs (ours: the paper does not give it).")
+    epochs: int = Field(20, ge=1, description="Number of epochs (ours: the paper does not give it).")
 
     @model_validator(mode="after")
     def _momentum_is_used(self) -> Self:
