@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -239,3 +240,12 @@ def test_only_protocols_with_two_runs_are_compared():
         "systems": systems,
     }
     assert Plan(tree, refresh=False).compared_protocols == ["two"]
+
+
+def test_the_documented_lines_compare(capsys: pytest.CaptureFixture[str]):
+    page = (Path(__file__).parents[1] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    (lines,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "comparison" in block)
+    exec(lines, {"first": GOOD, "second": POOR, "classes": CLASSES})  # the page's own lines
+    value, low, high, excludes_zero = capsys.readouterr().out.split()
+    assert float(low) < float(value) < float(high)
+    assert excludes_zero == "True"

@@ -62,7 +62,7 @@ def _steps(config: Mapping[str, Any], databases: Sequence[Database], runs: Seque
     steps = [("synth", "ground truth")] if any(database.synthetic for database in databases) else []
     steps += [
         ("ingest", counted(listed, "clip")),
-        *([] if all(database.published_maps for database in databases) else _stages(config)),
+        *([] if databases and all(database.published_maps for database in databases) else _stages(config)),
         ("cache", counted(sum(len(database.used) for database in databases), "clip")),
     ]
     if config.get("protocols"):

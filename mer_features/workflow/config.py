@@ -102,7 +102,13 @@ class Config(CommandConfig):
         try:
             recipe.reading(self.groups_of(databases))
         except ValueError as error:
-            raise ValueError(f"{where}: {error} (databases {', '.join(databases)})") from None
+            off = {
+                "style": "style.method is `none`" * (self.style.method == "none"),
+                "magnified": "magnify.method is `none`" * (self.magnify.method == "none"),
+                "descriptors": "descriptors.methods is empty" * (not self.descriptors.methods),
+            }
+            hints = "".join(f"; {off[group]}" for group in recipe.groups if off.get(group))
+            raise ValueError(f"{where}: {error} (databases {', '.join(databases)}){hints}") from None
 
     def groups_of(self, databases: Iterable[str]) -> frozenset[str]:
         """Groups that the feature files of all these databases will have, with a style that is fitted in each fold."""

@@ -112,7 +112,8 @@ def test_unknown_view(built: Path, tmp_path: Path):
 @pytest.mark.parametrize("name", ["../../outside", "/outside"])
 def test_identifiers_do_not_lead_out(scratch: Path, tmp_path: Path, write, name: str):
     with h5py.File(scratch, "r+") as file:
-        file["clip_id"][0] = name
+        for group in ("/", "/faces", "/flow", "/spotting"):
+            file[group]["clip_id"][0] = name
     with pytest.raises(feature_file.CacheError, match="leads out"):
         write(scratch, tmp_path / "deep" / "out")
     assert {path.name for path in tmp_path.iterdir()} <= {"demo.h5", "deep"}

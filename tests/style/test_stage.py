@@ -341,7 +341,7 @@ SYSTEMS = BASE | {
 
 
 def test_a_system_that_reads_style_needs_one():
-    with pytest.raises(config.ConfigError, match=r"systems\.styled: reads style-aggregated faces"):
+    with pytest.raises(config.ConfigError, match=r"systems\.styled: it reads /style.*style\.method is `none`"):
         config.validate(SYSTEMS)
     config.validate(SYSTEMS | {"style": {"method": "clahe"}})
 

@@ -335,6 +335,11 @@ def test_style_chooses_the_variable(images: str, monkeypatch: pytest.MonkeyPatch
 
     class Cache:
         clips = (SimpleNamespace(source_sha256="x"),)
+        groups = ("faces", "style")
+
+        def require(self, *groups: str, purpose: str) -> None:
+            assert purpose
+            assert set(groups) <= set(self.groups)
 
         def index(self, _: str) -> int:
             return 0
