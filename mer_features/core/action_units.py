@@ -134,7 +134,7 @@ def _unit(part: str) -> AU | None:
 
 
 def _choice(part: str) -> tuple[AU, ...]:
-    """Units of a part that a coder left open; none if there is no such part."""
+    """Units of a part that a coder left open; none without such a part."""
     if sides := _SIDES.fullmatch(part):
         names = [sides[1] + sides[3], sides[2] + sides[3]]
     elif part.endswith("?"):

@@ -108,7 +108,7 @@ def find_part(tree: Tree, names: Sequence[str], inner: re.Pattern[str], expected
     Raises
     ------
     DatabaseError
-        If there is no such folder. The message says what was expected and what the root holds.
+        If the folder is missing. The message says what was expected and what the root holds.
     """
     folders = tree.search(names, inner, depth=2)
     if not folders:
@@ -135,7 +135,7 @@ def choose_part(
     Raises
     ------
     DatabaseError
-        If there is no such folder. The message says what was expected, what the root holds and which other variant
+        If the folder is missing. The message says what was expected, what the root holds and which other variant
         is there.
     """
     if folders := variants[chosen]():
@@ -220,7 +220,7 @@ def read_sheet(
     Raises
     ------
     DatabaseError
-        If there is no sheet, or the sheet cannot be read.
+        If the sheet is missing or cannot be read.
     """
     path, others = sheets.choose(tree, options.sheet, pattern, expected=expected, subject=subject)
     return sheets.read(path, columns, titles), others

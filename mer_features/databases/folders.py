@@ -153,7 +153,7 @@ class Tree:
         ------
         ClipRejectedError
             ``unsafe_path`` for a name that is a path or a symbolic link that leaves the root; ``source_missing``
-            if there is no such folder.
+            if the folder does not exist.
         """
         if (parent, key) not in self._index:
             index = self._index[parent, key] = {}

@@ -127,7 +127,7 @@ def choose(
     Raises
     ------
     DatabaseError
-        If there is no sheet; the message says what was expected and what the root holds.
+        If the sheet is missing; the message says what was expected and what the root holds.
     """
     if option is not None:
         return tree.root / option, ()  # an absolute path is not changed by this

@@ -95,7 +95,7 @@ def open_object(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
     Raises
     ------
     KeyError
-        If there is no such object.
+        If the object does not exist.
     CacheError
         If the path contains a soft or external link, or the data of the object are outside the file.
     """

@@ -228,7 +228,7 @@ class Features:
         Raises
         ------
         KeyError
-            If there is no such variable or label; the message lists the existing ones.
+            If the variable or label does not exist; the message lists the existing ones.
         """
         file = self._file
         if name not in self._variables:
@@ -266,7 +266,7 @@ class Features:
         self._checked.add(group)
 
     def _missing(self, path: str) -> str:
-        """Why there is no such variable: its whole group may be missing."""
+        """Why the variable does not exist: its whole group may be missing."""
         group = path.strip("/").rpartition("/")[0]
         lacks = group in GROUPS and group not in self.groups
         return f"no group /{group}, so no {path!r}" if lacks else f"no variable {path!r}"

@@ -45,7 +45,7 @@ def write(path: Path | str, frames: Iterable[tuple[np.ndarray, float]], fps: flo
     Raises
     ------
     ValueError
-        For another suffix, or if there is no frame.
+        For another suffix, or without frames.
     """
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:

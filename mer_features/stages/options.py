@@ -74,7 +74,7 @@ class Apex(Section):
         "the sheet has no apex, or one that is not between onset and offset, the spotter `fallback` is used.",
     )
     fallback: Spotter = Field(
-        "roi_diff", description="Spotter to use if there is no usable annotated apex; FR uses `interframe_diff`."
+        "roi_diff", description="Spotter to use if no annotated apex can be used; FR uses `interframe_diff`."
     )
     spotters: tuple[Spotter, ...] = Field(
         ("interframe_diff", "lbp_roi", "roi_diff", "midpoint"),

@@ -67,7 +67,7 @@ def _clip(name: str, trees: tuple[Tree, Tree], images: Path, subject: str, seque
 
 
 def _label_file(tree: Tree, kind: str, subject: str, sequence: str) -> tuple[str, str]:
-    """Name and text of a sequence's file in ``Emotion`` or ``FACS``; both are empty if there is no file."""
+    """Name and text of a sequence's file in ``Emotion`` or ``FACS``; both are empty without a file."""
     folder, missing = adapter.source(tree, tree.root, kind, subject, sequence)
     files = [] if missing else [file for file in tree.entries(folder).files if file.lower().endswith(".txt")]
     if not files:
