@@ -512,6 +512,7 @@ def test_published_maps_are_shown_as_they_are(tmp_path: Path):
     assert f"{shape[3]} × {shape[2]} px, 8 bits" in text
     assert "Apex curves" not in text
     assert "Faces were detected" not in text
+    assert "tvl1" not in text  # the configuration of stages that did not run
     assert "published 8-bit maps of flow and strain" in text
     assert page.count(": strain as published") == min(len(listed), 8)
 

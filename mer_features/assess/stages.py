@@ -88,8 +88,8 @@ def flow_errors(estimate: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> Er
     -------
     dict
         ``epe``: mean end-point error, pixels. ``epe_moving``: the same where the true displacement exceeds 0.1 px.
-        ``angular_deg``: mean angle between (u, v, 1) of both fields there, degrees (Barron et al. 1994). NaN if there
-        is no such pixel.
+        ``angular_deg``: mean angle between (u, v, 1) of both fields there, degrees (Barron et al. 1994). NaN if no
+        pixel moves that far.
     """
     distance = np.hypot(*(estimate - truth))
     moving = mask & (np.hypot(*truth) > MOVING_PX)

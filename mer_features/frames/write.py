@@ -65,7 +65,7 @@ def write(path: Path | str, frames: Iterable[tuple[np.ndarray, float]], fps: flo
             out.mux(stream.encode(picture.reformat(format=pixels)))
             count += 1
         if stream is None:
-            raise ValueError(f"{path}: there is no frame to write")
+            raise ValueError(f"{path}: found no frames to write, expected at least one")
         out.mux(stream.encode(None))
     return count
 

@@ -17,6 +17,7 @@ from mer_features import __version__
 from mer_features.core import fingerprint
 from mer_features.core.jobs import counted
 from mer_features.report.data import Database, Kind, Run
+from mer_features.stages.options import STAGES
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,16 @@ def build(
         has_synthetic=any(synthetic),
         versions=_versions(databases),
         hardware=_hardware(),
-        config_yaml=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
+        config_yaml=yaml.safe_dump(_used(config, databases), sort_keys=False, allow_unicode=True, width=100),
         files=[_source(path) for path in files],
     )
+
+
+def _used(config: Mapping[str, Any], databases: Sequence[Database]) -> dict[str, Any]:
+    """The configuration without the stages, if every database is of published flow maps, which have no stages."""
+    if not databases or not all(database.published_maps for database in databases):
+        return dict(config)
+    return {name: section for name, section in config.items() if name not in (*STAGES, "train_style", "train_magnifier")}
 
 
 def _when(moment: datetime) -> str:

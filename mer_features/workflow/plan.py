@@ -254,7 +254,7 @@ class Plan:
     def fold_style(self, name: str) -> dict[str, Any]:
         """Style aggregation that a system's training fits in every fold; empty if it fits none."""
         style = self.config.style
-        needed = style.per_fold and self.config.systems[name].full_recipe.styled
+        needed = style.per_fold and "style" in self.config.systems[name].full_recipe.groups
         return style.model_dump(mode="json") if needed else {}
 
     def system_code(self, name: str, step: str = "train") -> str:

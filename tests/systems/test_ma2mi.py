@@ -1064,7 +1064,7 @@ def test_five_folds_of_mmew_keep_subjects_together():
         (FutureFrameRecipe, {"patch": 5}, "5 does not divide 32"),
         (FutureFrameRecipe, {"dit_heads": 7}, "does not divide the width 768"),
         (AutoencoderRecipe, {"kind": "stable_diffusion"}, "weights: expected"),
-        (AutoencoderRecipe, {"sha256": "0" * 64}, "no file to check"),
+        (AutoencoderRecipe, {"sha256": "0" * 64}, "only together with"),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(kind: type, keys: dict, message: str):

@@ -93,7 +93,7 @@ def _predict(predictor: Any, grey: np.ndarray, square: np.ndarray) -> np.ndarray
 def packaged_model() -> Path:
     """Path of the predictor in the package ``face-recognition-models``.
 
-    The package is located but not imported, because importing it needs ``pkg_resources``, which is no longer part of
+    The package is located but not imported, because importing it needs ``pkg_resources``, which was removed from
     setuptools.
     """
     spec = importlib.util.find_spec("face_recognition_models")

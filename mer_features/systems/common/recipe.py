@@ -32,11 +32,6 @@ class Recipe(BaseModel):
         """Groups of the feature file that the system reads, beside the root; empty: not known before the training."""
         return ()
 
-    @property
-    def styled(self) -> bool:
-        """Whether the system reads style-aggregated faces, `/style` of the feature file."""
-        return "style" in self.groups
-
     def reading(self, groups: Collection[str]) -> Self:
         """The recipe for feature files that all have these groups.
 

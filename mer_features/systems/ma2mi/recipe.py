@@ -203,5 +203,5 @@ class AutoencoderRecipe(FacesRecipe):
         if (self.kind == "stable_diffusion") != (self.weights is not None):
             raise ValueError("weights: expected with `kind: stable_diffusion`, and only with it")
         if self.sha256 and self.weights is None:
-            raise ValueError("sha256: there is no file to check")
+            raise ValueError("sha256: expected only together with `weights`")
         return self
