@@ -82,7 +82,9 @@ def _used(config: Mapping[str, Any], databases: Sequence[Database]) -> dict[str,
     """The configuration without the stages, if every database is of published flow maps, which have no stages."""
     if not databases or not all(database.published_maps for database in databases):
         return dict(config)
-    return {name: section for name, section in config.items() if name not in (*STAGES, "train_style", "train_magnifier")}
+    return {
+        name: section for name, section in config.items() if name not in (*STAGES, "train_style", "train_magnifier")
+    }
 
 
 def _when(moment: datetime) -> str:
