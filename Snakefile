@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 min_version("9.18")
 
 # A configuration given on the command line replaces the demo instead of being merged into it.
-if "databases" not in config:
+if "databases" not in config and "include" not in config:
 
     configfile: "config/config.yaml"
 

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mer_features.protocols.options import Protocol
 from mer_features.stages.options import STAGES
@@ -146,10 +145,49 @@ def test_a_pretraining_on_held_out_subjects_is_refused():
 
 def test_shipped_configurations_are_valid():
     folder = Path(__file__).parent.parent / "config"
-    files = sorted(folder.glob("*.yaml"))
-    assert files
+    files = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("papers/*/table*.yaml"))]
+    assert len(files) > 20
     for file in files:
-        config.validate(yaml.safe_load(file.read_text()), str(file))
+        config.load(file)
+
+
+def _write(folder: Path, **trees: str) -> Path:
+    for name, text in trees.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder / "mine.yaml"
+
+
+def test_included_files_give_what_the_including_file_leaves_open(tmp_path: Path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/deep.yaml").write_text("seed: 4\nfaces: {size: 64, mode: box}\n")
+    (tmp_path / "parts/first.yaml").write_text("include: [deep.yaml]\nseed: 5\nflow: {pairs: [onset_apex]}\n")
+    path = _write(
+        tmp_path,
+        second="seed: 6\nfaces: {margin: 0.2}\n",
+        mine="include: [parts/first.yaml, second.yaml]\nfaces: {size: 96}\nflow: {pairs: [offset_apex]}\n",
+    )
+    tree = config.read_tree(path)
+    assert tree == {
+        "seed": 6,
+        "faces": {"size": 96, "mode": "box", "margin": 0.2},
+        "flow": {"pairs": ["offset_apex"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("trees", "message"),
+    [
+        ({"mine": "include: [gone.yaml]\n"}, r"mine\.yaml: include: .*gone\.yaml: no such file"),
+        ({"mine": "include: other.yaml\n"}, r"mine\.yaml: include: expected a list of files, found 'other\.yaml'"),
+        ({"mine": "include: [3]\n"}, r"mine\.yaml: include: expected a list of files, found \[3\]"),
+        ({"mine": "include: [b.yaml]\n", "b": "include: [mine.yaml]\n"}, r"mine\.yaml: include: .*includes itself"),
+        ({"mine": "include: [b.yaml]\n", "b": "seed: 1\nseed: 2\n"}, r"b\.yaml.*line 1: given twice: seed"),
+        ({"mine": "include: [b.yaml]\n", "b": "[1]\n"}, r"b\.yaml: expected a tree of sections, found list"),
+    ],
+)
+def test_a_wrong_include_is_named(tmp_path: Path, trees: dict[str, str], message: str):
+    with pytest.raises(config.ConfigError, match=message):
+        config.read_tree(_write(tmp_path, **trees))
 
 
 def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path):

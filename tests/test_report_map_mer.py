@@ -4,50 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from mer_features.protocols import EXPECTED_COUNTS, FoldRow, FoldTable
-from mer_features.report import breakdown, data, paper_figures, results
+from mer_features.report import breakdown, data, results
 from mer_features.systems.map_mer import printed
 from mer_features.systems.map_mer.recipe import MapMerRecipe
-from mer_features.systems.registry import recipe
-
-
-@pytest.mark.parametrize(
-    ("keys", "row", "preset", "figures"),
-    [
-        ({}, None, "casme2-5-dual-branch", "UF1 0.827, UAR 0.850, accuracy 0.833"),
-        ({}, None, "casme2-3", "UF1 0.925, UAR 0.924, accuracy 0.932"),
-        ({"target": "amplified"}, None, "samm-5", "UF1 0.758, UAR 0.751, accuracy 0.794"),
-        ({"target": "amplified"}, None, "samm-3", "UF1 0.816, UAR 0.805, accuracy 0.865"),
-        ({}, "sb", "casme2-5-dual-branch", "UF1 0.7921, accuracy 0.8008"),
-        ({"target": "amplified"}, "db + all w/o RR", "samm-5", "UF1 0.7019, accuracy 0.7647"),
-        ({}, "db + AWM", "casme2-5-dual-branch", "UF1 0.7957, accuracy 0.8252"),
-        ({"wscl": "literal", "epochs": 5}, "db + AU", "casme2-5-dual-branch", "UF1 0.7974, accuracy 0.8171"),
-    ],
-)
-def test_the_papers_figure_follows_variant_and_protocol(keys: dict, row: str | None, preset: str, figures: str):
-    made = recipe("map_mer", keys, row).model_dump(mode="json")
-    found = paper_figures.beside("map_mer", made, preset)
-    assert (found.printed.text, found.foreign) == (figures, False)
-    assert f", {row or 'db + all'}" in found.printed.where
-    assert "selected on the test subject" in found.printed.remark
-
-
-def test_the_other_databases_figure_is_no_match():
-    """Flow to the amplified frame is for SAMM: the paper has no such figure on CASME II."""
-    assert paper_figures.beside("map_mer", {"target": "amplified"}, "casme2-5-dual-branch").foreign
-
-
-def test_every_row_of_table_4_is_printed_and_no_other_mixture():
-    for name in MapMerRecipe.ablations:
-        made = recipe("map_mer", None, name).model_dump(mode="json")
-        row = next(row for row in printed.TABLE_4 if row.model == name)
-        assert paper_figures.printed("map_mer", made)[0].uf1 == pytest.approx(row.uf1, abs=5e-4)
-    assert paper_figures.printed("map_mer", {"au_alignment": False, "region_replacing": 0}) == ()
 
 
 def test_printed_accuracies_are_whole_clips():
@@ -78,6 +43,7 @@ def projection(folder: Path, aligned: bool) -> str:
     scores = {name: data.Score(0.5, 0, 0.4, 0.6) for name in data.METRICS}
     made = MapMerRecipe(au_alignment=aligned).model_dump(mode="json")
     run = data.Run("p", "mine", "map_mer", made, classes, "demo", scores, (seed,), np.full((2, 2), 2), False)
+    run = replace(run, setting={"recipe": made, "pretraining": None, "stages": {}})
     tree = {
         "layers": {"fused": np.random.default_rng(0).normal(size=(6, 2)).tolist()},
         "labels": [row.label for row in rows],

@@ -300,7 +300,7 @@ def test_clear_errors(store: Store, tmp_path: Path):
 
 
 def evaluated(paths: list[Path], path: Path, system: System = LINEAR) -> dict:
-    return training.evaluate(paths, path, system, names=("p", "mine"), measured_on="synthetic", seed=0)
+    return training.evaluate(paths, path, system, setting={}, names=("p", "mine"), measured_on="synthetic", seed=0)
 
 
 def test_evaluation_pools_batches_and_seeds(store: Store, tmp_path: Path):

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mer_features import protocols as fold_tables
 from mer_features.core.files import write_text
+from mer_features.protocols import PRESETS
 from mer_features.report import (
     about,
     data,
@@ -23,11 +24,11 @@ from mer_features.report import (
     inline,
     magnified,
     methods,
-    paper_figures,
     results,
     style,
     truth,
 )
+from mer_features.systems.fr.printed import CDE_TABLE
 
 __all__ = ["build"]
 
@@ -102,8 +103,8 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
             for name, table in tables.items()
         ],
         "methods": methods.build(config),
-        "cde": paper_figures.CDE,
-        "cde_table": paper_figures.CDE_TABLE,
+        "cde": PRESETS["megc2019"].title,
+        "cde_table": CDE_TABLE,
     }
     write_text(output, _page(context))
 

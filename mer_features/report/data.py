@@ -80,6 +80,7 @@ class Run:
     confusion: np.ndarray  # (K, K) int, rows: true class, columns: predicted class; summed over seeds
     shuffled: bool
     databases: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)  # scores by database
+    setting: Mapping[str, Any] = field(default_factory=dict)  # see mer_features.workflow.setting
 
     @property
     def kind(self) -> Kind:
@@ -105,6 +106,7 @@ def read_run(protocol: str, name: str, path: Path) -> Run:
         seeds=tuple(tree["seeds"]),
         confusion=np.sum([seed["confusion"] for seed in tree["seeds"]], axis=0),
         shuffled=bool(tree["shuffled"]),
+        setting=tree["setting"],
     )
 
 

@@ -12,14 +12,13 @@ import numpy as np
 from mer_features.core.jobs import counted
 from mer_features.protocols import PRESETS, FoldTable, metrics, published
 from mer_features.protocols.options import Protocol
-from mer_features.report import breakdown, differences, paper_figures, plots
+from mer_features.report import breakdown, differences, plots
 from mer_features.report.breakdown import Subjects
 from mer_features.report.data import METRICS, Comparison, Embedding, Kind, Run, Score
 from mer_features.report.differences import Differences
 from mer_features.report.inline import Explained, Picture, svg
-from mer_features.report.paper_figures import Beside
-from mer_features.systems import registry
-from mer_features.training.options import PUBLISHED_MAPS
+from mer_features.systems import printed, registry
+from mer_features.systems.printed import Beside
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Line:
     measured_on: str
     beside: Beside | None  # the result in its paper
     warning: str  # why that result is not comparable; empty if it is
-    note: str  # how a comparable result was measured on other input; empty if it was not
+    note: str  # in what the run differs from the printed one; empty if in nothing, or if it is not comparable
     muted: bool  # whether the run is a control or a yardstick
 
     @property
@@ -217,7 +216,7 @@ _CHARTS = (("uf1", "unweighted F1 (UF1)"), ("uar", "unweighted average recall (U
 def _line(run: Run, preset: str | None) -> Line:
     """The table row of a run. ``preset`` is the preset with the same clip counts as the run's protocol, if any."""
     comparable = None if "synthetic" in run.measured_on else preset
-    beside = None if run.shuffled else paper_figures.beside(run.system, run.recipe, comparable)
+    beside = None if run.shuffled else printed.beside(run.system, run.setting, comparable)
     return Line(
         name=run.name,
         kind=run.kind,
@@ -227,7 +226,7 @@ def _line(run: Run, preset: str | None) -> Line:
         measured_on=run.measured_on,
         beside=beside,
         warning=_warning(run, beside),
-        note=_note(run, beside),
+        note=_note(beside),
         muted=run.kind is not Kind.SYSTEM,
     )
 
@@ -239,11 +238,10 @@ def _warning(run: Run, beside: Beside | None) -> str:
     return f"not comparable: published for {title}; measured here on {run.measured_on}, protocol {run.protocol}"
 
 
-def _note(run: Run, beside: Beside | None) -> str:
-    if beside is None or beside.foreign or not run.measured_on.startswith(PUBLISHED_MAPS):
+def _note(beside: Beside | None) -> str:
+    if beside is None or beside.foreign or not beside.differences:
         return ""
-    made = "which its authors made" if run.system == "ststnet" else "not computed as in the paper"
-    return f"same clips, classes and folds; flow from the published maps of the real clips, {made}"
+    return f"same clips, classes and folds; this run differs: {'; '.join(map(str, beside.differences))}"
 
 
 def _recipe(run: Run) -> list[Key]:
@@ -278,8 +276,8 @@ def _confusion(run: Run) -> Confusion:
 
 def _parts(run: Run, beside: Beside | None, roles: Mapping[str, str]) -> list[Part]:
     """Scores on each database's clips, from the same predictions."""
-    printed = beside.printed.parts if beside and not beside.foreign else {}
-    return [Part(run.name, name, scores, printed.get(roles.get(name, ""))) for name, scores in run.databases.items()]
+    parts = beside.printed.parts if beside and not beside.foreign else {}
+    return [Part(run.name, name, scores, parts.get(roles.get(name, ""))) for name, scores in run.databases.items()]
 
 
 def _spread(protocol: str, runs: Sequence[Run]) -> Picture:

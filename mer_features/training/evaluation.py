@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ def evaluate(
     protocol_tsv: Path,
     system: System,
     *,
+    setting: Mapping[str, Any],
     names: tuple[str, str],
     measured_on: str,
     seed: int,
@@ -38,6 +39,8 @@ def evaluate(
         Table of the protocol.
     system
         The trained system.
+    setting
+        What its results depend on, to tell whether a printed result is comparable; it is stored with the scores.
     names
         Names of the protocol and of the run.
     measured_on
@@ -48,8 +51,8 @@ def evaluate(
     Returns
     -------
     dict
-        Description of the run (``protocol``, ``run``, ``system``, ``recipe`` with all defaults, ``shuffled``,
-        ``classes``, ``databases``, ``measured_on``) and the scores of
+        Description of the run (``protocol``, ``run``, ``system``, ``recipe`` with all defaults, ``setting``,
+        ``ablation``, ``shuffled``, ``classes``, ``databases``, ``measured_on``) and the scores of
         :func:`mer_features.protocols.metrics.summarise`.
 
     Raises
@@ -64,6 +67,7 @@ def evaluate(
         "run": names[1],
         "system": system.system,
         "recipe": system.full_recipe.model_dump(mode="json"),
+        "setting": setting,
         "ablation": system.ablation,
         "shuffled": system.shuffle_labels,
         "classes": list(table.classes),

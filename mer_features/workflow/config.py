@@ -242,10 +242,54 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def read_tree(path: Path | str) -> Mapping[str, Any]:
-    """The plain tree of a YAML file; raises :class:`ConfigError` if it is not one."""
+#: Key with the files that a configuration is completed from.
+INCLUDE = "include"
+
+
+def read_tree(path: Path | str) -> dict[str, Any]:
+    """The plain tree of a YAML file, with the files that its key ``include`` names.
+
+    An included file, named from the folder of the file that names it, gives what the including file leaves open. Of
+    several included files, a later one wins. Sections are merged key by key; lists are replaced.
+
+    Raises
+    ------
+    ConfigError
+        If a file cannot be read, is not a tree of sections, or includes itself.
+    """
+    return _read_with_included(Path(path), ())
+
+
+def _read_with_included(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in including:
+        raise ConfigError(f"{path}: {INCLUDE}: the file includes itself, directly or through another")
+    tree = dict(_read_one(path))
+    names = tree.pop(INCLUDE, ())
+    if (
+        isinstance(names, str)
+        or not isinstance(names, list | tuple)
+        or not all(isinstance(name, str) for name in names)
+    ):
+        raise ConfigError(f"{path}: {INCLUDE}: expected a list of files, found {_SHORT.repr(names)}")
+    merged: dict[str, Any] = {}
+    for name in names:
+        included = path.parent / name
+        if not included.is_file():
+            raise ConfigError(f"{path}: {INCLUDE}: {included}: no such file")
+        merged = merge(merged, _read_with_included(included, (*including, path.resolve())))
+    return merge(merged, tree)
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two trees as one; where both have a value, that of ``above`` holds, and sections are merged key by key."""
+    both = {key for key in above if isinstance(above[key], Mapping) and isinstance(below.get(key), Mapping)}
+    return {**below, **above, **{key: merge(below[key], above[key]) for key in both}}
+
+
+def _read_one(path: Path) -> Mapping[str, Any]:
+    """The plain tree of one YAML file; raises :class:`ConfigError` if it is not one."""
     try:
-        tree = _Loader(Path(path).read_text(encoding="utf-8")).get_single_data()
+        tree = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

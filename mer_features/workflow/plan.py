@@ -20,6 +20,7 @@ from mer_features.training.options import PUBLISHED_MAPS
 from mer_features.workflow import config as configuration
 from mer_features.workflow import needs
 from mer_features.workflow.config import Config
+from mer_features.workflow.setting import setting as run_setting
 
 #: Modules whose changes rerun a step, for the steps that are not stages.
 _CODE = {
@@ -74,7 +75,8 @@ class Plan:
         left. Only the main process does so, and not while another workflow runs in this folder; the processes of single
         jobs must not.
     config_files
-        The configuration files behind the tree; a key given twice in one is refused.
+        The configuration files behind the tree; what they include is added below the tree, and a key given twice in
+        one of them is refused.
     scripts
         Folder of the rules' scripts.
     """
@@ -88,9 +90,11 @@ class Plan:
         scripts: Path | str = SCRIPTS,
     ) -> None:
         self._script_folder = Path(scripts)
+        included: dict[str, Any] = {}
         for file in config_files:
-            configuration.read_tree(file)
-        self.config: Config = configuration.validate(tree)
+            included = configuration.merge(included, configuration.read_tree(file))
+        given = {key: value for key, value in tree.items() if key != configuration.INCLUDE}
+        self.config: Config = configuration.validate(configuration.merge(included, given))
         if refresh and not another_runs():
             files.sweep("results", skip=("data",))
             databases.refresh_sources(self.config.databases)
@@ -250,6 +254,10 @@ class Plan:
         item = self.config.systems[name].reading(self.config.groups_of(self.config.protocols[protocol].databases))
         chosen = {name: getattr(item, name) for name in ("system", "ablation", "pretrained", "shuffle_labels")}
         return chosen | {"recipe": item.full_recipe.model_dump(mode="json"), "protocols": [protocol]}
+
+    def setting(self, name: str, protocol: str) -> dict[str, Any]:
+        """What the results of a run depend on, for comparison with a printed row."""
+        return run_setting(self.config, name, protocol)
 
     def fold_style(self, name: str) -> dict[str, Any]:
         """Style aggregation that a system's training fits in every fold; empty if it fits none."""

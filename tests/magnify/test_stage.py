@@ -97,9 +97,9 @@ def test_the_stage_can_be_off_for_all_or_for_one_database():
     assert mixed.features_of("two").stages == ("faces", "apex", "magnify", "flow", "descriptors")
 
 
-@pytest.mark.parametrize("name", ["map-mer-3", "map-mer-5"])
+@pytest.mark.parametrize("name", ["table-3", "table-4"])
 def test_the_preset_of_paper_004_takes_each_database_s_own_target(name: str):
-    chosen = config.load(Path(__file__).parents[2] / f"config/{name}.yaml")
+    chosen = config.load(Path(__file__).parents[2] / f"config/papers/map_mer/{name}.yaml")
     pairs = {database: chosen.features_of(database).options("flow").pairs for database in chosen.databases}
     assert {"onset_apex", "offset_apex"} <= set(pairs["casme2"])
     assert {"onset_amplified", "offset_amplified"} <= set(pairs["samm"])

@@ -23,7 +23,6 @@ from mer_features import protocols
 from mer_features.core.quality import Issue
 from mer_features.features.sequences import Sequences
 from mer_features.protocols import EXPECTED_COUNTS
-from mer_features.report import paper_figures
 from mer_features.stages.store import (
     ClipRecord,
     ShardWriter,
@@ -1008,23 +1007,6 @@ def test_the_ablations_are_the_papers():
     assert len({row.model_dump_json() for row in rows.values()}) == len(rows)
 
 
-def test_every_row_of_the_tables_is_printed_and_no_mixture():
-    rows = {row.name: row for row in printed.ROWS}
-    assert rows.keys() == MA2MIRecipe.ablations.keys()
-    for name, row in rows.items():
-        made = registry.recipe("ma2mi", None, name).model_dump(mode="json")
-        casme2, samm, mmew = (
-            paper_figures.beside("ma2mi", made, preset) for preset in ("casme2-5-2019", "samm-5", "mmew-6")
-        )
-        assert not any(found.foreign for found in (casme2, samm, mmew))
-        assert (casme2.printed.uf1, samm.printed.uf1, mmew.printed.uf1) == (row.casme2_uf1, row.samm_uf1, None)
-        for found, percent in ((casme2, row.casme2), (samm, row.samm), (mmew, row.mmew)):
-            assert found.printed.accuracy == (None if percent is None else pytest.approx(percent / 100))
-            assert found.printed.where.endswith(f", {name}")
-    for keys in ({"pretrain": "none", "position": "none"}, {"backbone": "small"}, {"size": 128}):
-        assert paper_figures.printed("ma2mi", keys) == ()
-
-
 def test_printed_accuracies_are_whole_clips_of_our_protocols():
     sizes = {
         column: sum(n for key, n in EXPECTED_COUNTS[preset][part].items() if key != "subjects")
@@ -1035,7 +1017,7 @@ def test_printed_accuracies_are_whole_clips_of_our_protocols():
         )
     }
     assert sizes == {"casme2": 249, "samm": 136, "mmew": 234}
-    for row in printed.ROWS:
+    for row in printed.TABLES:
         for column, size in sizes.items():
             if (accuracy := getattr(row, column)) is not None:
                 right = round(accuracy / 100 * size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import yaml
 
 from mer_features.databases import source_table
 from mer_features.systems import registry
+from mer_features.workflow import config
 from mer_features.workflow.plan import Plan
 from tests.databases.test_dfew import release as dfew
 from tests.databases.test_flow_maps import ROWS, file_name, pixels, save
@@ -22,7 +24,8 @@ from tests.databases.test_hostile import casme2, mmew, own, row, samm
 from tests.databases.trees import frames
 
 REPOSITORY = Path(__file__).parents[2]
-PRESETS = sorted((REPOSITORY / "config").glob("*.yaml"))
+PAPERS = REPOSITORY / "config" / "papers"
+PRESETS = [*sorted((REPOSITORY / "config").glob("*.yaml")), *sorted(PAPERS.glob("*/table*.yaml"))]
 
 
 def flow_maps(folder: Path) -> None:
@@ -30,6 +33,26 @@ def flow_maps(folder: Path) -> None:
     for clip in ROWS:
         save(folder / file_name(clip), pixels(1))
     labels(folder.parent / "labels.csv", ROWS)
+
+
+def bu3dfe(root: Path) -> None:
+    folder = root / "BU_3DFE/F0001"
+    folder.mkdir(parents=True)
+    for model in ("NE00", "HA01"):
+        (folder / f"F0001_{model}WH_F2D.bmp").write_bytes(b"x")
+
+
+def afew(root: Path) -> None:
+    for part in ("Train_AFEW", "Val_AFEW"):
+        (root / part / "Happy").mkdir(parents=True)
+        (root / part / "Happy/000100001.avi").write_bytes(b"x")
+
+
+def ferv39k(root: Path) -> None:
+    for name, clip in (("train", "Action/Sad/0010"), ("test", "War/Surprise/1003")):
+        frames(root / "2_ClipsforFaceCrop" / clip, range(1, 4), "{}.jpg")
+        (root / "4_setups/All_scenes").mkdir(parents=True, exist_ok=True)
+        (root / f"4_setups/All_scenes/{name}_All.csv").write_text(f"{clip} {clip.split('/')[1]}\n")
 
 
 def smic(root: Path) -> None:
@@ -43,6 +66,9 @@ BUILD: dict[str, Callable[[Path], object]] = {
     "samm": lambda root: samm(root, [row()]),
     "mmew": lambda root: mmew(root, [row()]),
     "dfew": dfew,
+    "bu3dfe": bu3dfe,
+    "afew": afew,
+    "ferv39k": ferv39k,
     "table": lambda root: own(root, [row()]),
     "flow_maps": lambda root: flow_maps(root / "STSNet_whole_norm_u_v_os"),
     "ckplus": lambda root: frames(root / "cohn-kanade-images/S005/001", range(1, 6), "S005_001_{:08d}.png"),
@@ -62,7 +88,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def with_roots(path: Path, roots: dict[str, str]) -> dict[str, Any]:
-    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    tree = config.read_tree(path)
     for database in tree["databases"].values():
         if database["adapter"] != "synthetic":
             assert database["root"].startswith(("/data/", "data/"))  # nobody's folder
@@ -72,7 +98,7 @@ def with_roots(path: Path, roots: dict[str, str]) -> dict[str, Any]:
     return tree
 
 
-@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_shipped_configuration_is_a_plan(path: Path, roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     plan = Plan(with_roots(path, roots), refresh=True)
@@ -87,14 +113,14 @@ def test_every_shipped_configuration_is_a_plan(path: Path, roots, tmp_path: Path
     assert not unused or not plan.runs
 
 
-@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_configuration_without_systems_says_so(path: Path):
     """Systems that do not exist yet are named in a comment, never as a key that would be refused."""
     text = path.read_text(encoding="utf-8")
-    tree = yaml.safe_load(text)
+    tree = config.read_tree(path)
     systems = {system["system"] for system in tree.get("systems", {}).values()}
     assert all(registry.recipe(system) for system in systems)
-    if tree.get("protocols") and not systems:
+    if tree.get("protocols") and not systems and not tree.get("pretraining"):
         assert "section will follow when the system exists" in text
 
 
@@ -107,12 +133,25 @@ def _renamed(key: str, value: Any, before: str) -> Any:
     return before + value if isinstance(value, str) else [before + name for name in value]
 
 
+def dry_run(folder: Path, configuration: Path) -> subprocess.CompletedProcess[str]:
+    """Snakemake's plan of a configuration, with results in a folder."""
+    command = ["-s", REPOSITORY / "Snakefile", "--configfile", configuration, "--workflow-profile", "none", "-n"]
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *map(str, command), "--quiet", "--cores", "1"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.workflow
 def test_snakemake_plans_them_all(roots: dict[str, str], tmp_path: Path):
-    """All of them as one configuration, so that Snakemake starts once: names get the file's name in front."""
+    """Those of `config` as one, so that Snakemake starts once: names get the file's name in front."""
     pytest.importorskip("snakemake", reason="the workflow extra is not installed")
     joined: dict[str, dict[str, Any]] = {"databases": {}, "protocols": {}, "pretraining": {}, "systems": {}}
-    for path in PRESETS:
+    for path in sorted((REPOSITORY / "config").glob("*.yaml")):
         tree, before = with_roots(path, roots), f"{path.stem}-"
         joined["databases"] |= {before + name: item for name, item in tree["databases"].items()}
         for section in ("protocols", "pretraining", "systems"):
@@ -122,24 +161,23 @@ def test_snakemake_plans_them_all(roots: dict[str, str], tmp_path: Path):
             }
     style = {"method": "clahe"}  # any one, for the systems that read it
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(joined | {"style": style}))
-    command = [
-        "-s",
-        REPOSITORY / "Snakefile",
-        "--configfile",
-        "all.yaml",
-        "--workflow-profile",
-        "none",
-        "-n",
-        "--quiet",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *map(str, command), "--cores", "1"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = dry_run(tmp_path, tmp_path / "all.yaml")
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     read = [name for name, item in joined["databases"].items() if item["adapter"] != "synthetic"]
     assert sorted(path.stem for path in (tmp_path / "results" / "sources").glob("*.tsv")) == sorted(read)
+
+
+@pytest.mark.workflow
+def test_snakemake_reads_what_a_configuration_includes(roots: dict[str, str], tmp_path: Path):
+    """A table of a paper, whose databases, stages and protocol are in three other files."""
+    pytest.importorskip("snakemake", reason="the workflow extra is not installed")
+    shutil.copytree(PAPERS, tmp_path / "papers")
+    for path in (tmp_path / "papers/databases").glob("*.yaml"):
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for database in tree["databases"].values():
+            database["root"] = roots[database["adapter"]]
+        path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    done = dry_run(tmp_path, tmp_path / "papers/eidnet/table-2.yaml")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    listed = sorted(path.stem for path in (tmp_path / "results" / "sources").glob("*.tsv"))
+    assert listed == ["casme2", "ckplus", "samm", "smic-hs"]

@@ -111,6 +111,7 @@ rule evaluate:
         **plan.needs("evaluate"),
     params:
         system=lambda wildcards: plan.system(wildcards.system, wildcards.protocol),
+        setting=lambda wildcards: plan.setting(wildcards.system, wildcards.protocol),
         measured_on=lambda wildcards: plan.measured_on(wildcards.protocol),
         seed=plan.config.seed,
         code=plan.code("evaluate"),

@@ -13,6 +13,7 @@ with job_log(snakemake.log[0]):
         [Path(path) for path in snakemake.input.predictions],
         Path(snakemake.input.protocol),
         System.model_validate(snakemake.params.system),
+        setting=snakemake.params.setting,
         names=(snakemake.wildcards.protocol, snakemake.wildcards.system),
         measured_on=snakemake.params.measured_on,
         seed=snakemake.params.seed,

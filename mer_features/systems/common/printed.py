@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,12 @@ class Printed:
         Number of decimals in the paper.
     parts
         UF1 and UAR on the clips of each part of the preset, if the paper prints them.
+    ablation
+        Row of the system's ablations that the result belongs to; None for the default recipe.
+    setting
+        Everything else that differs from our defaults in the run that the paper describes, by key: ``recipe.momentum``,
+        ``pretraining.task``, ``pretraining.databases`` (adapters), ``pretraining.recipe.delta``, ``faces.mode``, or
+        ``flow.pairs@samm`` for one part of the preset.
     """
 
     protocol: str
@@ -34,6 +41,8 @@ class Printed:
     remark: str = ""
     digits: int = 4
     parts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    ablation: str | None = None
+    setting: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
