@@ -72,8 +72,8 @@ def document() -> str:
         "in `mer_features/systems/*/recipe.py`; do not edit by hand. Editors that know JSON Schema can complete and",
         "check a configuration with `config/schema.json`.",
         "",
-        "One more key is read before the others: `include`, a list of files, named from the folder of the file with the",
-        "key. They give what the file itself leaves open; of two, the later one wins. `config/papers` is built this way.",
+        "One more key is read before the others: `include`, a list of files, named from the folder of the file with",
+        "the key. They give what the file itself leaves open; of two, the later one wins. `config/papers` is built so.",
     ]
     for title, model in sections():
         lines += ["", f"## {_heading(title)}", ""]

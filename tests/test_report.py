@@ -626,7 +626,7 @@ def test_methods_say_what_was_set_and_cite_in_order():
     assert list(dict.fromkeys(cited)) == sorted(set(cited))
     assert "TV-L1 (own implementation" in text
     assert "changes of lighting" in text
-    assert "mine: fr [" in text
+    assert "mine: FR [" in text
     other = methods.build(
         _tree(
             flow={"method": "dis", "light": "as_recorded"}, faces={"mode": "precropped", "register": "none"}, systems={}
@@ -637,6 +637,79 @@ def test_methods_say_what_was_set_and_cite_in_order():
     assert "lighting between" not in text
     assert "frames were not registered" in text
     assert not any("Zach" in reference or "Kazemi" in reference for reference in other.references)
+
+
+def test_methods_name_ablation_pretraining_and_descriptor():
+    tree = _tree(
+        databases={"demo": {"adapter": "synthetic"}, "macro": {"adapter": "synthetic", "preset": "macro"}},
+        protocols={"three": {"databases": ["demo"]}, "m": {"databases": ["macro"], "labels": "megc2019"}},
+        pretraining={
+            "teacher": {"task": "sa_at", "protocol": "m", "recipe": {"epochs": 3}},
+            "codec": {"task": "autoencoder", "databases": ["macro"]},
+            "future": {"task": "ma2mi", "databases": ["macro"], "pretrained": "codec", "recipe": {"delta": [2, 5]}},
+            "unused": {"task": "eidnet", "protocol": "m"},
+        },
+        style={"method": "clahe"},
+        systems={
+            "student": {"system": "sa_at", "protocols": ["three"], "pretrained": "teacher", "ablation": "SA-AT"},
+            "future-frames": {"system": "ma2mi", "protocols": ["three"], "pretrained": "future"},
+            "phase-1": {"system": "eidnet", "protocols": ["three"], "ablation": "Phase I", "recipe": {"epochs": 2}},
+            "texture": {"system": "svm", "protocols": ["three"]},
+        },
+    )
+    scores = {"clips": 40, "war": 0.9, "uar": 0.75, "uf1": 0.7}
+    summaries = {"teacher": {"clips": 300, "held_out": scores}, "future": {"clips": 11, "skipped": 4}}
+    built = methods.build(tree, summaries)
+    items = {item.partition(":")[0]: item for paragraph in built.paragraphs for item in paragraph.items}
+    assert "unused" not in items
+    assert list(items)[2:5] == ["teacher", "codec", "future"]
+    assert items["teacher"].endswith(
+        "on the labelled clips of macro (protocol m), with epochs 3, seed 0: 300 clips; on 40 clips of held-out "
+        "subjects WAR 0.900, UAR 0.750, UF1 0.700"
+    )
+    assert "δ drawn from 2 to 5 frames, with delta" in items["future"]
+    assert "built on codec" in items["future"]
+    assert "11 clips; 4 clips skipped" in items["future"]
+    assert "as the ablation “SA-AT”, taught by teacher, 3 seeds" in items["student"]
+    assert "with its default recipe, starting from future" in items["future-frames"]
+    assert "as the ablation “Phase I” with epochs 2, 3 seeds" in items["phase-1"]
+    assert "default" not in items["phase-1"]
+    assert any("Zhao, M. Pietik" in reference for reference in built.references)
+    sentences = " ".join(paragraph.sentence for paragraph in built.paragraphs)
+    assert "LBP-TOP of the frames from onset to offset [" in sentences
+
+
+SHIPPED = sorted((Path(__file__).parents[1] / "config").glob("*.yaml"))
+SHIPPED += sorted((Path(__file__).parents[1] / "config").glob("papers/*/table*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_methods_text_is_true_for_every_shipped_configuration(path: Path):
+    """Every statement on a system or a pre-training is held against its recipe."""
+    tree = config.load(path)
+    built = methods.build(tree.model_dump(mode="json", by_alias=True))
+    items = {
+        item.partition(":")[0]: item for part in built.paragraphs for item in part.items if part.step != "Protocols"
+    }
+    assert items.keys() >= tree.systems.keys()
+    for name, system in tree.systems.items():
+        default = registry.recipe(system.system)
+        assert ("with its default recipe" in items[name]) == (not system.recipe and not system.ablation)
+        assert "with its default recipe" not in items[name] or system.full_recipe == default
+        assert (f"as the ablation “{system.ablation}”" in items[name]) == (system.ablation is not None)
+        for key, value in system.recipe.items():
+            assert getattr(system.full_recipe, key) is not None
+            shown = "a file" if "/" in str(value) else value
+            assert f"{key} {shown}" in items[name]
+        assert (system.pretrained is None) or system.pretrained in items[name]
+        if system.pretrained:
+            assert system.pretrained in items
+            assert ("held-out" in items[system.pretrained]) is False  # no summary, no score
+    texts = " ".join(part.sentence for part in built.paragraphs)
+    assert ("LBP-TOP" in texts) == any(
+        "lbp_top" in tree.features_of(n).descriptors.methods and tree.features_of(n).stages for n in tree.databases
+    )
+    assert ("magnified by a factor" in texts) == any("magnify" in tree.features_of(n).stages for n in tree.databases)
 
 
 @pytest.mark.parametrize(

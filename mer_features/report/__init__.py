@@ -6,6 +6,7 @@ a plain record, and a template of the same name, which renders that record. Sect
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
     config: Mapping[str, Any],
     style_measured: Path | None = None,
     comparisons: Mapping[str, Path] | None = None,
+    pretrainings: Mapping[str, Path] | None = None,
 ) -> None:
     """Write the report, atomically.
 
@@ -69,6 +71,8 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
         Measured effects of style aggregation, if it ran.
     comparisons
         Differences between the runs of a protocol, by protocol, for those that have them.
+    pretrainings
+        Summaries of the pre-trainings that systems use, by name.
     """
     databases = [data.read_database(name, path, caches[name], config) for name, path in clips.items()]
     tables = {name: fold_tables.read(path) for name, path in protocols.items()}
@@ -79,6 +83,8 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
     files += [style_measured] if style_measured else []
     compared = {name: data.read_comparison(path) for name, path in (comparisons or {}).items()}
     files += (comparisons or {}).values()
+    summaries = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in (pretrainings or {}).items()}
+    files += (pretrainings or {}).values()
     everything = list(evaluated.values())
     context = {
         "about": about.build(config, databases, everything, files),
@@ -102,7 +108,7 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
             )
             for name, table in tables.items()
         ],
-        "methods": methods.build(config),
+        "methods": methods.build(config, summaries),
         "cde": PRESETS["megc2019"].title,
         "cde_table": CDE_TABLE,
     }

@@ -1,86 +1,15 @@
-"""The methods section: one sentence per stage with the settings of this run, and the references."""
+"""The methods section: one sentence per step with the settings of this run, and the references."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mer_features import __version__
-from mer_features.core.jobs import counted
+from mer_features.report import training_methods
+from mer_features.report.references import REFERENCES, Citations, Paragraph
 from mer_features.stages.options import STAGES
-
-_REFERENCES = {
-    "libfacedetection": "W. Wu, H. Peng, S. Yu. YuNet: a tiny millisecond-level face detector. Machine Intelligence "
-    "Research, 2023. doi:10.1007/s11633-023-1423-y",
-    "dlib_hog": "N. Dalal, B. Triggs. Histograms of oriented gradients for human detection. CVPR, 2005. "
-    "doi:10.1109/CVPR.2005.177",
-    "landmarks": "V. Kazemi, J. Sullivan. One millisecond face alignment with an ensemble of regression trees. CVPR, "
-    "2014. doi:10.1109/CVPR.2014.241",
-    "lk": "B. D. Lucas, T. Kanade. An iterative image registration technique with an application to stereo vision. "
-    "IJCAI, 1981",
-    "ecc": "G. D. Evangelidis, E. Z. Psarakis. Parametric image alignment using enhanced correlation coefficient "
-    "maximization. IEEE TPAMI, 2008. doi:10.1109/TPAMI.2008.113",
-    "fr": "L. Zhou, Q. Mao, X. Huang, F. Zhang, Z. Zhang. Feature refinement: an expression-specific feature learning "
-    "and fusion method for micro-expression recognition. Pattern Recognition, 2022. doi:10.1016/j.patcog.2021.108275",
-    "sa_at": "L. Zhou, Q. Mao, L. Xue. Cross-database micro-expression recognition: a style aggregated and attention "
-    "transfer approach. ICME Workshops, 2019",
-    "reinhard": "E. Reinhard, M. Ashikhmin, B. Gooch, P. Shirley. Color transfer between images. IEEE Computer "
-    "Graphics and Applications, 2001. doi:10.1109/38.946629",
-    "fda": "Y. Yang, S. Soatto. FDA: Fourier domain adaptation for semantic segmentation. CVPR, 2020. "
-    "doi:10.1109/CVPR42600.2020.00414",
-    "san": "X. Dong, Y. Yan, W. Ouyang, Y. Yang. Style aggregated network for facial landmark detection. CVPR, 2018. "
-    "doi:10.1109/CVPR.2018.00047",
-    "cyclegan": "J.-Y. Zhu, T. Park, P. Isola, A. A. Efros. Unpaired image-to-image translation using cycle-consistent "
-    "adversarial networks. ICCV, 2017. doi:10.1109/ICCV.2017.244",
-    "clahe": "K. Zuiderveld. Contrast limited adaptive histogram equalization. Graphics Gems IV, 1994",
-    "riesz": "N. Wadhwa, M. Rubinstein, F. Durand, W. T. Freeman. Riesz pyramids for fast phase-based video "
-    "magnification. ICCP, 2014. doi:10.1109/ICCPHOT.2014.6831820",
-    "eulerian": "H.-Y. Wu, M. Rubinstein, E. Shih, J. Guttag, F. Durand, W. T. Freeman. Eulerian video magnification "
-    "for revealing subtle changes in the world. ACM TOG, 2012. doi:10.1145/2185520.2185561",
-    "oh2018": "T.-H. Oh et al. Learning-based video motion magnification. ECCV, 2018. doi:10.1007/978-3-030-01225-0_39",
-    "tvl1": "C. Zach, T. Pock, H. Bischof. A duality based approach for realtime TV-L1 optical flow. DAGM, 2007. "
-    "doi:10.1007/978-3-540-74936-3_22",
-    "farneback": "G. Farnebäck. Two-frame motion estimation based on polynomial expansion. SCIA, 2003. "
-    "doi:10.1007/3-540-45103-X_50",
-    "dis": "T. Kroeger, R. Timofte, D. Dai, L. Van Gool. Fast optical flow using dense inverse search. ECCV, 2016. "
-    "doi:10.1007/978-3-319-46493-0_29",
-    "strain": "M. Shreve, S. Godavarthy, V. Manohar, D. Goldgof, S. Sarkar. Towards macro- and micro-expression "
-    "spotting in video using strain patterns. WACV, 2009. doi:10.1109/WACV.2009.5403044",
-    "megc2019": "J. See, M. H. Yap, J. Li, X. Hong, S.-J. Wang. MEGC 2019: the second facial micro-expressions grand "
-    "challenge. FG, 2019. doi:10.1109/FG.2019.8756611",
-    "tsne": "L. van der Maaten, G. Hinton. Visualizing data using t-SNE. Journal of Machine Learning Research, 2008",
-    "ststnet": "S.-T. Liong, Y. S. Gan, J. See, H.-Q. Khor, Y.-C. Huang. Shallow triple stream three-dimensional CNN "
-    "(STSTNet) for micro-expression recognition. FG, 2019. doi:10.1109/FG.2019.8756567",
-    "off_apexnet": "Y. S. Gan, S.-T. Liong, W.-C. Yau, Y.-C. Huang, L.-K. Tan. OFF-ApexNet on micro-expression "
-    "recognition system. Signal Processing: Image Communication, 2019. doi:10.1016/j.image.2019.02.005",
-    "dual_inception": "L. Zhou, Q. Mao, L. Xue. Dual-Inception network for cross-database micro-expression "
-    "recognition. FG, 2019. doi:10.1109/FG.2019.8756579",
-    "snakemake": "F. Mölder et al. Sustainable data analysis with Snakemake. F1000Research, 2021. "
-    "doi:10.12688/f1000research.29032.2",
-}
-
-
-@dataclass
-class _Citations:
-    """Numbers the references in the order in which they are first cited."""
-
-    used: list[str] = field(default_factory=list)
-
-    def __call__(self, *keys: str) -> str:
-        for key in keys:
-            if key not in self.used:
-                self.used.append(key)
-        return "[" + ", ".join(str(self.used.index(key) + 1) for key in keys) + "]"
-
-
-@dataclass(frozen=True)
-class Paragraph:
-    """One step: a sentence, and a list if the step ran several times with different settings."""
-
-    step: str
-    sentence: str
-    items: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -91,9 +20,12 @@ class Methods:
     references: Sequence[str]
 
 
-def build(config: Mapping[str, Any]) -> Methods:
-    """The paragraphs for a configuration that includes all defaults."""
-    cite = _Citations()
+def build(config: Mapping[str, Any], summaries: Mapping[str, Mapping[str, Any]] | None = None) -> Methods:
+    """The paragraphs for a configuration that includes all defaults.
+
+    ``summaries`` are the contents of ``summary.json`` of the pre-trainings that ran, by name.
+    """
+    cite = Citations()
     text = f"All steps were run with mer-features {__version__} under Snakemake {cite('snakemake')}."
     paragraphs = [Paragraph("Workflow", text)]
     if text := _synthetic(config):
@@ -102,17 +34,11 @@ def build(config: Mapping[str, Any]) -> Methods:
         paragraphs.append(Paragraph("Published flow maps", text))
     if any(item["adapter"] != "flow_maps" for item in config["databases"].values()):
         paragraphs += _stages(config, cite)
-    if config.get("protocols"):
-        text = "No subject was in both the training set and the test set of a fold."
-        paragraphs.append(Paragraph("Protocols", text, _protocols(config["protocols"], cite)))
-    if config.get("systems"):
-        text = "Every system was trained once per fold and seed; recipe keys not listed here had their default values."
-        paragraphs.append(Paragraph("Training", text, _systems(config["systems"], cite)))
-        paragraphs.append(Paragraph("Evaluation", _evaluation(cite)))
-    return Methods(paragraphs, [_REFERENCES[key] for key in cite.used])
+    paragraphs += training_methods.build(config, summaries or {}, cite)
+    return Methods(paragraphs, [REFERENCES[key] for key in cite.used])
 
 
-def _stages(config: Mapping[str, Any], cite: _Citations) -> list[Paragraph]:
+def _stages(config: Mapping[str, Any], cite: Citations) -> list[Paragraph]:
     """One paragraph for each stage that ran."""
     texts = {
         "Faces": _faces(config["faces"], cite),
@@ -120,12 +46,13 @@ def _stages(config: Mapping[str, Any], cite: _Citations) -> list[Paragraph]:
         "Magnification": _magnify(config["magnify"], cite),
         "Flow": _flow(config["flow"], cite),
         "Style": _style(config["style"], cite),
+        "Descriptors": _descriptors(config["descriptors"], cite),
         "Exceptions": _overrides(config),
     }
     return [Paragraph(step, text) for step, text in texts.items() if text]
 
 
-def _published_maps(config: Mapping[str, Any], cite: _Citations) -> str:
+def _published_maps(config: Mapping[str, Any], cite: Citations) -> str:
     names = [name for name, item in config["databases"].items() if item["adapter"] == "flow_maps"]
     if not names:
         return ""
@@ -147,7 +74,7 @@ def _synthetic(config: Mapping[str, Any]) -> str:
     )
 
 
-def _faces(options: Mapping[str, Any], cite: _Citations) -> str:
+def _faces(options: Mapping[str, Any], cite: Citations) -> str:
     if options["mode"] == "precropped":
         start = f"Frames were used as face crops and resized to {options['size']} × {options['size']} px"
     else:
@@ -165,7 +92,7 @@ def _faces(options: Mapping[str, Any], cite: _Citations) -> str:
     return f"{start}; {_registration(options, cite)}."
 
 
-def _registration(options: Mapping[str, Any], cite: _Citations) -> str:
+def _registration(options: Mapping[str, Any], cite: Citations) -> str:
     if options["register"] == "none" or options["per_frame"]:
         return "frames were not registered to the onset"
     method = {"lk": "point tracking", "ecc": "maximisation of the correlation"}[options["register"]]
@@ -182,7 +109,7 @@ _SPOTTERS = {
 _SPOTTER_SOURCE = {"interframe_diff": "fr", "lbp_roi": "sa_at"}
 
 
-def _apex(options: Mapping[str, Any], cite: _Citations) -> str:
+def _apex(options: Mapping[str, Any], cite: Citations) -> str:
     policy = options["policy"]
     chosen = options["fallback"] if policy == "annotated" else policy
     source = f" {cite(_SPOTTER_SOURCE[chosen])}" if chosen in _SPOTTER_SOURCE else ""
@@ -203,7 +130,7 @@ _AMPLIFIED = {
 _AMPLIFIED_SOURCE = {"phase": "riesz", "rotation": "riesz", "eulerian": "eulerian", "learned": "oh2018"}
 
 
-def _magnify(options: Mapping[str, Any], cite: _Citations) -> str:
+def _magnify(options: Mapping[str, Any], cite: Citations) -> str:
     if options["method"] == "none":
         return ""
     rotation = options["method"] == "phase" and options["phase_synthesis"] == "rotation"
@@ -225,7 +152,7 @@ _FLOWS = {
 }
 
 
-def _flow(options: Mapping[str, Any], cite: _Citations) -> str:
+def _flow(options: Mapping[str, Any], cite: Citations) -> str:
     pairs = " and ".join(pair.replace("_", " to ") for pair in options["pairs"])
     method = options["method"]
     source = "tvl1" if "tvl1" in method else method
@@ -253,7 +180,7 @@ _FITTED_ON = {
 }
 
 
-def _style(options: Mapping[str, Any], cite: _Citations) -> str:
+def _style(options: Mapping[str, Any], cite: Citations) -> str:
     method = options["method"]
     if method == "none":
         return ""
@@ -267,6 +194,17 @@ def _style(options: Mapping[str, Any], cite: _Citations) -> str:
     return f"Onset and apex crops were converted to one style {cite('sa_at')} by {operation}{fit}."
 
 
+_DESCRIPTORS = {
+    "lbp_top": "LBP-TOP of the frames from onset to offset",
+    "bi_woof": "Bi-WOOF of the flow from onset to apex",
+}
+
+
+def _descriptors(options: Mapping[str, Any], cite: Citations) -> str:
+    texts = [f"{_DESCRIPTORS[name]} {cite(name)}" for name in options["methods"]]
+    return f"Handcrafted descriptors were computed: {'; '.join(texts)}." if texts else ""
+
+
 def _overrides(config: Mapping[str, Any]) -> str:
     parts = [
         f"{name}: " + ", ".join(f"{stage}.{key} = {value}" for key, value in keys.items())
@@ -275,41 +213,3 @@ def _overrides(config: Mapping[str, Any]) -> str:
         if (keys := item["overrides"].get(stage))
     ]
     return f"Some databases were processed with other settings: {'; '.join(parts)}." if parts else ""
-
-
-def _protocols(protocols: Mapping[str, Mapping[str, Any]], cite: _Citations) -> list[str]:
-    parts = []
-    for name, item in protocols.items():
-        is_name = isinstance(item["labels"], str)
-        labels = f"the label map {item['labels']}" if is_name else f"the classes {', '.join(item['labels'])}"
-        source = f" {cite(item['labels'])}" if is_name and item["labels"] in _REFERENCES else ""
-        parts.append(f"{name}: {' and '.join(item['databases'])} with {labels}{source}, {_folds(item)}")
-    return parts
-
-
-def _folds(protocol: Mapping[str, Any]) -> str:
-    if protocol["folds"] == "loso":
-        return "leave-one-subject-out cross-validation (LOSO)"
-    if protocol["folds"] == "transfer":
-        return f"tested on all of {' and '.join(protocol['test'])}, trained on the other databases"
-    return f"{protocol['folds']} folds; all clips of a subject are in the same fold"
-
-
-def _systems(systems: Mapping[str, Mapping[str, Any]], cite: _Citations) -> list[str]:
-    parts = []
-    for name, item in systems.items():
-        source = f" {cite(item['system'])}" if item["system"] in _REFERENCES else ""
-        changes = ", ".join(f"{key} {value}" for key, value in item["recipe"].items())
-        shuffle = ", labels shuffled within the training folds" if item["shuffle_labels"] else ""
-        recipe = f"with {changes}" if changes else "with its default recipe"
-        parts.append(f"{name}: {item['system']}{source} {recipe}, {counted(len(item['seeds']), 'seed')}{shuffle}")
-    return parts
-
-
-def _evaluation(cite: _Citations) -> str:
-    return (
-        "For each seed, the predictions of all folds were pooled into one confusion matrix, from which unweighted F1 "
-        f"(UF1), unweighted average recall (UAR) and accuracy were computed {cite('megc2019')}. Scores are means over "
-        "seeds with their standard deviation (n − 1) and a 95\u00a0% percentile interval from resampling whole "
-        f"subjects. Embeddings were projected with t-SNE {cite('tsne')}."
-    )

@@ -5,7 +5,7 @@ This module does not import torch, so a configuration is checked quickly.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,6 +129,19 @@ class Pretraining(Section):
         if (self.full_recipe.pretraining is None) != (self.pretrained is None):
             raise ValueError(f"pretrained: expected an entry of task {self.full_recipe.pretraining or 'none'}")
         return self
+
+
+def used_pretrainings(systems: Mapping[str, System], pretraining: Mapping[str, Pretraining]) -> list[str]:
+    """Names of the pre-trainings that systems need, each after the one that it builds on."""
+    names: dict[str, None] = {}
+    for system in systems.values():
+        chain: list[str] = []
+        name = system.pretrained
+        while name is not None:
+            chain.insert(0, name)
+            name = pretraining[name].pretrained
+        names |= dict.fromkeys(chain)
+    return list(names)
 
 
 class Resources(Section):

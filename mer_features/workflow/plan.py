@@ -16,7 +16,7 @@ from mer_features.features.options import FeatureConfig, Provenance
 from mer_features.stages import run as stages
 from mer_features.stages.options import STAGES, Stage
 from mer_features.synthetic import renderer
-from mer_features.training.options import PUBLISHED_MAPS
+from mer_features.training.options import PUBLISHED_MAPS, used_pretrainings
 from mer_features.workflow import config as configuration
 from mer_features.workflow import needs
 from mer_features.workflow.config import Config
@@ -119,6 +119,11 @@ class Plan:
         """The protocols under which at least two systems run."""
         count = Counter(protocol for protocol, _ in self.runs)
         return [protocol for protocol in self.config.protocols if count[protocol] > 1]
+
+    @property
+    def used_pretrainings(self) -> list[str]:
+        """The pre-trainings that systems need, each after the one that it builds on."""
+        return used_pretrainings(self.config.systems, self.config.pretraining)
 
     @property
     def pictured_runs(self) -> list[tuple[str, str]]:

@@ -70,6 +70,9 @@ rule html:
         comparisons=expand(
             "results/comparisons/{protocol}.json", protocol=plan.compared_protocols
         ),
+        pretrainings=expand(
+            "results/pretraining/{task}/summary.json", task=plan.used_pretrainings
+        ),
         embeddings=expand(
             "results/runs/{run}/embedding.json",
             run=["/".join(run) for run in plan.runs],

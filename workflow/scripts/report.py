@@ -21,6 +21,7 @@ with job_log(snakemake.log[0]):
         Path(snakemake.output[0]),
         **named,
         runs=runs,
+        pretrainings={Path(path).parent.name: Path(path) for path in snakemake.input.pretrainings},
         config=snakemake.params.config,
         style_measured=next((Path(path) for path in snakemake.input.style), None),
     )
