@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from mer_features import databases
+from mer_features.commands.check.cost import Cost, cost
 from mer_features.commands.check.database import DatabaseCheck, check_database, rendered
 from mer_features.commands.check.protocol import ProtocolCheck, check_protocol
 from mer_features.commands.check.text import text
 from mer_features.core.clips import Clip
 from mer_features.workflow.config import Config
 
-__all__ = ["Check", "DatabaseCheck", "ProtocolCheck", "check", "text"]
+__all__ = ["Check", "Cost", "DatabaseCheck", "ProtocolCheck", "check", "text"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Check:
 
     databases: list[DatabaseCheck]
     protocols: list[ProtocolCheck]
+    cost: Cost
 
     @property
     def problems(self) -> list[str]:
@@ -43,12 +45,14 @@ class Check:
             "problems": self.problems,
             "databases": [item.as_dict() for item in self.databases],
             "protocols": [item.as_dict() for item in self.protocols],
+            "cost": self.cost.as_dict(),
         }
 
 
 def check(config: Config) -> Check:
-    """Check every database and protocol of a configuration."""
+    """Check every database and protocol of a configuration, and reckon what a run costs."""
     clips: dict[str, tuple[Clip, ...]] = {}
     listings = databases.read_all({name: item for name, item in config.databases.items() if rendered(config, name)})
     checked = [check_database(config, name, listings.get(name), clips) for name in config.databases]
-    return Check(checked, [check_protocol(config, name, clips) for name in config.protocols])
+    protocols = [check_protocol(config, name, clips) for name in config.protocols]
+    return Check(checked, protocols, cost(config, clips, protocols))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mer_features.commands.check.cost import Cost
 from mer_features.commands.check.database import DatabaseCheck
 from mer_features.commands.check.protocol import ProtocolCheck
 from mer_features.core.jobs import counted
@@ -26,11 +27,26 @@ def text(check: Check) -> str:
         lines += [*_database(database), ""]
     for protocol in check.protocols:
         lines += [*_protocol(protocol), ""]
+    lines += [*_cost(check.cost), ""]
     if check.problems:
         lines += ["Problems to resolve before a run:", *(f"  {problem}" for problem in check.problems)]
     else:
         lines.append("No problems found. Ready to run.")
     return "\n".join(lines)
+
+
+def _cost(cost: Cost) -> Iterator[str]:
+    yield "a run from nothing, reckoned from measured rates (docs/scale.md, docs/systems/README.md)"
+    yield _line("jobs", f"{sum(cost.jobs.values())}: " + ", ".join(f"{n} {name}" for name, n in cost.jobs.items() if n))
+    hours = ", ".join(f"{name} {_hours(value)}" for name, value in cost.hours.items())
+    yield _line("CPU time", f"{_hours(cost.total_hours)} of one core{f': {hours}' if hours else ''}")
+    yield _line("disk", f"{cost.gigabytes:.1f} GB of stage and feature files")
+    if cost.unknown:
+        yield _line("not counted", ", ".join(cost.unknown))
+
+
+def _hours(value: float) -> str:
+    return f"{value * 60:.0f} min" if value < 2 else f"{value:,.0f} h" if value < 100 else f"{value / 24:,.0f} days"
 
 
 def _line(name: str, value: str) -> str:
