@@ -1,8 +1,9 @@
 """AlexNet, GoogLeNet and VGG-16 on the flow from onset to apex, which Liong et al. 2019 compare STSTNet with.
 
 FR quotes their results in Table 2 and says that flow is their input. Our choices: u, v and strain are the three
-channels of a picture, each scaled to 8 bits as a flow image; the picture has the size that networks trained on ImageNet
-expect; all layers are trained, and GoogLeNet has no auxiliary classifiers.
+channels of a picture, each scaled to 8 bits as a flow image; the picture has the size that networks trained on
+ImageNet expect; all layers are trained, and GoogLeNet has no auxiliary classifiers. The statistics of GoogLeNet's batch
+norms are measured on the training clips after the training, because running means lag behind when there are few steps.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from mer_features.systems.baselines import flow_cnn
 from mer_features.systems.baselines.recipe import ImageNetFlowRecipe
 from mer_features.systems.common import backbones, engine, inputs
-from mer_features.systems.common.contract import Arrays, Setup
+from mer_features.systems.common.contract import Arrays, Examples, Setup
 
 _CHANNELS = ("u", "v", "strain")
 
@@ -61,9 +63,18 @@ class ImageNetFlow(flow_cnn.FlowClassifier):
 
     def __init__(self, recipe: ImageNetFlowRecipe, classes: int) -> None:
         body = Body(recipe.network, recipe.imagenet_weights)
-        # GoogLeNet has batch norms; their statistics of one clip would be of no use.
+        # Batch norms cannot learn from a batch of one clip.
         super().__init__(recipe, body, nn.Linear(body.width, classes), fewest=2)
         self.to(memory_format=torch.channels_last)  # faster convolutions on CPUs
+
+    def batches(self, examples: Examples) -> engine.Batches:
+        """Shuffled batches without augmentation."""
+        self._clips = super().batches(examples)
+        return self._clips
+
+    def on_train_end(self) -> None:
+        """Measure the statistics of the batch norms, if there are any, with the final weights."""
+        update_bn((batch["flow"] for batch in self._clips), self, self.device)
 
 
 def build(recipe: ImageNetFlowRecipe, classes: int, setup: Setup) -> engine.TorchSystem:

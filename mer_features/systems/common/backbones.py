@@ -56,8 +56,8 @@ def normalised(images: Tensor) -> Tensor:
 
 
 #: Arguments of torchvision's functions, by network. GoogLeNet is built without its auxiliary classifiers, and rescales
-#: its images as the published weights expect.
-_ARGUMENTS = {"googlenet": {"aux_logits": False, "init_weights": True, "transform_input": True}}
+#: its images as the published weights expect. Its random weights are PyTorch's usual ones.
+_ARGUMENTS = {"googlenet": {"aux_logits": False, "init_weights": False, "transform_input": True}}
 
 
 def classifier(name: str, weights: Path | None = None) -> nn.Module:
