@@ -246,7 +246,7 @@ def parts(kind: str, keys: dict[str, Any], folder: Path) -> dict[str, Any]:
         torch.nn.init.normal_(network.head.weight)  # zero at first, which hides what is before it
     if kind == "capsulenet":
         with torch.no_grad():
-            network.capsules.weight.mul_(100)  # capsules are very short at first, which hides the routing
+            network.capsules.weight.mul_(20)  # capsules are very short at first, which hides the routing
     seen = {"input": [(name, value.shape, value.tobytes()) for name, value in given.features.items()]}
     if recipe.__class__ is RECIPES["sa_at"] and not recipe.micro_training:
         return seen | {"network": type(network).__name__}
