@@ -109,6 +109,19 @@ def test_learns_keeps_and_does_not_mind_company(name: str, tmp_path: Path):
     assert made.embed(test.features)["features"].shape == (12, PUBLISHED[name][1])
 
 
+def test_published_maps_train_a_network():
+    chosen = recipe("imagenet_flow", {"network": "googlenet", "size": 64, "batch_size": 4, "epochs": 1})
+    settled = chosen.reading(("flow_maps",))
+    rng = np.random.default_rng(0)
+    maps = [
+        {name: rng.integers(0, 256, (28, 28), np.uint8) for name in imagenet_flow.variables(settled)} for _ in range(4)
+    ]
+    flow = np.stack([imagenet_flow.prepare(settled, clip)["flow"] for clip in maps])
+    made = imagenet_flow.build(settled, 3, Setup(seed=1))
+    made.fit(Examples({"flow": flow}, np.array([0, 1, 2, 0]), np.arange(4)))
+    np.testing.assert_allclose(made.predict({"flow": flow}).sum(axis=1), 1, rtol=1e-5)
+
+
 def test_batch_norms_have_the_statistics_of_the_training_clips():
     """Of the first layer, whose input does not depend on other layers: means over all clips and places."""
     chosen = recipe("imagenet_flow", {"network": "googlenet", "size": 64, "batch_size": 4, "epochs": 1})
