@@ -63,7 +63,9 @@ CODES: dict[str, Code] = {
     "range_reversed": Code(_W, "the annotated offset lies before the onset; the whole clip is used"),
     "erratum_applied": Code(_W, "a value of the annotation sheet that is known to be wrong was replaced"),
     "duplicate_frame": Code(_R, "two files of the clip claim the same frame number"),
-    "empty_descriptor": Code(_W, "nothing moves between onset and apex: the clip's Bi-WOOF is all zeros"),
+    "empty_descriptor": Code(
+        _W, "a descriptor is all zeros: nothing moves from onset to apex, or landmarks are missing"
+    ),
     "bad_map": Code(_R, "the flow map is not an 8-bit RGB PNG of the size of the others, or its name names no clip"),
     "label_conflict": Code(_R, "two labels are given for the clip"),
     "same_picture": Code(_W, "a clip of another person has exactly the same flow map"),

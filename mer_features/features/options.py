@@ -83,8 +83,9 @@ class FeatureConfig(Section):
         pairs = ", ".join(self.flow.pairs)
         if self.flow.amplified and self.magnify.method == "none":
             raise ValueError(f"flow.pairs{where}: found {pairs}; `amplified` needs a magnify.method, not `none`")
-        if "bi_woof" in self.descriptors.methods and "onset_apex" not in self.flow.pairs:
-            raise ValueError(f"descriptors.methods{where}: `bi_woof` needs onset_apex among flow.pairs, found {pairs}")
+        if self.descriptors.of_flow and "onset_apex" not in self.flow.pairs:
+            method = self.descriptors.of_flow[0]
+            raise ValueError(f"descriptors.methods{where}: `{method}` needs onset_apex among flow.pairs, found {pairs}")
 
     @property
     def stages(self) -> tuple[Stage, ...]:

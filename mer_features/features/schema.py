@@ -266,19 +266,43 @@ STYLE = Group(
     attributes=(*STAGE_ATTRIBUTES, "style_method", "fit_on", "fit_databases", "model_sha256", "refused"),
 )
 
+
+def _descriptor(name: str, long_name: str, comment: str) -> Variable:
+    dims = ("clip", f"{name}_value")
+    return Variable(name, dims, "float32", long_name, "descriptors stage", comment=comment, optional=True)
+
+
+_OF_FRAMES = "of the frames from onset to offset"
+_BLOCKS = "5 x 5 blocks row by row, planes XY, XT, YT"
+
 DESCRIPTORS = Group(
     "descriptors",
     "Handcrafted descriptors of the clips",
     (
-        Variable(
-            "lbp_top", ("clip", "lbp_top_value"), "float32", "LBP-TOP of the frames from onset to offset",
-            "descriptors stage", comment="5 x 5 blocks row by row, planes XY, XT, YT, 15 uniform patterns; each "
-            "histogram sums to 1.", optional=True,
+        _descriptor(
+            "lbp_top", f"LBP-TOP {_OF_FRAMES}", f"{_BLOCKS}, 15 uniform patterns; each histogram sums to 1."
         ),
-        Variable(
-            "bi_woof", ("clip", "bi_woof_value"), "float32", "Bi-WOOF of the flow from onset to apex",
-            "descriptors stage", comment="5 x 5 blocks row by row, 8 orientations from -180 degrees; unit length, or "
-            "zeros where nothing moves.", optional=True,
+        *(
+            _descriptor(
+                f"lbp_top_r{radius}p{points}", f"LBP-TOP {_OF_FRAMES}, radius {radius}, {points} neighbours",
+                f"{_BLOCKS}, {bins} uniform patterns; each histogram sums to 1.",
+            )
+            for radius in (1, 3) for points, bins in ((4, 15), (8, 59))
+        ),
+        *(
+            _descriptor(
+                f"{name}_top_p{bins}", f"{name.upper()}-TOP {_OF_FRAMES}, {bins} orientations",
+                f"{_BLOCKS}, {bins} orientations from 0 degrees; each histogram sums to 1, or 0 without a gradient.",
+            )
+            for name in ("hog", "higo") for bins in (4, 8)
+        ),
+        _descriptor(
+            "bi_woof", "Bi-WOOF of the flow from onset to apex",
+            "5 x 5 blocks row by row, 8 orientations from -180 degrees; unit length, or zeros where nothing moves.",
+        ),
+        _descriptor(
+            "mdmo", "MDMO of the flow from onset to apex",
+            "Magnitudes of 36 regions, the largest 1, then their angles in radians; zeros where nothing moves.",
         ),
     ),
 )  # fmt: skip

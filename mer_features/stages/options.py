@@ -13,7 +13,12 @@ Spotter = Literal["interframe_diff", "lbp_roi", "roi_diff", "midpoint"]
 MagnifyMethod = Literal["none", "phase", "eulerian", "learned"]
 FlowMethod = Literal["tvl1", "tvl1_fast", "tvl1_aligned", "opencv_tvl1", "skimage_tvl1", "farneback", "dis"]
 FlowPair = Literal["onset_apex", "offset_apex", "onset_amplified", "offset_amplified"]
-Descriptor = Literal["lbp_top", "bi_woof"]
+Descriptor = Literal[
+    "lbp_top", "lbp_top_r1p4", "lbp_top_r1p8", "lbp_top_r3p4", "lbp_top_r3p8", "hog_top_p4", "hog_top_p8",
+    "higo_top_p4", "higo_top_p8", "bi_woof", "mdmo",
+]  # fmt: skip
+#: Descriptors of the flow from onset to apex; the others are of the frames.
+FLOW_DESCRIPTORS: tuple[Descriptor, ...] = ("bi_woof", "mdmo")
 Stage = Literal["faces", "apex", "magnify", "flow", "style", "descriptors"]
 #: All stages in the order in which they run; :meth:`mer_features.workflow.config.Config.stages` gives those of a
 #: database.
@@ -165,9 +170,16 @@ class Descriptors(Section):
 
     methods: tuple[Descriptor, ...] = Field(
         ("lbp_top", "bi_woof"),
-        description="Descriptors to compute; an empty list switches the stage off. `lbp_top`: of the frames from onset "
-        "to offset, with the parameters of MEGC 2019; `bi_woof`: of the flow from onset to apex.",
+        description="Descriptors to compute; an empty list switches the stage off. Of the frames from onset to offset: "
+        "`lbp_top`, LBP-TOP with the parameters of MEGC 2019; `lbp_top_r3p8`, with radius 3 along all axes and 8 "
+        "neighbours, and so on; `hog_top_p8` and `higo_top_p8`, histograms of gradient orientation with 8 bins, and so "
+        "on. Of the flow from onset to apex: `bi_woof`, `mdmo`.",
     )
+
+    @property
+    def of_flow(self) -> tuple[Descriptor, ...]:
+        """The methods that need the flow from onset to apex."""
+        return tuple(method for method in self.methods if method in FLOW_DESCRIPTORS)
 
 
 class Overrides(Section):

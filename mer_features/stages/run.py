@@ -61,7 +61,7 @@ def inputs(stage: Stage, options: Section) -> tuple[Stage, ...]:
     more: tuple[Stage, ...] = ()
     if isinstance(options, Flow) and options.amplified:
         more = ("magnify",)
-    elif isinstance(options, Descriptors) and "bi_woof" in options.methods:
+    elif isinstance(options, Descriptors) and options.of_flow:
         more = ("flow",)
     return SPECS[stage].inputs + more
 

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mer_features.systems.baselines.recipe import (
+    CapsuleNetRecipe,
     DualInceptionRecipe,
+    ImageNetFlowRecipe,
     LinearRecipe,
     OffApexNetRecipe,
     StstNetRecipe,
@@ -36,6 +38,8 @@ RECIPES: dict[str, type[Recipe]] = {
     "dual_inception": DualInceptionRecipe,
     "off_apexnet": OffApexNetRecipe,
     "ststnet": StstNetRecipe,
+    "imagenet_flow": ImageNetFlowRecipe,
+    "capsulenet": CapsuleNetRecipe,
     "svm": SvmRecipe,
     "linear": LinearRecipe,
 }
@@ -54,6 +58,8 @@ _MODULES = {
     "dual_inception": "baselines.dual_inception",
     "off_apexnet": "baselines.off_apexnet",
     "ststnet": "baselines.ststnet",
+    "imagenet_flow": "baselines.imagenet_flow",
+    "capsulenet": "baselines.capsulenet",
     "svm": "baselines.svm",
     "linear": "baselines.linear",
     "autoencoder": "ma2mi.autoencoder",

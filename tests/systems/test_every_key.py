@@ -42,6 +42,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "off_apexnet": {"batch_size": 4},
     "ststnet": {"batch_size": 4},
     "dual_inception": {"batch_size": 4},
+    "imagenet_flow": {"network": "googlenet", "size": SIDE, "batch_size": 4},
+    "capsulenet": {"size": 136, "batch_size": 4, "absent_margin": 0.0},
     "sa_at": {"student": "resnet8", "stem": "strided", "size": 32, "batch_size": 4},
     "map_mer": {"image_size": 32, "width": 16, "blocks": 1, "awm_width": 16, "batch_size": 8},
     "ma2mi": {"backbone": "small", "size": SIDE, "batch_size": 4, "pretrain": "none"},
@@ -66,6 +68,16 @@ CHANGES: dict[str, dict[str, tuple[Any, str]]] = {
         "batch_norm": (False, "network"), "order": (OTHER, "input"),
     },
     "dual_inception": FLOW,
+    "imagenet_flow": {
+        "source": ("flow_maps", "input"), "network": ("alexnet", "network"), "size": (96, "input"),
+        "learning_rate": (0.5, "optimiser"), "batch_size": (3, "batches"), "epochs": (7, "epochs"),
+    },
+    "capsulenet": {
+        "size": (144, "input"), "routings": (1, "loss"), "present_margin": (0.5, "loss"),
+        "absent_margin": (0.1, "loss"), "absent_weight": (9.0, "loss"), "augment": (False, "loss"),
+        "learning_rate": (0.5, "optimiser"), "decay": (0.5, "optimiser"), "batch_size": (3, "batches"),
+        "epochs": (7, "epochs"),
+    },
     "sa_at": {
         "images": ("faces", "input"), "micro_training": (False, "network"), "student": ("resnet14", "network"),
         "stem": ("cifar", "loss"), "size": (48, "input"), "scale": ("imagenet", "weights"), "beta": (7.0, "loss"),
@@ -111,6 +123,8 @@ CHANGES: dict[str, dict[str, tuple[Any, str]]] = {
 WITH = {("map_mer", "branches"): {"awm": "none"}, ("fr", "momentum"): {"optimiser": "sgd"}}
 #: Keys that need files, videos or large images; tests of the systems' own files change them.
 ELSEWHERE = {
+    "imagenet_flow": {"imagenet_weights"},
+    "capsulenet": {"imagenet_weights"},
     "map_mer": {"imagenet", "val_share"},
     "ma2mi": {"imagenet_weights", "pretrain", "reconstruction"},
     "eidnet": {"imagenet_weights", "backbone"},
@@ -119,7 +133,7 @@ ELSEWHERE = {
 #: What draws in training alone: the answer must not move.
 AUGMENTATIONS = {
     ("sa_at", "flip"), ("map_mer", "region_replacing"), ("map_mer", "flip"), ("map_mer", "erasing"),
-    ("ma2mi", "augment"), ("eidnet", "augment"),
+    ("ma2mi", "augment"), ("eidnet", "augment"), ("capsulenet", "augment"),
 }  # fmt: skip
 
 
@@ -230,6 +244,9 @@ def parts(kind: str, keys: dict[str, Any], folder: Path) -> dict[str, Any]:
     torch.manual_seed(3)
     if kind == "ma2mi":
         torch.nn.init.normal_(network.head.weight)  # zero at first, which hides what is before it
+    if kind == "capsulenet":
+        with torch.no_grad():
+            network.capsules.weight.mul_(20)  # capsules are very short at first, which hides the routing
     seen = {"input": [(name, value.shape, value.tobytes()) for name, value in given.features.items()]}
     if recipe.__class__ is RECIPES["sa_at"] and not recipe.micro_training:
         return seen | {"network": type(network).__name__}

@@ -67,6 +67,7 @@ def test_a_system_reads_the_groups_that_its_recipe_names(name: str):
         "sa_at": {("style",), ("faces",)},
         "eidnet": {("faces",)},
         "ma2mi": {("faces",)},
+        "capsulenet": {("faces",)},
         "map_mer": {("magnified", "flow")},
         "svm": {("descriptors",)},
         "linear": {("flow",), ("flow_maps",), ("faces",)},

@@ -44,7 +44,7 @@ def describe(u: np.ndarray, v: np.ndarray, strain: np.ndarray) -> np.ndarray:
             "least 5"
         )
     votes = np.hypot(u, v).astype(np.float64)
-    block = _blocks(u.shape)
+    block = blocks(u.shape)
     counts = np.bincount((block * BINS + _orientation(u, v)).ravel(), votes.ravel(), LENGTH).reshape(-1, BINS)
     sums = counts.sum(axis=1, keepdims=True)
     local = np.divide(counts, sums, out=np.zeros_like(counts), where=sums > 0)
@@ -61,7 +61,7 @@ def _orientation(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.clip(np.ceil(turns * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
-def _blocks(shape: tuple[int, ...]) -> np.ndarray:
+def blocks(shape: tuple[int, ...]) -> np.ndarray:
     """Index of the block that contains each pixel, (H, W); the blocks do not overlap."""
     rows, columns = (np.arange(size) * BLOCKS // size for size in shape)
     return rows[:, None] * BLOCKS + columns

@@ -1,1 +1,1 @@
-"""Baselines from the literature: small flow networks, a linear SVM on descriptors and a linear classifier."""
+"""Baselines from the literature: networks on flow and faces, a linear SVM on descriptors and a linear classifier."""

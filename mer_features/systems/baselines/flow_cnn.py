@@ -1,4 +1,4 @@
-"""Base of the small networks on flow planes: cross-entropy, Adam, one stream per plane."""
+"""Base of the networks on flow planes: cross-entropy, Adam, one stream per plane."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mer_features.systems.baselines.recipe import FlowCnnRecipe
+from mer_features.systems.baselines.recipe import FlowCnnRecipe, ImageNetFlowRecipe
 from mer_features.systems.common import engine
 from mer_features.systems.common.contract import Examples, Setup
 
 
-class FlowCnn(engine.Network):
-    """A network from planes (N, P, 28, 28) to logits (N, K): ``head`` classifies the output of ``features``."""
+class FlowClassifier(engine.Network):
+    """A network from planes (N, P, H, W) to logits (N, K): ``head`` classifies the output of ``features``."""
 
-    def __init__(self, recipe: FlowCnnRecipe, features: nn.Module, head: nn.Module, *, fewest: int = 1) -> None:
+    def __init__(
+        self, recipe: FlowCnnRecipe | ImageNetFlowRecipe, features: nn.Module, head: nn.Module, *, fewest: int = 1
+    ) -> None:
         super().__init__(recipe.epochs)
         self.recipe, self.features, self.head, self.fewest = recipe, features, head, fewest
-        engine.initialise(self, recipe.initialisation)
 
-    def forward(self, flow: Tensor) -> Tensor:  # (N, P, 28, 28) -> (N, K)
+    def forward(self, flow: Tensor) -> Tensor:  # (N, P, H, W) -> (N, K)
         """Logits."""
         return self.head(self.features(flow))
 
@@ -44,6 +45,14 @@ class FlowCnn(engine.Network):
         return {"features": self.features(batch["flow"])}
 
 
+class FlowCnn(FlowClassifier):
+    """A small network from planes (N, P, 28, 28), with the initial weights that its recipe names."""
+
+    def __init__(self, recipe: FlowCnnRecipe, features: nn.Module, head: nn.Module, *, fewest: int = 1) -> None:
+        super().__init__(recipe, features, head, fewest=fewest)
+        engine.initialise(self, recipe.initialisation)
+
+
 class Streams(nn.Module):
     """One network per plane; their flattened outputs are concatenated."""
 
@@ -57,6 +66,8 @@ class Streams(nn.Module):
         return torch.cat([stream(plane).flatten(1) for stream, plane in parts], dim=1)
 
 
-def system(network: type[FlowCnn], recipe: FlowCnnRecipe, classes: int, setup: Setup) -> engine.TorchSystem:
+def system(
+    network: type[FlowClassifier], recipe: FlowCnnRecipe | ImageNetFlowRecipe, classes: int, setup: Setup
+) -> engine.TorchSystem:
     """Build an untrained system around ``network``."""
     return engine.TorchSystem(lambda: network(recipe, classes), setup)  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""Linear support vector machine on a handcrafted descriptor: the LBP-TOP and Bi-WOOF rows of the papers' tables."""
+"""Linear support vector machine on a handcrafted descriptor, for rows of the papers' tables such as LBP-TOP."""
 
 from __future__ import annotations
 

@@ -55,9 +55,14 @@ def normalised(images: Tensor) -> Tensor:
     return (images - mean[:, None, None]) / std[:, None, None]
 
 
+#: Arguments of torchvision's functions, by network. GoogLeNet is built without its auxiliary classifiers, and rescales
+#: its images as the published weights expect. Its random weights are PyTorch's usual ones.
+_ARGUMENTS = {"googlenet": {"aux_logits": False, "init_weights": False, "transform_input": True}}
+
+
 def classifier(name: str, weights: Path | None = None) -> nn.Module:
     """A torchvision classifier by name, 1000-way layer included. Unlike :func:`resnet` it takes any family."""
-    network = getattr(models, name)(weights=None)
+    network: nn.Module = getattr(models, name)(weights=None, **_ARGUMENTS.get(name, {}))
     if weights is not None:
         _load(network, Path(weights), name)
     return network
