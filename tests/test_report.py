@@ -19,9 +19,20 @@ from mer_features.core.clips import Clip
 from mer_features.protocols import metrics
 from mer_features.protocols.metrics import Prediction
 from mer_features.protocols.options import Protocol
-from mer_features.report import breakdown, data, differences, findings, gallery, methods, plots, results
+from mer_features.report import (
+    breakdown,
+    data,
+    differences,
+    findings,
+    gallery,
+    methods,
+    plots,
+    references,
+    results,
+    training_methods,
+)
 from mer_features.report.inline import svg
-from mer_features.stages.options import Faces, FlowMethod, Spotter
+from mer_features.stages.options import Descriptor, Faces, FlowMethod, Spotter
 from mer_features.systems import registry
 from mer_features.workflow import config
 
@@ -677,6 +688,15 @@ def test_methods_name_ablation_pretraining_and_descriptor():
     assert any("Zhao, M. Pietik" in reference for reference in built.references)
     sentences = " ".join(paragraph.sentence for paragraph in built.paragraphs)
     assert "LBP-TOP of the frames from onset to offset [" in sentences
+
+
+def test_every_system_and_descriptor_has_words_and_a_reference():
+    assert set(training_methods._NAMES) == set(registry.RECIPES)
+    assert set(training_methods._TASKS) == set(training_methods._TASK_SOURCES) == set(registry.PRETRAINING)
+    texts = [references.descriptor_text(name) for name in get_args(Descriptor)]
+    assert len(set(texts)) == len(texts)
+    assert {references.descriptor_source(name) for name in get_args(Descriptor)} <= set(references.REFERENCES)
+    assert references.descriptor_text("lbp_top") == "LBP-TOP of the frames from onset to offset"
 
 
 SHIPPED = sorted((Path(__file__).parents[1] / "config").glob("*.yaml"))

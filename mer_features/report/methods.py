@@ -8,7 +8,7 @@ from typing import Any
 
 from mer_features import __version__
 from mer_features.report import training_methods
-from mer_features.report.references import REFERENCES, Citations, Paragraph
+from mer_features.report.references import REFERENCES, Citations, Paragraph, descriptor_source, descriptor_text
 from mer_features.stages.options import STAGES
 
 
@@ -194,14 +194,8 @@ def _style(options: Mapping[str, Any], cite: Citations) -> str:
     return f"Onset and apex crops were converted to one style {cite('sa_at')} by {operation}{fit}."
 
 
-_DESCRIPTORS = {
-    "lbp_top": "LBP-TOP of the frames from onset to offset",
-    "bi_woof": "Bi-WOOF of the flow from onset to apex",
-}
-
-
 def _descriptors(options: Mapping[str, Any], cite: Citations) -> str:
-    texts = [f"{_DESCRIPTORS[name]} {cite(name)}" for name in options["methods"]]
+    texts = [f"{descriptor_text(name)} {cite(descriptor_source(name))}" for name in options["methods"]]
     return f"Handcrafted descriptors were computed: {'; '.join(texts)}." if texts else ""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mer_features.core.jobs import counted
-from mer_features.report.references import REFERENCES, Citations, Paragraph
+from mer_features.report.references import REFERENCES, Citations, Paragraph, descriptor_source
 from mer_features.systems import registry
 from mer_features.training.options import Pretraining, System, used_pretrainings
 
@@ -112,6 +112,8 @@ _NAMES = {
     "dual_inception": "Dual-Inception",
     "off_apexnet": "OFF-ApexNet",
     "ststnet": "STSTNet",
+    "capsulenet": "CapsuleNet",
+    "imagenet_flow": "a network of torchvision on flow",
     "svm": "a linear support vector machine",
     "linear": "a linear classifier (yardstick)",
 }
@@ -120,16 +122,19 @@ _NAMES = {
 def _system(name: str, item: Mapping[str, Any], config: Mapping[str, Any], cite: Citations) -> str:
     system, pretrained = item["system"], item["pretrained"]
     sources = [system] if system in REFERENCES else []
+    recipe = registry.recipe(system, item["recipe"], item["ablation"]).model_dump()
     if system == "svm":
-        sources.append(item["recipe"].get("descriptor", registry.recipe("svm").model_dump()["descriptor"]))
+        sources.append(descriptor_source(recipe["descriptor"]))
+    if system == "imagenet_flow":
+        sources.append(recipe["network"])
     source = f" {cite(*sources)}" if sources else ""
     task = config["pretraining"][pretrained]["task"] if pretrained else None
     begin = {None: "", "sa_at": f", taught by {pretrained}", "eidnet": f", tuned against {pretrained}"}.get(
         task, f", starting from {pretrained}"
     )
     shuffle = ", labels shuffled within the training folds" if item["shuffle_labels"] else ""
-    recipe = _changes(item["recipe"], item["ablation"])
-    text = f"{_NAMES.get(system, system)}{source} {recipe}{begin}, {counted(len(item['seeds']), 'seed')}{shuffle}"
+    changes = _changes(item["recipe"], item["ablation"])
+    text = f"{_NAMES.get(system, system)}{source} {changes}{begin}, {counted(len(item['seeds']), 'seed')}{shuffle}"
     return f"{name}: {text}{_fold_style(system, item, config['style'])}"
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from mer_features.features.options import FeatureConfig
 from mer_features.stages.options import STAGES
 from mer_features.systems import registry
+from mer_features.systems.baselines.printed import RIVALS
 from mer_features.systems.common.printed import Printed
 from mer_features.systems.eidnet import printed as eidnet
 from mer_features.systems.fr import printed as fr
@@ -31,7 +32,7 @@ ROWS: Mapping[str, tuple[Printed, ...]] = {
     "eidnet": eidnet.ROWS,
     "map_mer": map_mer.ROWS,
     "ma2mi": ma2mi.ROWS,
-    **fr.RIVALS,
+    **RIVALS,
 }
 
 #: Keys whose values the paper of a system prints; other keys are our choices.

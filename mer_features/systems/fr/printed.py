@@ -11,8 +11,6 @@ from mer_features.systems.common.printed import Printed
 _PAPER = "Zhou et al. 2022 (FR), Table {}"
 _ROUNDS = "mean of at least ten rounds"
 _ONE_RUN = "at least ten rounds by the text; one run by the whole numbers of Figure 3"
-#: For the rows with a star in Table 5.
-_SECOND_HAND = "the table quotes it from another paper"
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ CDMER_TABLE = (
 
 
 #: The paper's own words on its input: the detector's box, the annotated apex or frame differences, TV-L1.
-_STAGES = {
+STAGES = {
     "faces.mode": "box",
     "faces.register": "none",
     "apex.fallback": "interframe_diff",
@@ -84,7 +82,7 @@ _EQ_3 = {"recipe.attention_scale": "1"}
 def _given(ablation: str | None, **more: Any) -> dict[str, Any]:
     """Setting of a row; the paper used Keras, whose layers start from Glorot's weights."""
     has_attention = ablation in (None, "FR-concat")
-    return _STAGES | {"recipe.initialisation": "keras"} | (_EQ_3 if has_attention else {}) | more
+    return STAGES | {"recipe.initialisation": "keras"} | (_EQ_3 if has_attention else {}) | more
 
 
 def _cde(table: str, row: str, scores: tuple[float, float], ablation: str | None = None) -> Printed:
@@ -120,35 +118,3 @@ ROWS = (
     _single("casme2-4", "7", "Basic Inception", 0.6601, "Basic Inception"),
     _single("samm-4", "7", "Basic Inception", 0.5783, "Basic Inception"),
 )
-
-#: Rows of Table 5 for methods that are built here: accuracy on SMIC-HS, CASME II and SAMM (four classes).
-_TABLE_5 = {"LBP-TOP": (0.4878, 0.4090, 0.4150), "Bi-WOOF": (0.5930, 0.5890, 0.5980)}
-
-
-def _rival(name: str, **setting: Any) -> tuple[Printed, ...]:
-    """Rows of a method that FR is compared with; ``name`` is its name in Table 2."""
-    method = next(row for row in CDE_TABLE if row.name == name)
-    given = _STAGES | {key.replace("__", "."): value for key, value in setting.items()}
-    first = Printed("megc2019", _PAPER.format(f"2, {name}"), *method.composite, parts=method.parts, setting=given)
-    single = zip(("smic-hs-3", "casme2-4", "samm-4"), _TABLE_5.get(name, ()), strict=False)
-    rows = [
-        Printed(
-            protocol, _PAPER.format(f"5, {name}"), accuracy=accuracy, remark=_second_hand(name, protocol), setting=given
-        )
-        for protocol, accuracy in single
-    ]
-    return (first, *rows)
-
-
-def _second_hand(name: str, protocol: str) -> str:
-    has_no_star = name == "LBP-TOP" and protocol == "smic-hs-3"
-    return "" if has_no_star else _SECOND_HAND
-
-
-#: Rows of the methods that FR is compared with, by system.
-RIVALS: Mapping[str, tuple[Printed, ...]] = {
-    "svm": (*_rival("LBP-TOP", recipe__descriptor="lbp_top"), *_rival("Bi-WOOF", recipe__descriptor="bi_woof")),
-    "off_apexnet": _rival("OFF-ApexNet"),
-    "ststnet": _rival("STSTNet"),
-    "dual_inception": _rival("Dual-Inception", apex__policy="midpoint"),
-}
