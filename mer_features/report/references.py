@@ -57,13 +57,14 @@ REFERENCES = {
     "using apex frame. Signal Processing: Image Communication, 2018. doi:10.1016/j.image.2017.11.006",
     "hog_top": "X. Li et al. Towards reading hidden emotions: a comparative study of spontaneous micro-expression "
     "spotting and recognition methods. IEEE Transactions on Affective Computing, 2018. doi:10.1109/TAFFC.2017.2667642",
-    "mdmo": "Y.-J. Liu et al. A main directional mean optical flow feature for spontaneous micro-expression recognition. "
-    "IEEE Transactions on Affective Computing, 2016. doi:10.1109/TAFFC.2015.2485205",
+    "mdmo": "Y.-J. Liu et al. A main directional mean optical flow feature for spontaneous micro-expression "
+    "recognition. IEEE Transactions on Affective Computing, 2016. doi:10.1109/TAFFC.2015.2485205",
     "capsulenet": "N. V. Quang, J. Chun, T. Tokuyama. CapsuleNet for micro-expression recognition. FG, 2019. "
     "doi:10.1109/FG.2019.8756544",
     "alexnet": "A. Krizhevsky. One weird trick for parallelizing convolutional neural networks. arXiv:1404.5997, 2014",
     "googlenet": "C. Szegedy et al. Going deeper with convolutions. CVPR, 2015. doi:10.1109/CVPR.2015.7298594",
-    "vgg16": "K. Simonyan, A. Zisserman. Very deep convolutional networks for large-scale image recognition. ICLR, 2015",
+    "vgg16": "K. Simonyan, A. Zisserman. Very deep convolutional networks for large-scale image recognition. ICLR, "
+    "2015",
     "svm": "C. Cortes, V. Vapnik. Support-vector networks. Machine Learning, 1995. doi:10.1007/BF00994018",
     "eidnet": "S. Wang et al. EIDNet: expression-identity disentanglement network for micro-expression recognition",
     "map_mer": "B.-K. Ruan, L. Lo, H.-H. Shuai, W.-H. Cheng. Mimicking the annotation process for recognizing the "
