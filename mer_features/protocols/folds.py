@@ -41,7 +41,8 @@ def assign(owners: Sequence[Subject], labels: Sequence[str], protocol: Protocol,
     if protocol.transfer_folds is None:
         return {owner: TRANSFER if owner[0] in protocol.test else TRAIN_ONLY for owner in subjects}
     source, target = (
-        _numbered(*_of(owners, labels, protocol, tested=tested), protocol.transfer_folds, seed) for tested in (False, True)
+        _numbered(*_of(owners, labels, protocol, tested=tested), protocol.transfer_folds, seed)
+        for tested in (False, True)
     )
     return {owner: train_only_except(fold) for owner, fold in source.items()} | target
 

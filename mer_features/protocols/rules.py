@@ -138,8 +138,8 @@ def _refuse_empty_classes(table: FoldTable, classes: Sequence[str]) -> None:
         trained = {row.label for row, used in zip(table.rows, trains(table.rows, fold), strict=True) if used}
         if missing := [label for label in classes if label not in trained]:
             raise ValueError(
-                f"every clip of class {', '.join(missing)} is tested in fold {fold!r} or left out of it, so none is left "
-                "for its training"
+                f"every clip of class {', '.join(missing)} is tested in fold {fold!r} or left out of it, so none is "
+                "left for its training"
             )
 
 

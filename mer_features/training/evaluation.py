@@ -125,7 +125,7 @@ def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
     layers = {name: tsne(values, seed).tolist() for name, values in shown.items() if values.ndim == 2}
     owners = zip(shown["database"], shown["subject"], strict=True)
     fold = str(shown["fold"][0])
-    owned = shown["database"] != COMPANION
+    owned = (shown["database"] != COMPANION) | (shown["subject"] != COMPANION)
     held_out = _counted(clips[owned], shown["database"][owned])
     count = int((~owned).sum())
     companions = f" and {count} faces of its pre-training (`{COMPANION}`)" if count else ""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Named arrays of clips, each (N, ...).
 Arrays = Mapping[str, np.ndarray]
 
-#: Name of the side of a pre-training in a plot of features.
+#: Database and subject of the faces of a pre-training in a plot of features.
 COMPANION = "macro"
 
 
