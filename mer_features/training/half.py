@@ -111,14 +111,15 @@ def embed_half(
     setup = Setup(derived_seed(seed, fold), execution, sources.pretrained, class_names=table.classes)
     model = train_fold(train, system, len(table.classes), setup)
     frames = model.embed_frames(test.features)
-    parts = [_random_frames(test, frames, seed) if frames else (test, model.embed(test.features))]
+    shown = _random_frames(test, frames, seed) if frames else (test, model.embed(test.features))
+    parts: list[tuple[Clips, Mapping[str, np.ndarray]]] = [shown]
     if (companions := model.companions()) is not None:
         parts.append((_companion_clips(companions, fold), companions.features))
     write_embeddings(files.embeddings, parts, seed)
     with atomic_path(files.weights) as temporary:
         model.save(temporary)
-    shown = test.take(_shown(test))
-    _write_pictures(files.pictures, shown, model.explain(shown.features))
+    pictured = test.take(_shown(test))
+    _write_pictures(files.pictures, pictured, model.explain(pictured.features))
     record = {
         "system": system.model_dump(mode="json"),
         "classes": list(table.classes),
