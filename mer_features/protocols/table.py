@@ -13,6 +13,9 @@ from mer_features.core.files import write_text
 
 Subject = tuple[str, str]  # (database, subject), since two databases may use the same names of subjects
 
+#: Database and subject of the faces of a pre-training in a plot of features.
+COMPANION = "macro"
+
 #: The fold of clips that are used for training and never tested.
 TRAIN_ONLY = "train-only"
 _EXCEPT = f"{TRAIN_ONLY}, not "

@@ -12,6 +12,7 @@ import numpy as np
 from mer_features.core.jobs import counted
 from mer_features.protocols import PRESETS, FoldTable, metrics, published
 from mer_features.protocols.options import Protocol
+from mer_features.protocols.table import COMPANION
 from mer_features.report import breakdown, differences, paper_figures, plots
 from mer_features.report.breakdown import Subjects
 from mer_features.report.data import METRICS, Comparison, Embedding, Kind, Run, Score
@@ -19,7 +20,6 @@ from mer_features.report.differences import Differences
 from mer_features.report.inline import Explained, Picture, svg
 from mer_features.report.paper_figures import Beside
 from mer_features.systems import registry
-from mer_features.systems.common.contract import COMPANION
 from mer_features.training.options import PUBLISHED_MAPS
 
 

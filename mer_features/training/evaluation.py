@@ -11,9 +11,8 @@ from sklearn.manifold import TSNE
 
 from mer_features.protocols import metrics
 from mer_features.protocols.metrics import Prediction
-from mer_features.protocols.table import FoldTable
+from mer_features.protocols.table import COMPANION, FoldTable
 from mer_features.protocols.table import read as read_protocol
-from mer_features.systems.common.contract import COMPANION
 from mer_features.training.options import System
 
 

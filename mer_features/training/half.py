@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from mer_features.core.files import atomic_path, write_text
-from mer_features.protocols.table import TRAIN_ONLY, FoldRow, FoldTable
+from mer_features.protocols.table import COMPANION, TRAIN_ONLY, FoldRow, FoldTable
 from mer_features.protocols.table import read as read_protocol
 from mer_features.stages.style import fitted
-from mer_features.systems.common.contract import COMPANION, Companions, Execution, Setup
+from mer_features.systems.common.contract import Companions, Execution, Setup
 from mer_features.training.data import Clips, Sources, split
 from mer_features.training.folds import FoldClips, derived_seed
 from mer_features.training.loop import inputs_of, settled, train_fold, write_embeddings

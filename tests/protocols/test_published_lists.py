@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import replace
+from math import comb
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mer_features import protocols
 from mer_features.core.clips import Clip
 from mer_features.protocols import PRESETS, TRAIN_ONLY, CountsError, FoldTable, megc
 from mer_features.protocols.options import Protocol
+from mer_features.training import half
 from tests.protocols import published
 
 OFFICIAL = "megc2019_combined_3class_gt.csv"
@@ -173,6 +175,24 @@ def test_five_folds_over_a_published_source_keep_its_clips(name: str):
     assert table.counts() == build(name, clips).counts()
     assert len(table.folds) == 5
     assert len(table.tested) == sum(PRESETS[name].counts[PRESETS[name].test[0]][label] for label in table.classes)
+
+
+def test_34_random_subjects_may_have_282_clips():
+    """Figure 4 of the FR paper: the number of draws of 34 of 68 subjects with each number of clips."""
+    table = build("megc2019", published.everything())
+    sizes = Counter(row.owner for row in table.rows).values()
+    draws = Counter({(0, 0): 1})  # (subjects, clips) -> number of choices
+    for size in sizes:
+        draws.update({(subjects + 1, clips + size): n for (subjects, clips), n in list(draws.items())})
+    halves = {clips: n for (subjects, clips), n in draws.items() if subjects == 34}
+    total = sum(halves.values())
+    assert total == comb(68, 34)
+    assert sum(clips * n for clips, n in halves.items()) / total == pytest.approx(221)
+    assert halves[282] / total == pytest.approx(0.0013, abs=5e-5)
+    chance = {k: draws[k, 282] / comb(68, k) for k in range(20, 60)}
+    assert max(chance, key=lambda k: chance[k]) == 43
+    owners = {row.owner for row in half.half(table, 0).rows if row.fold == "trained half"}
+    assert len(owners) == 34
 
 
 #: Clips of the targets of FR's Tables 3 and 4, and the printed accuracies in units of 0.0001.

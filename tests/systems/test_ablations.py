@@ -25,7 +25,7 @@ ELSEWHERE = {"ma2mi"}
 TABLES = {kind: recipe.ablations for kind, recipe in RECIPES.items() if recipe.ablations and kind not in ELSEWHERE}
 #: Few steps with large rates, whatever a row says about them.
 SHORT: dict[str, dict[str, Any]] = {kind: {"epochs": 2, "learning_rate": 0.01} for kind in TABLES} | {
-    "eidnet": {"epochs": 1, "tuning_epochs": 1, "encoder_rate": 0.01, "tuning_rate": 0.01, "augment": False}
+    "eidnet": {"epochs": 1, "tuning_epochs": 1, "encoder_rate": 0.01, "tuning_rate": 0.01, "batch_size": 20}
 }
 
 

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 #: Named arrays of clips, each (N, ...).
 Arrays = Mapping[str, np.ndarray]
 
-#: Database and subject of the faces of a pre-training in a plot of features.
-COMPANION = "macro"
-
 
 @dataclass(frozen=True)
 class Execution:
