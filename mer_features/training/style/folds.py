@@ -58,7 +58,9 @@ def fit_fold(
     """
     if options.method not in ("statistical", "histogram"):
         raise ValueError(f"style method {options.method!r} is not fitted per fold")
-    training = [row for row, used in zip(rows, trains(rows, fold), strict=True) if used]
+    held_out = {row.owner for row in rows if row.fold == fold}
+    used = zip(rows, trains(rows, fold), strict=True)
+    training = [row for row, is_used in used if is_used and row.owner not in held_out]
     databases = tuple(dict.fromkeys(row.database for row in training))
     crops = _crops(caches, training, read)
     source = Source("fold", databases)
