@@ -33,8 +33,8 @@ class System(Section):
     folds_per_job: int = Field(70, ge=1, description="Folds trained in one job, one after the other.")
     embedding: bool = Field(
         True,
-        description="Train one more model on a random half of the subjects (with `folds: transfer`, on the source), for "
-        "pictures of its features (t-SNE).",
+        description="Train one more model on a random half of the subjects (with `folds: transfer`, on the source), "
+        "for pictures of its features (t-SNE).",
     )
     shuffle_labels: bool = Field(
         False,
