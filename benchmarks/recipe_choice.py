@@ -37,7 +37,7 @@ SGD = {"optimiser": "sgd", "momentum": 0.9, "learning_rate": 0.01, "epochs": 60}
 CANDIDATES = {
     "fr adam 1e-3": (FR, {"epochs": 40}),
     "fr adam 1e-3, keras": (FR, {"epochs": 40, "initialisation": "keras"}),
-    "fr adam 1e-3, scale 1": (FR, {"epochs": 40, "attention_scale": "1"}),
+    "fr adam 1e-3, scale 1": (FR, {"epochs": 40, "attention_scale": 1}),
     "fr adam 2e-3": (FR, {"epochs": 24, "learning_rate": 0.002}),
     "fr adam 5e-4": (FR, {"epochs": 28, "learning_rate": 0.0005}),
     "fr adam 1e-4": (FR, {"epochs": 40, "learning_rate": 0.0001}),

@@ -382,6 +382,36 @@ def test_embeddings_are_drawn_where_a_system_has_them(page: str):
     assert "mine. Made for a test." in found.text
 
 
+def test_macro_faces_are_drawn_beside_the_micro_expressions():
+    """Figure 4 of the EIDNet paper: one row per phase, one panel per class, and the two sides told apart."""
+    labels = [*CLASSES, *CLASSES, *(f"{name} (macro)" for name in CLASSES)]
+    subjects = ["macro/s1"] * 3 + ["demo/s2"] * 3 + ["macro/macro"] * 3  # the first are of a database named macro
+    points = np.arange(18.0).reshape(9, 2)
+    shown = data.Embedding({"phase_1": points, "phase_2": points}, labels, subjects, "note")
+    run = data.Run("p", "mine", "eidnet", {}, CLASSES, "d", {}, (), np.zeros((3, 3)), False)
+    found = results._projection(run, shown)
+    assert found.picture.alt.endswith("one panel per class: 6 micro- and 3 macro-expressions")
+    panels = [plots.Scatter(f"{name}", "sides", points[:2], ["a", "b"]) for name in range(6)]
+    figure = plots.scatters(panels, 3)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == list("012345")
+    assert len({axis.get_position().y0 for axis in figure.axes}) == 2
+    assert all([text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"] for axis in figure.axes)
+    shapes = {axis.collections[side].get_paths()[0].vertices.tobytes() for axis in figure.axes for side in (0, 1)}
+    assert len(shapes) == 2
+
+
+def test_five_classes_have_a_legend(monkeypatch: pytest.MonkeyPatch):
+    figures = []
+    draw = plots.scatters
+    monkeypatch.setattr(plots, "scatters", lambda *given: figures.append(draw(*given)) or figures[-1])
+    labels = [*"abcde"] * 2
+    shown = data.Embedding({"z": np.zeros((10, 2))}, labels, ["d/s"] * 10, "")
+    run = data.Run("p", "mine", "fr", {}, tuple("abcde"), "d", {}, (), np.zeros((5, 5)), False)
+    results._projection(run, shown)
+    legend = figures[0].axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [*"abcde"]
+
+
 def test_too_few_clips_are_not_drawn(tmp_path: Path):
     path = _embedding(tmp_path)
     assert data.read_embedding(path).layers["z"].shape == (6, 2)

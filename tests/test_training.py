@@ -16,7 +16,8 @@ import pytest
 
 from mer_features import cli, protocols, training
 from mer_features.commands import explain
-from mer_features.protocols import FoldRow, FoldTable, metrics
+from mer_features.protocols import TRAIN_ONLY, FoldRow, FoldTable, metrics
+from mer_features.protocols.table import train_only_except, trains
 from mer_features.training import Execution, LeakError, Setup, Sources, evaluation, half
 from mer_features.training.options import Pretraining, System
 from mer_features.workflow import config
@@ -434,11 +435,46 @@ def test_one_clip_is_explained(store: Store, tmp_path: Path, capsys: pytest.Capt
     assert cli.main(["explain", str(tmp_path), shown]) == 2
 
 
-def test_half_is_whole_subjects_and_balanced():
-    halved = half.half(table(subjects=9), seed=0)
-    sides = {fold: {row.owner for row in halved.rows if row.fold == fold} for fold in halved.folds}
-    assert sorted(map(len, sides.values())) == [4, 5]
+def sides_of(halved: FoldTable) -> dict[str, set[tuple[str, str]]]:
+    return {fold: {row.owner for row in halved.rows if row.fold == fold} for fold in halved.folds}
+
+
+def test_half_is_a_random_half_of_the_subjects():
+    sides = sides_of(half.half(table(subjects=9), seed=0))
+    assert {name: len(owners) for name, owners in sides.items()} == {"trained half": 4, "held-out half": 5}
     assert not set.intersection(*sides.values())
+    assert sides == sides_of(half.half(table(subjects=9), seed=0))
+    assert len({frozenset(sides_of(half.half(table(subjects=9), seed))["trained half"]) for seed in range(20)}) > 10
+
+
+def test_both_halves_have_every_class():
+    rows = [replace(row, label="surprise" if row.subject in ("s0", "s8") else "negative") for row in table(9).rows]
+    for seed in range(10):
+        halved = half.half(FoldTable(tuple(rows)), seed)
+        assert len({(row.fold, row.label) for row in halved.rows}) == 4
+    alone = [replace(row, label="surprise" if row.subject == "s0" else "negative") for row in rows]
+    with pytest.raises(ValueError, match=r"9 subjects: found no half .*negative, surprise.*embedding: false"):
+        half.half(FoldTable(tuple(alone)), 0)
+
+
+@pytest.mark.parametrize("source", [TRAIN_ONLY, train_only_except("fold2")])
+def test_source_and_target_are_not_mixed_in_a_picture(source: str):
+    rows = [replace(row, fold=source if row.subject in ("s0", "s1") else "fold1") for row in table(5).rows]
+    halved = half.half(FoldTable(tuple(rows)), 0)
+    assert halved.folds == ("target",)
+    assert {row.subject for row in halved.rows if row.fold == TRAIN_ONLY} == {"s0", "s1"}
+    assert trains(halved.rows, "target") == [row.subject in ("s0", "s1") for row in halved.rows]
+
+
+def test_random_frames_are_at_most_200_of_each_class():
+    rows = table(subjects=5, per_class=20).rows  # 100 clips of each class
+    labels = np.array([CLASSES.index(row.label) for row in rows])
+    frames = np.stack([np.arange(len(rows))[:, None] * 10 + np.arange(3)] * 2, axis=-1).astype(np.float32)  # (N, 3, 2)
+    chosen, features = half._random_frames(training.data.Clips(rows, {}, labels, ()), {"z": frames}, seed=0)
+    assert [int((chosen.labels == label).sum()) for label in range(3)] == [200] * 3
+    assert features["z"].shape == (600, 2)
+    assert len({tuple(row) for row in features["z"].tolist()}) == 600
+    assert [rows[int(row[0]) // 10] for row in features["z"]] == list(chosen.rows)
 
 
 def test_no_features_no_picture(store: Store, tmp_path: Path):

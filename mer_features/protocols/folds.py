@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mer_features.protocols.table import TRAIN_ONLY, Subject
+from mer_features.protocols.table import TRAIN_ONLY, Subject, train_only_except
 
 if TYPE_CHECKING:  # the configuration checks itself against the presets of this package
     from mer_features.protocols.options import Protocol
 
-#: The only fold of a protocol that trains on whole databases and tests on other databases.
+#: The only fold of a protocol that trains once on whole databases and tests on other databases.
 TRANSFER = "transfer"
 
 
@@ -36,12 +36,31 @@ def assign(owners: Sequence[Subject], labels: Sequence[str], protocol: Protocol,
     subjects = dict.fromkeys(owners)
     if protocol.folds == "loso":
         return {(database, subject): f"{database}/{subject}" for database, subject in subjects}
-    if protocol.folds == "transfer":
+    if protocol.folds != "transfer":
+        return _numbered(owners, labels, protocol.folds, seed)
+    if protocol.transfer_folds is None:
         return {owner: TRANSFER if owner[0] in protocol.test else TRAIN_ONLY for owner in subjects}
-    if len(subjects) < protocol.folds:
-        raise ValueError(f"{protocol.folds} folds of only {len(subjects)} subjects")
-    numbers = balanced_folds(owners, labels, protocol.folds, seed)
-    width = len(str(protocol.folds))
+    source, target = (
+        _numbered(*_of(owners, labels, protocol, tested=tested), protocol.transfer_folds, seed)
+        for tested in (False, True)
+    )
+    return {owner: train_only_except(fold) for owner, fold in source.items()} | target
+
+
+def _of(
+    owners: Sequence[Subject], labels: Sequence[str], protocol: Protocol, *, tested: bool
+) -> tuple[list[Subject], list[str]]:
+    """Subject and class of the clips of the tested databases, or of the other ones."""
+    chosen = [place for place, owner in enumerate(owners) if (owner[0] in protocol.test) == tested]
+    return [owners[place] for place in chosen], [labels[place] for place in chosen]
+
+
+def _numbered(owners: Sequence[Subject], labels: Sequence[str], count: int, seed: int) -> dict[Subject, str]:
+    """Folds `fold1`, `fold2` … of whole subjects."""
+    if len(set(owners)) < count:
+        raise ValueError(f"{count} folds of only {len(set(owners))} subjects")
+    width = len(str(count))
+    numbers = balanced_folds(owners, labels, count, seed)
     return {owner: f"fold{number + 1:0{width}d}" for owner, number in numbers.items()}
 
 

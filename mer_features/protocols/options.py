@@ -33,6 +33,12 @@ class Protocol(Section):
         "whole databases and test on all clips of the databases in `test`.",
     )
     test: tuple[str, ...] = Field((), description="With `folds: transfer`, the databases that are tested.")
+    transfer_folds: Annotated[int, Field(ge=2)] | None = Field(
+        None,
+        description="With `folds: transfer`, cross-validation: source and target are each divided into this many parts "
+        "of whole subjects, and each fold trains on the source without one part and tests one part of the target. "
+        "None: one training on the whole source, tested on the whole target.",
+    )
     accept_counts: bool = Field(False, description="Continue with a warning if the counts of a preset are not met.")
 
     @model_validator(mode="before")
@@ -64,6 +70,8 @@ class Protocol(Section):
             raise ValueError("accept_counts: only used with `preset`; your own protocol has no published counts")
         if (self.folds == "transfer") != bool(self.test):
             raise ValueError("test: `folds: transfer` needs the databases to test; other folds do not use this key")
+        if self.transfer_folds is not None and self.folds != "transfer":
+            raise ValueError(f"transfer_folds: found {self.transfer_folds}; only `folds: transfer` uses this key")
         if self.test and not set(self.test) < set(self.databases):
             raise ValueError(
                 f"test: found {', '.join(self.test)}; expected some of {', '.join(self.databases)}, not all"

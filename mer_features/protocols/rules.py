@@ -13,7 +13,7 @@ from mer_features.core.clips import Clip
 from mer_features.protocols import counts, folds, labels
 from mer_features.protocols.counts import CountsError, ListedClip, clip_key
 from mer_features.protocols.presets import PRESETS, Preset
-from mer_features.protocols.table import FoldRow, FoldTable
+from mer_features.protocols.table import FoldRow, FoldTable, trains
 
 if TYPE_CHECKING:  # the configuration checks itself against the presets of this package
     from mer_features.protocols.options import Protocol
@@ -134,12 +134,12 @@ def _refuse_duplicates(clips: Sequence[Clip]) -> None:
 def _refuse_empty_classes(table: FoldTable, classes: Sequence[str]) -> None:
     if empty := [label for label in classes if label not in table.classes]:
         raise ValueError(f"no clip of class {', '.join(empty)}")
-    total = Counter(row.label for row in table.rows)
     for fold in table.folds:
-        in_fold = Counter(row.label for row in table.rows if row.fold == fold)
-        if missing := [label for label in classes if in_fold[label] == total[label]]:
+        trained = {row.label for row, used in zip(table.rows, trains(table.rows, fold), strict=True) if used}
+        if missing := [label for label in classes if label not in trained]:
             raise ValueError(
-                f"every clip of class {', '.join(missing)} is tested in fold {fold!r}, so none is left for its training"
+                f"every clip of class {', '.join(missing)} is tested in fold {fold!r} or left out of it, so none is "
+                "left for its training"
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
@@ -13,13 +13,22 @@ from mer_features.core.files import write_text
 
 Subject = tuple[str, str]  # (database, subject), since two databases may use the same names of subjects
 
+#: Database and subject of the faces of a pre-training in a plot of features.
+COMPANION = "macro"
+
 #: The fold of clips that are used for training and never tested.
 TRAIN_ONLY = "train-only"
+_EXCEPT = f"{TRAIN_ONLY}, not "
+
+
+def train_only_except(fold: str) -> str:
+    """Fold of clips that are never tested and are used for training in all folds but this one."""
+    return _EXCEPT + fold
 
 
 @dataclass(frozen=True)
 class FoldRow:
-    """One clip of a protocol: its class and the fold in which it is tested, or :data:`TRAIN_ONLY`."""
+    """One clip of a protocol: its class and the fold in which it is tested, or that it is only used for training."""
 
     clip_id: str
     database: str
@@ -32,6 +41,11 @@ class FoldRow:
     def owner(self) -> Subject:
         """The person in the clip; unique over databases."""
         return self.database, self.subject
+
+    @property
+    def train_only(self) -> bool:
+        """Whether the clip is never tested."""
+        return self.fold.startswith(TRAIN_ONLY)
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ class FoldTable:
     @property
     def tested(self) -> tuple[FoldRow, ...]:
         """The clips that are tested in a fold: all clips, unless the protocol trains on whole databases."""
-        return tuple(row for row in self.rows if row.fold != TRAIN_ONLY)
+        return tuple(row for row in self.rows if not row.train_only)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of clips of each class and of ``subjects``, by database."""
@@ -69,6 +83,17 @@ class FoldTable:
             result[database] = {name: labels[name] for name in self.classes}
             result[database]["subjects"] = len({row.subject for row in rows})
         return result
+
+
+def trains(rows: Sequence[FoldRow], fold: str) -> list[bool]:
+    """Whether each clip is used for training in a fold.
+
+    Those are the clips that the fold does not test. If a protocol has clips that are only used for training, it trains
+    on no others: the target of a cross-database protocol is never trained on.
+    """
+    if any(row.train_only for row in rows):
+        return [row.train_only and row.fold != train_only_except(fold) for row in rows]
+    return [row.fold != fold for row in rows]
 
 
 _COLUMNS = tuple(item.name for item in fields(FoldRow))

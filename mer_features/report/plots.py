@@ -168,11 +168,16 @@ class Scatter:
     listed: int = 6  # largest number of groups that get a legend; if there are more, only their number is shown
 
 
-def scatters(panels: Sequence[Scatter]) -> Figure:
-    """Panels in a row; groups differ in colour and marker shape and are named in a legend if they are few."""
+def scatters(panels: Sequence[Scatter], columns: int | None = None) -> Figure:
+    """Panels in rows of ``columns``, or in one row; groups differ in colour and marker shape.
+
+    They are named in a legend if they are few.
+    """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(2.35 * len(panels), 2.75), layout="constrained")
-        for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        columns = columns or len(panels)
+        rows = -(-len(panels) // columns)
+        figure = Figure(figsize=(2.35 * columns, 2.75 * rows), layout="constrained")
+        for axis, panel in zip(figure.subplots(rows, columns, squeeze=False).ravel(), panels, strict=True):
             _draw_groups(axis, panel)
         return figure
 

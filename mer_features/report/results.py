@@ -12,6 +12,7 @@ import numpy as np
 from mer_features.core.jobs import counted
 from mer_features.protocols import PRESETS, FoldTable, metrics, published
 from mer_features.protocols.options import Protocol
+from mer_features.protocols.table import COMPANION
 from mer_features.report import breakdown, differences, plots
 from mer_features.report.breakdown import Subjects
 from mer_features.report.data import METRICS, Comparison, Embedding, Kind, Run, Score
@@ -296,12 +297,16 @@ def _fold_means(run: Run) -> list[tuple[float, int]]:
     return [(sums[fold] / len(run.seeds), count) for fold, count in clips.items()]
 
 
+#: Subject of the faces of a pre-training.
+_MACRO = f"{COMPANION}/{COMPANION}"
 #: Names of the layers in the papers.
 _LAYERS = {"z": "z (shared)", "z_refined": "z′ (refined)", "fused": "X_F (fused)"}
 
 
 def _projection(run: Run, embedding: Embedding) -> Projection:
-    colourings = [("class", "classes", embedding.labels, 4), ("subject", "subjects", embedding.subjects, 4)]
+    if _MACRO in embedding.subjects:
+        return _beside_macro(run, embedding)
+    colourings = [("class", "classes", embedding.labels, 8), ("subject", "subjects", embedding.subjects, 4)]
     if run.recipe.get("au_alignment") and embedding.units:  # training aligns these features with the action units
         colourings.append(("action units", "sets of action units", breakdown.grouped(embedding.units), 10))
     panels = [
@@ -313,3 +318,20 @@ def _projection(run: Run, embedding: Embedding) -> Projection:
     by = " and ".join(f"by {group}" for group, *_ in colourings)
     alt = f"t-SNE of {layers} of {run.name}: {counted(len(embedding.labels), 'held-out clip')}, coloured {by}"
     return Projection(run.name, svg(plots.scatters(panels), alt), embedding.note)
+
+
+def _beside_macro(run: Run, embedding: Embedding) -> Projection:
+    """One row per layer and one panel per class, micro- beside macro-expressions (Figure 4 of the EIDNet paper)."""
+    macro = np.array([subject == _MACRO for subject in embedding.subjects])
+    labels = np.array([label.removesuffix(f" ({COMPANION})") for label in embedding.labels])
+    sides = np.where(macro, "macro-expression", "micro-expression")
+    names = sorted(set(labels))
+    panels = [
+        plots.Scatter(f"{layer}, {name}", "sides", points[labels == name], sides[labels == name].tolist())
+        for layer, points in embedding.layers.items()
+        for name in names
+    ]
+    layers = " and ".join(embedding.layers)
+    counts = f"{int((~macro).sum())} micro- and {int(macro.sum())} macro-expressions"
+    alt = f"t-SNE of {layers} of {run.name}, one panel per class: {counts}"
+    return Projection(run.name, svg(plots.scatters(panels, len(names)), alt), embedding.note)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mer_features.features import ClipRow, Features, open_features
 from mer_features.features.schema import REJECTED
-from mer_features.protocols.table import TRAIN_ONLY, FoldRow, FoldTable
+from mer_features.protocols.table import FoldRow, FoldTable, trains
 from mer_features.stages.options import Style
 from mer_features.systems.common import recipe
 from mer_features.systems.common.contract import Arrays, Examples
@@ -175,8 +175,8 @@ def split(clips: Clips, fold: str) -> tuple[Clips, Clips]:
     ValueError
         If the fold does not exist, or leaves no clips to train or to test.
     """
-    inside = [i for i, row in enumerate(clips.rows) if row.fold == fold != TRAIN_ONLY]
-    outside = [i for i, row in enumerate(clips.rows) if row.fold != fold]
+    inside = [i for i, row in enumerate(clips.rows) if row.fold == fold and not row.train_only]
+    outside = [i for i, used in enumerate(trains(clips.rows, fold)) if used]
     if not inside or not outside:
         raise ValueError(
             f"fold {fold!r} holds {len(inside)} of {len(clips.rows)} clips; there must be clips to train and to test"

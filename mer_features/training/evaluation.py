@@ -11,12 +11,9 @@ from sklearn.manifold import TSNE
 
 from mer_features.protocols import metrics
 from mer_features.protocols.metrics import Prediction
-from mer_features.protocols.table import FoldTable
+from mer_features.protocols.table import COMPANION, FoldTable
 from mer_features.protocols.table import read as read_protocol
 from mer_features.training.options import System
-
-#: Database and subject names of the clips of a pre-training in the plot of a system's features.
-COMPANION = "macro"
 
 
 def evaluate(
@@ -131,16 +128,24 @@ def project(paths: Sequence[Path], *, seed: int) -> dict[str, Any]:
     layers = {name: tsne(values, seed).tolist() for name, values in shown.items() if values.ndim == 2}
     owners = zip(shown["database"], shown["subject"], strict=True)
     fold = str(shown["fold"][0])
-    count = int((shown["database"] == COMPANION).sum())
-    companions = f" and {count} clips of its pre-training (`{COMPANION}`)" if count else ""
+    owned = (shown["database"] != COMPANION) | (shown["subject"] != COMPANION)
+    held_out = _counted(clips[owned], shown["database"][owned])
+    count = int((~owned).sum())
+    companions = f" and {count} faces of its pre-training (`{COMPANION}`)" if count else ""
     return {
         "layers": layers,
         "labels": shown["label"].tolist(),
         "subjects": [f"{database}/{subject}" for database, subject in owners],
         "clips": clips.tolist(),
-        "note": f"t-SNE of the {len(clips) - count} clips of fold {fold!r}, held out from the one model that made "
-        f"these features{companions}; distances between clusters and their sizes have no meaning.",
+        "note": f"t-SNE of {held_out} of fold {fold!r}, held out from the one model that made these "
+        f"features{companions}; distances between clusters and their sizes have no meaning.",
     }
+
+
+def _counted(clips: np.ndarray, databases: np.ndarray) -> str:
+    """Number of clips, and of their frames if a clip has several rows, in words."""
+    distinct = len(set(zip(databases.tolist(), clips.tolist(), strict=True)))
+    return f"{len(clips)} frames of {distinct} clips" if distinct < len(clips) else f"the {distinct} clips"
 
 
 def _models(path: Path) -> list[dict[str, np.ndarray]]:

@@ -1,4 +1,7 @@
-"""One model trained on half of the subjects, to show its features and its heat maps on the other half."""
+"""One model trained on half of the subjects, to show its features and its heat maps on the other half.
+
+If the protocol trains on whole databases and tests on others, the model is trained and shown in the same way.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +14,59 @@ from typing import Any
 import numpy as np
 
 from mer_features.core.files import atomic_path, write_text
-from mer_features.protocols.folds import balanced_folds
-from mer_features.protocols.table import FoldRow, FoldTable
+from mer_features.protocols.table import COMPANION, TRAIN_ONLY, FoldRow, FoldTable
 from mer_features.protocols.table import read as read_protocol
 from mer_features.stages.style import fitted
 from mer_features.systems.common.contract import Companions, Execution, Setup
 from mer_features.training.data import Clips, Sources, split
-from mer_features.training.evaluation import COMPANION
 from mer_features.training.folds import FoldClips, derived_seed
 from mer_features.training.loop import inputs_of, settled, train_fold, write_embeddings
 from mer_features.training.options import System
 
-_HELD_OUT, _TRAINED = "held-out half", "trained half"
+_HELD_OUT, _TRAINED, _TARGET = "held-out half", "trained half", "target"
+#: Draws of the half before giving up; a draw is repeated until every class is in both halves.
+_DRAWS = 1000
+#: Largest number of frames per class whose features are kept (Figure 4 of the EIDNet paper).
+_FRAMES = 200
 #: Number of persons per class whose clips are shown as images.
 _SHOWN = 2
 _NAMED = ("clip_id", "label")
 
 
 def half(table: FoldTable, seed: int) -> FoldTable:
-    """The same clips with half of the subjects, balanced by clips and classes, in one held-out fold."""
-    owners = [row.owner for row in table.rows]
-    side = balanced_folds(owners, [row.label for row in table.rows], 2, seed)
-    rows = (replace(row, fold=(_TRAINED, _HELD_OUT)[side[row.owner]]) for row in table.rows)
-    return FoldTable(tuple(rows))
+    """The same clips with a random half of the subjects in one fold, the held-out fold.
+
+    The halves are equal by number of subjects, not of clips, as in Figure 4 of the FR paper (34 of 68 subjects). The
+    draw is repeated until each half has every class. If some clips are only used for training, no half is drawn: the
+    tested clips are held out, so that source and target are not mixed.
+
+    Parameters
+    ----------
+    table
+        Clips of a protocol.
+    seed
+        Seed of the draw.
+
+    Raises
+    ------
+    ValueError
+        If no half with every class was found, for example because only one subject has a class.
+    """
+    if any(row.train_only for row in table.rows):
+        whole = (replace(row, fold=TRAIN_ONLY if row.train_only else _TARGET) for row in table.rows)
+        return FoldTable(tuple(whole))
+    subjects = sorted({row.owner for row in table.rows})
+    random = np.random.default_rng(seed)
+    for _ in range(_DRAWS):
+        trained = {subjects[place] for place in random.permutation(len(subjects))[: len(subjects) // 2]}
+        sides = [_TRAINED if row.owner in trained else _HELD_OUT for row in table.rows]
+        if len({(side, row.label) for side, row in zip(sides, table.rows, strict=True)}) == 2 * len(table.classes):
+            rows = (replace(row, fold=side) for row, side in zip(table.rows, sides, strict=True))
+            return FoldTable(tuple(rows))
+    raise ValueError(
+        f"{len(subjects)} subjects: found no half of them with clips of every class ({', '.join(table.classes)}) in "
+        f"both halves after {_DRAWS} draws; set `embedding: false` at the system"
+    )
 
 
 @dataclass(frozen=True)
@@ -56,33 +89,37 @@ def embed_half(
 ) -> None:
     """Train one model on half of the subjects; write it, and its features and explanations of the other half.
 
-    Figure 4 of the FR paper is made in this way (34 of 68 subjects). The models of a leave-one-subject-out run cannot
-    be used: each one holds out only a few clips, and features of different models are not comparable.
+    The models of a leave-one-subject-out run cannot be used: each one holds out only a few clips, and features of
+    different models are not comparable. For a system that reads single frames, the features are those of at most 200
+    random frames per class.
 
     Parameters
     ----------
     sources, system, execution
         As in :func:`mer_features.training.train_folds`.
     seed
-        Seed of the choice of the half and of the model.
+        Seed of the choice of the half, of the frames and of the model.
     files
         Output files.
     """
     system = settled(system, sources)
     table = half(read_protocol(sources.protocol_tsv), seed)
+    fold = _TARGET if _TARGET in table.folds else _HELD_OUT
     clips = FoldClips(sources, table, inputs_of(system), seed)
-    style = clips.style(_HELD_OUT)
-    train, test = split(clips.of(_HELD_OUT, style), _HELD_OUT)
-    setup = Setup(derived_seed(seed, _HELD_OUT), execution, sources.pretrained, class_names=table.classes)
+    style = clips.style(fold)
+    train, test = split(clips.of(fold, style), fold)
+    setup = Setup(derived_seed(seed, fold), execution, sources.pretrained, class_names=table.classes)
     model = train_fold(train, system, len(table.classes), setup)
-    parts: list[tuple[Clips, Mapping[str, np.ndarray]]] = [(test, model.embed(test.features))]
+    frames = model.embed_frames(test.features)
+    shown = _random_frames(test, frames, seed) if frames else (test, model.embed(test.features))
+    parts: list[tuple[Clips, Mapping[str, np.ndarray]]] = [shown]
     if (companions := model.companions()) is not None:
-        parts.append((_companion_clips(companions), companions.features))
+        parts.append((_companion_clips(companions, fold), companions.features))
     write_embeddings(files.embeddings, parts, seed)
     with atomic_path(files.weights) as temporary:
         model.save(temporary)
-    shown = test.take(_shown(test))
-    _write_pictures(files.pictures, shown, model.explain(shown.features))
+    pictured = test.take(_shown(test))
+    _write_pictures(files.pictures, pictured, model.explain(pictured.features))
     record = {
         "system": system.model_dump(mode="json"),
         "classes": list(table.classes),
@@ -94,10 +131,24 @@ def embed_half(
     write_text(files.model, json.dumps(record, indent=1))
 
 
-def _companion_clips(companions: Companions) -> Clips:
-    """Rows for clips of a pre-training; database and class distinguish them from the held-out clips."""
+def _random_frames(test: Clips, frames: Mapping[str, np.ndarray], seed: int) -> tuple[Clips, dict[str, np.ndarray]]:
+    """One row per frame, at most :data:`_FRAMES` random ones of each class, and their features (M, width)."""
+    random = np.random.default_rng(seed)
+    count = next(iter(frames.values())).shape[1]
+    chosen: list[np.ndarray] = []
+    for label in np.unique(test.labels):
+        every = np.flatnonzero(np.repeat(test.labels == label, count))  # clip x count + frame
+        chosen.append(random.permutation(every)[:_FRAMES])
+    places = np.sort(np.concatenate(chosen))
+    rows = tuple(test.rows[place // count] for place in places)
+    features = {name: values.reshape(-1, values.shape[2])[places] for name, values in frames.items()}
+    return Clips(rows, {}, test.labels[places // count], ()), features
+
+
+def _companion_clips(companions: Companions, fold: str) -> Clips:
+    """Rows for faces of a pre-training; database and class distinguish them from the held-out clips."""
     rows = tuple(
-        FoldRow(f"{number}", COMPANION, COMPANION, label, f"{label} ({COMPANION})", _HELD_OUT)
+        FoldRow(f"{number}", COMPANION, COMPANION, label, f"{label} ({COMPANION})", fold)
         for number, label in enumerate(companions.labels)
     )
     return Clips(rows, {}, np.zeros(len(rows), dtype=np.int64), ())

@@ -32,7 +32,9 @@ class System(Section):
     seeds: tuple[Seed, ...] = Field((0, 1, 2), description="One complete run per seed.", min_length=1)
     folds_per_job: int = Field(70, ge=1, description="Folds trained in one job, one after the other.")
     embedding: bool = Field(
-        True, description="Train one more model on half of the subjects, for pictures of its features (t-SNE)."
+        True,
+        description="Train one more model on a random half of the subjects (with `folds: transfer`, on the source), "
+        "for pictures of its features (t-SNE).",
     )
     shuffle_labels: bool = Field(
         False,

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import replace
+from math import comb
 
+import numpy as np
 import pytest
 
 from mer_features import protocols
 from mer_features.core.clips import Clip
 from mer_features.protocols import PRESETS, TRAIN_ONLY, CountsError, FoldTable, megc
+from mer_features.protocols.options import Protocol
+from mer_features.training import half
 from tests.protocols import published
 
 OFFICIAL = "megc2019_combined_3class_gt.csv"
@@ -161,6 +165,64 @@ def test_whole_databases_train_and_test(name: str):
     assert {row.fold for row in table.rows if row.database == source} == {TRAIN_ONLY}
     assert table.folds == ("transfer",)
     assert {row.database for row in table.tested} == {target}
+
+
+@pytest.mark.parametrize("name", [f"cdmer-{n}" for n in range(1, 13)])
+def test_five_folds_over_a_published_source_keep_its_clips(name: str):
+    tree = published.preset(name).model_dump() | {"transfer_folds": 5}
+    clips = published.everything(with_ep02_07=True)
+    table = protocols.build("mine", clips, Protocol.model_validate(tree), 0)
+    assert table.counts() == build(name, clips).counts()
+    assert len(table.folds) == 5
+    assert len(table.tested) == sum(PRESETS[name].counts[PRESETS[name].test[0]][label] for label in table.classes)
+
+
+def test_34_random_subjects_may_have_282_clips():
+    """Figure 4 of the FR paper: the number of draws of 34 of 68 subjects with each number of clips."""
+    table = build("megc2019", published.everything())
+    sizes = Counter(row.owner for row in table.rows).values()
+    draws = Counter({(0, 0): 1})  # (subjects, clips) -> number of choices
+    for size in sizes:
+        draws.update({(subjects + 1, clips + size): n for (subjects, clips), n in list(draws.items())})
+    halves = {clips: n for (subjects, clips), n in draws.items() if subjects == 34}
+    total = sum(halves.values())
+    assert total == comb(68, 34)
+    assert sum(clips * n for clips, n in halves.items()) / total == pytest.approx(221)
+    assert halves[282] / total == pytest.approx(0.0013, abs=5e-5)
+    chance = {k: draws[k, 282] / comb(68, k) for k in range(20, 60)}
+    assert max(chance, key=lambda k: chance[k]) == 43
+    owners = {row.owner for row in half.half(table, 0).rows if row.fold == "trained half"}
+    assert len(owners) == 34
+
+
+#: Clips of the targets of FR's Tables 3 and 4, and the printed accuracies in units of 0.0001.
+PRINTED = [
+    (71, 7149), (164, 5968), (71, 5673), (164, 5200), (71, 7910), (71, 7921),
+    (164, 4905), (130, 5380), (71, 6101), (130, 6019), (71, 4823), (130, 6081),
+]  # fmt: skip
+
+
+def fits(clips: int, accuracy: int) -> bool:
+    """Whether a number of correct clips, of so many, rounds to the accuracy (in units of 0.0001)."""
+    correct = accuracy * clips // 10000
+    return any(abs(10000 * k / clips - accuracy) <= 0.5 for k in (correct, correct + 1))
+
+
+@pytest.mark.parametrize(("tests", "expected"), [(1, 0), (5, 0), (10, 0), (50, 10)])
+def test_no_number_of_tests_of_the_whole_target_gives_all_twelve_printed_accuracies(tests: int, expected: int):
+    """Once, by five folds of the source, in ten rounds, and by five folds in ten rounds (docs/protocols.md)."""
+    assert sum(fits(tests * clips, accuracy) for clips, accuracy in PRINTED) == expected
+
+
+def test_the_printed_accuracies_are_no_means_over_five_parts_of_the_target():
+    """Parts as equal as they can be; the mean of their accuracies fits two of twelve, of SMIC-HS."""
+    found = []
+    for clips, accuracy in PRINTED:
+        size, larger = divmod(clips, 5)
+        first = np.arange(larger * (size + 1) + 1)[:, None] / (size + 1)
+        mean = (first + np.arange((5 - larger) * size + 1) / size) / 5
+        found.append(bool((np.abs(10000 * mean - accuracy) <= 0.5).any()))
+    assert found == [task in (2, 7) for task in range(1, 13)]
 
 
 def test_five_folds_of_mmew_are_disjoint_and_balanced():

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mer_features import protocols
 from mer_features.core.clips import Clip
 from mer_features.protocols.options import Protocol
+from mer_features.protocols.table import trains
 
 
 def clip(subject: str, number: int, emotion: str, database: str = "demo") -> Clip:
@@ -134,6 +135,33 @@ def test_transfer_trains_on_whole_databases_and_tests_on_others(tmp_path: Path):
     protocols.write(tmp_path / "p.tsv", table)
     assert protocols.read(tmp_path / "p.tsv").rows == table.rows
     assert protocols.fold_names(tmp_path / "p.tsv") == [protocols.TRANSFER]
+
+
+def test_transfer_in_folds_trains_on_the_source_without_one_part(tmp_path: Path):
+    clips = [*three_classes(7), *three_classes(11, "more")]
+    own = Protocol(databases=("demo", "more"), folds="transfer", test=("more",), transfer_folds=5)
+    table = protocols.build("p", clips, own, 0)
+    assert sorted(table.folds) == [f"fold{n}" for n in range(1, 6)]
+    assert {row.database for row in table.tested} == {"more"}
+    assert Counter(row.database for row in table.rows) == {"demo": 21, "more": 33}
+    times = Counter()
+    for fold in table.folds:
+        trained = {row.owner for row, used in zip(table.rows, trains(table.rows, fold), strict=True) if used}
+        assert {database for database, _ in trained} == {"demo"}  # never a clip of the target
+        assert 5 <= len(trained) < 7
+        times.update(trained)
+    assert times == dict.fromkeys([("demo", f"s{n}") for n in range(7)], 4)  # left out of one of five folds
+    protocols.write(tmp_path / "p.tsv", table)
+    assert protocols.read(tmp_path / "p.tsv").rows == table.rows
+    assert sorted(protocols.fold_names(tmp_path / "p.tsv")) == sorted(table.folds)
+
+
+def test_transfer_folds_are_only_for_transfer_and_need_subjects():
+    with pytest.raises(ValueError, match="transfer_folds: found 5; only `folds: transfer` uses this key"):
+        Protocol(databases=("demo",), folds=5, transfer_folds=5)
+    own = Protocol(databases=("demo", "more"), folds="transfer", test=("more",), transfer_folds=5)
+    with pytest.raises(ValueError, match="5 folds of only 4 subjects"):
+        protocols.build("p", [*three_classes(4), *three_classes(9, "more")], own, 0)
 
 
 def test_transfer_needs_every_class_in_the_source():

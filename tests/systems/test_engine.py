@@ -129,6 +129,21 @@ def test_losses_are_means_over_the_batches_of_an_epoch():
         assert epoch["twice"] == pytest.approx(2 * epoch["loss"])
 
 
+def test_a_term_that_some_batches_lack_is_the_mean_over_the_others():
+    made = system(Setup(1), epochs=2)
+    step, seen = made.network.training_step, []
+
+    def rare(batch: dict) -> dict[str, Tensor]:
+        seen.append(torch.tensor(float(len(seen))))
+        return step(batch) | ({"rare": seen[-1]} if len(seen) in (2, 3) else {})
+
+    made.network.training_step = rare  # type: ignore[method-assign]
+    made.fit(clips())  # three batches an epoch; a last one of a single clip is left out
+    assert len(seen) == 6
+    assert made.losses()[0]["rare"] == 1.5
+    assert "rare" not in made.losses()[1]
+
+
 def test_a_loss_that_is_not_finite_stops_the_training():
     made = system(Setup(1))
     broken = clips()

@@ -108,7 +108,8 @@ CHANGES: dict[str, dict[str, tuple[Any, str]]] = {
         "decoder_rate": (0.5, "optimiser"), "weight_decay": (0.3, "optimiser"), "half_period": (4, "optimiser"),
         "batch_size": (3, "batches"), "epochs": (7, "epochs"), "triplet_weight": (3.0, "loss"),
         "adversarial_weight": (3.0, "loss"), "lir_weight": (30.0, "loss"), "margin": (9.0, "loss"),
-        "triplet_on": ("map", "loss"), "tuning_rate": (0.5, "optimiser"), "discriminator_rate": (0.5, "optimiser"),
+        "triplet_on": ("pooled", "loss"), "discriminator_norm": ("batch", "loss"),
+        "tuning_rate": (0.5, "optimiser"), "discriminator_rate": (0.5, "optimiser"),
         "tuning_epochs": (7, "epochs"), "phases": ("I", "network"),
     },
     "future": {

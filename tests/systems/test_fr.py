@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("lightning", reason="needs the extra `train`")
@@ -73,7 +74,7 @@ def test_parameter_counts(keys: dict, classes: int, count: int):
 
 
 def test_stages_have_the_parameters_of_the_description():
-    trunk = fr.Trunk("text")
+    trunk = fr.Trunk()
     blocks = [sum(p.numel() for p in trunk.streams[0][i].parameters()) for i in (0, 1)]
     assert blocks == [1_284, 10_336]
     assert sum(p.numel() for p in trunk.join.parameters()) == 6_423_552
@@ -107,7 +108,7 @@ def test_inception_block_is_four_branches():
     torch.testing.assert_close(block(x), F.max_pool2d(expected, 2))
 
 
-@pytest.mark.parametrize("scale", ["1", "d"])
+@pytest.mark.parametrize("scale", [1, "d"])
 @pytest.mark.parametrize("fusion", ["sum", "concat"])
 def test_refinement_in_numpy(scale: str, fusion: str):
     """z -> proposals, z' and logits by the equations."""
@@ -136,7 +137,7 @@ def test_refinement_in_numpy(scale: str, fusion: str):
 
 
 def test_flat_attention_divides_by_the_width():
-    model = net(FRRecipe(attention_scale="1"))
+    model = net(FRRecipe(attention_scale=1))
     for unit in model.attention:
         torch.nn.init.zeros_(unit.weight)
         torch.nn.init.zeros_(unit.bias)
@@ -154,7 +155,7 @@ def test_two_unit_detectors_give_the_two_class_softmax():
     model = net(FRRecipe(variant="table7"))
     output = model(flows(2))
     specific = model.specific(model.attention[1], output.shared)
-    probability = F.softmax(model.detectors[1](specific), dim=1)[:, 1]
+    probability = F.softmax(model.detectors[1][:3](specific), dim=1)[:, 1]
     torch.testing.assert_close(torch.sigmoid(output.proposals[:, 1]), probability)
 
 
@@ -166,7 +167,8 @@ def test_streams_are_not_tied_and_see_both_components():
     streams = net().trunk.streams
     assert len(streams) == 2
     assert not torch.equal(streams[0][0].three[0].weight, streams[1][0].three[0].weight)
-    assert len(net(FRRecipe(variant="table7")).trunk.streams) == 1
+    shared = net(FRRecipe(variant="table7")).trunk
+    assert engine.parameters(shared.stream) == 11_620 + 264  # with the scales and shifts of 132 channels
 
 
 def test_refine_none_has_the_same_trunk():
@@ -332,8 +334,15 @@ def test_each_named_ablation_is_its_network(name: str, kind: type, count: int):
 
 def test_the_literal_recipe_is_the_printed_one():
     made = registry.recipe("fr", None, "literal")
-    assert (made.optimiser, made.learning_rate, made.momentum, made.attention_scale) == ("sgd", 0.001, 0.0, "1")
+    assert (made.optimiser, made.learning_rate, made.momentum, made.attention_scale) == ("sgd", 0.001, 0.0, 1)
     assert made.batch_size == 32
+
+
+@pytest.mark.parametrize("text", ["attention_scale: 1", 'attention_scale: "1"'])
+def test_the_printed_scale_is_a_number_or_a_text(text: str):
+    assert FRRecipe(**yaml.safe_load(text)).attention_scale == 1
+    with pytest.raises(ValueError, match="attention_scale"):
+        FRRecipe(attention_scale=2)
 
 
 def test_a_momentum_that_nothing_uses_is_refused():

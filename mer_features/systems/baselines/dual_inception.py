@@ -31,7 +31,7 @@ class DualInception(flow_cnn.FlowCnn):
     """The network; 6,449,867 parameters for three classes."""
 
     def __init__(self, recipe: DualInceptionRecipe, classes: int) -> None:
-        super().__init__(recipe, fr.Trunk("text"), nn.Linear(fr.D, classes))
+        super().__init__(recipe, fr.Trunk(), nn.Linear(fr.D, classes))
 
 
 def build(recipe: DualInceptionRecipe, classes: int, setup: Setup) -> engine.TorchSystem:

@@ -58,6 +58,19 @@ class Setup:
     state: Path | None = None
     class_names: tuple[str, ...] = ()
 
+    @property
+    def pretraining_file(self) -> Path:
+        """The file of the pre-training.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if self.pretrained is None:
+            raise ValueError("the recipe needs the file of a pre-training, and none was given")
+        return self.pretrained
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -89,14 +102,14 @@ class Examples:
 
 @dataclass(frozen=True)
 class Companions:
-    """Features of clips of a pre-training, drawn in the same plot as the features of the system's clips.
+    """Features of faces or clips of a pre-training, drawn in the same plot as the features of the system's clips.
 
     Attributes
     ----------
     features
         Features of the layers named by ``System.embed``, each (M, width).
     labels
-        Class name of each of the M clips.
+        Class name of each of the M faces or clips.
     """
 
     features: Arrays
@@ -114,6 +127,9 @@ class System(Protocol):
 
     def embed(self, features: Arrays) -> dict[str, np.ndarray]:
         """Named features (N, width) of the clips, for plots; may be empty."""
+
+    def embed_frames(self, features: Arrays) -> dict[str, np.ndarray]:
+        """Named features (N, F, width) of the F frames of each clip; empty for a system that reads whole clips."""
 
     def companions(self) -> Companions | None:
         """Further clips for a plot of the features; None if there are none."""
@@ -135,6 +151,10 @@ class Plain:
     """Base of systems without learned features and without epochs, such as a classifier on descriptors."""
 
     def embed(self, features: Arrays) -> dict[str, np.ndarray]:  # noqa: ARG002
+        """No features."""
+        return {}
+
+    def embed_frames(self, features: Arrays) -> dict[str, np.ndarray]:  # noqa: ARG002
         """No features."""
         return {}
 
@@ -181,6 +201,19 @@ class Material:
     examples: Examples | None = None
     classes: tuple[str, ...] = ()
     sequences: Sequences | None = None
+
+    @property
+    def labelled(self) -> Examples:
+        """The labelled clips.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
+        if self.examples is None:
+            raise ValueError("the pre-training needs labelled clips; give it a `protocol` instead of `databases`")
+        return self.examples
 
 
 class PretrainingModule(Protocol):

@@ -40,7 +40,8 @@ class Network(lightning.LightningModule):
     """Base of all trained networks: the methods that Lightning's loop and a :class:`TorchSystem` call.
 
     Subclasses define ``training_step``, ``configure_optimizers`` and the methods below. ``training_step`` returns the
-    total loss, or a dict with ``loss`` and further terms, which are recorded. N clips, K classes.
+    total loss, or a dict with ``loss`` and further terms, which are recorded; a batch may lack a term. N clips, K
+    classes.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -200,6 +201,10 @@ class TorchSystem:
         """Named features, (N, width) float32."""
         return self._each(features, self.network.layers)
 
+    def embed_frames(self, features: Arrays) -> dict[str, np.ndarray]:  # noqa: ARG002
+        """No features: most systems read whole clips."""
+        return {}
+
     def companions(self) -> Companions | None:
         """No further clips."""
         return None
@@ -276,8 +281,8 @@ def run(
     Returns
     -------
     list of dict
-        For each epoch, the mean over its batches of the loss and of every other value that ``training_step``
-        returned. Empty without epochs.
+        For each epoch, the mean of the loss and of every other value that ``training_step`` returned, over the batches
+        for which it returned the value. Empty without epochs.
 
     Raises
     ------
@@ -322,8 +327,7 @@ class _Losses(Callback):
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
-        self._sums: dict[str, Tensor] = {}
-        self._batches = 0
+        self._values: dict[str, list[Tensor]] = {}
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs": self.epochs}
@@ -335,12 +339,11 @@ class _Losses(Callback):
         terms = outputs if isinstance(outputs, Mapping) else {"loss": outputs}
         for name, value in terms.items():
             number = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
-            self._sums[name] = self._sums.get(name, 0) + number
-        self._batches += 1
+            self._values.setdefault(name, []).append(number)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, _module: Any) -> None:
-        means = {name: float(total) / self._batches for name, total in self._sums.items()}
-        self._sums, self._batches = {}, 0
+        means = {name: float(torch.stack(values).mean()) for name, values in self._values.items()}
+        self._values = {}
         if not np.isfinite(means["loss"]):
             raise ValueError(f"training diverged: loss {means['loss']} in epoch {trainer.current_epoch}")
         self.epochs.append(means)

@@ -68,6 +68,8 @@ class Parts(NamedTuple):
 def part(examples: Examples, share: float, seed: int) -> Parts:
     """Hold out about this share of the subjects, balanced by clips and classes; with a share of 0, none.
 
+    Equal arguments give equal parts.
+
     Raises
     ------
     ValueError
@@ -78,7 +80,13 @@ def part(examples: Examples, share: float, seed: int) -> Parts:
     return Parts(*selection.hold_out(examples, share, seed, "macro"))
 
 
-def learn(make: Callable[[], N], material: Material, held_out: float, setup: Setup) -> tuple[N, dict[str, object]]:
+def learn(
+    make: Callable[[], N],
+    material: Material,
+    held_out: float,
+    setup: Setup,
+    rank: selection.Rank | None = None,
+) -> tuple[N, dict[str, object]]:
     """Train a classifier of macro clips and test it on held-out subjects.
 
     Parameters
@@ -91,23 +99,33 @@ def learn(make: Callable[[], N], material: Material, held_out: float, setup: Set
         Share of the subjects that are held out from training.
     setup
         Seed, device, folder of the checkpoint.
+    rank
+        Ranks the epochs on the held-out clips; the network ends with the weights of the best one. None: with those of
+        the last one.
 
     Returns
     -------
     network, dict
         The dict has ``classes``, ``clips`` (number of training clips) and ``losses`` by epoch. With held-out subjects
-        it also has ``held_out``: the scores of :func:`held_out_scores`.
+        it also has ``held_out``: the scores of :func:`held_out_scores` and, with a ``rank``, the best ``epoch``.
+
+    Raises
+    ------
+    ValueError
+        If the material has no labels, or subjects are to be held out and there is only one.
     """
-    assert material.examples is not None  # the task needs labelled clips
-    parts = part(material.examples, held_out, setup.seed)
+    parts = part(material.labelled, held_out, setup.seed)
+    best = None if parts.held_out is None or rank is None else selection.BestEpoch(parts.held_out, rank)
     torch.set_num_threads(setup.execution.threads)
     with engine.seeded(setup.seed):
         network = make()
-        losses = engine.run(network, network.batches(parts.trained), network.epochs, setup)
+        batches = network.batches(parts.trained)
+        losses = engine.run(network, batches, network.epochs, setup, callbacks=[] if best is None else [best])
     summary: dict[str, object] = {"classes": list(material.classes), "clips": len(parts.trained), "losses": losses}
     if parts.held_out is not None:
         outputs = engine.answers(network, parts.held_out.features, lambda batch: {"": network.scores(batch)})
-        summary["held_out"] = held_out_scores(confusion(outputs[""], parts.held_out.labels))
+        scores = held_out_scores(confusion(outputs[""], parts.held_out.labels))
+        summary["held_out"] = scores if best is None else scores | {"epoch": best.epoch}
     return network, summary
 
 

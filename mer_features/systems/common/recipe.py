@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Recipe(BaseModel):
-    """Base of every recipe. Recipes are frozen, unknown keys are errors, and the defaults are the paper's values.
+    """Base of every recipe. Recipes are frozen, and unknown keys are errors.
+
+    Defaults are the paper's values where it prints one; the description of a key says where a default is ours.
 
     Attributes
     ----------
     ablations
-        Rows of the paper's ablation tables by name. Each row lists the keys that differ from the default recipe. A
-        configuration can name a row (``ablation: FR-fc``) instead of setting its keys.
+        Rows of the paper's ablation tables, and some of ours, by name. Each row lists the keys that differ from the
+        default recipe. A configuration can name a row (``ablation: FR-fc``) instead of setting its keys.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

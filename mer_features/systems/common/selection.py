@@ -10,7 +10,6 @@ from typing import Any
 
 import lightning
 import numpy as np
-import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
@@ -75,33 +74,29 @@ class BestEpoch(Callback):
     ----------
     epoch
         Number of the best epoch so far, from 1; 0 before the first.
-    probabilities : ndarray, shape (N, K), float32
-        Outputs of that epoch for the held-out clips.
     """
 
     def __init__(self, held_out: Examples, rank: Rank, *, latest: bool = False) -> None:
         self._held_out, self._rank_of, self._latest = held_out, rank, latest
         self.epoch = 0
-        self.probabilities = np.zeros((0, 0), np.float32)
         self._rank: tuple[float, ...] = ()
         self._weights: dict[str, Tensor] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """State for the checkpoint."""
-        outputs = torch.from_numpy(self.probabilities)
-        return {"epoch": self.epoch, "probabilities": outputs, "rank": self._rank, "weights": self._weights}
+        return {"epoch": self.epoch, "rank": self._rank, "weights": self._weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state from a checkpoint."""
-        self.epoch, self.probabilities = state_dict["epoch"], state_dict["probabilities"].numpy()
-        self._rank, self._weights = tuple(state_dict["rank"]), state_dict["weights"]
+        self.epoch, self._rank = state_dict["epoch"], tuple(state_dict["rank"])
+        self._weights = state_dict["weights"]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
         """Evaluate the network and keep its weights if they are the best so far."""
         outputs = engine.answers(module, self._held_out.features, lambda batch: {"": module.scores(batch)})[""]
         rank = self._rank_of(outputs, self._held_out.labels)
         if not self.epoch or rank > self._rank or (self._latest and rank == self._rank):
-            self.epoch, self._rank, self.probabilities = trainer.current_epoch + 1, rank, outputs
+            self.epoch, self._rank = trainer.current_epoch + 1, rank
             self._weights = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
     def on_fit_end(self, trainer: lightning.Trainer, module: Any) -> None:  # noqa: ARG002  # Lightning's signature

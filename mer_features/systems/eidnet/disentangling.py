@@ -130,12 +130,16 @@ class Network(engine.Network):
         return torch.stack([F.softmax(self.net(faces).logits, dim=1) for faces in self._frames(batch)]).mean(dim=0)
 
     def layers(self, batch: engine.Batch) -> engine.Batch:
-        """Pooled f^e (N, C), mean over the frames: ``phase_1`` and, if phase II has run, ``phase_2``."""
-        current = torch.stack([pooled(self.net.encoder(faces)) for faces in self._frames(batch)]).mean(dim=0)
+        """The mean of :meth:`frame_layers` over the frames, (N, C) each."""
+        return {name: frames.mean(dim=1) for name, frames in self.frame_layers(batch).items()}
+
+    def frame_layers(self, batch: engine.Batch) -> engine.Batch:
+        """Pooled f^e of every frame (N, F, C): ``phase_1`` and, if phase II has run, ``phase_2``."""
+        frames = self._frames(batch)
+        current = torch.stack([pooled(self.net.encoder(faces)) for faces in frames], dim=1)
         if self.before is None:
             return {"phase_1": current}
-        after_phase_1 = torch.stack([pooled(self.before(faces)) for faces in self._frames(batch)]).mean(dim=0)
-        return {"phase_1": after_phase_1, "phase_2": current}
+        return {"phase_1": torch.stack([pooled(self.before(faces)) for faces in frames], dim=1), "phase_2": current}
 
     def pictures(self, batch: engine.Batch) -> dict[str, np.ndarray]:
         """Neutral face, middle expression face, and the latter reconstructed with the identity of the neutral face."""
@@ -195,7 +199,7 @@ def pretrain(recipe: MacroNetRecipe, material: Material, setup: Setup, output: P
     setup
         Seed, device and folder of the checkpoint.
     output
-        File of the weights. It also holds all expression faces of the macro clips.
+        File of the weights. It also holds the expression faces from which MacroNet learned.
 
     Returns
     -------
@@ -203,10 +207,10 @@ def pretrain(recipe: MacroNetRecipe, material: Material, setup: Setup, output: P
         ``classes``, ``clips`` (number of training clips) and ``losses`` by epoch. With held-out subjects also
         ``held_out``: the number of their clips and the scores on them.
     """
-    assert material.examples is not None  # the task needs labelled clips
     network, summary = macro.learn(lambda: Network(recipe, len(material.classes)), material, recipe.held_out, setup)
     about = {"task": "eidnet", "classes": list(material.classes), "backbone": recipe.backbone, "size": recipe.size}
-    faces = torch.from_numpy(material.examples.features["expression"])
-    labels = torch.from_numpy(material.examples.labels).repeat_interleave(faces.shape[1])
+    positives = macro.part(material.labelled, recipe.held_out, setup.seed).trained
+    faces = torch.from_numpy(positives.features["expression"])
+    labels = torch.from_numpy(positives.labels).repeat_interleave(faces.shape[1])
     macro.write(output, {**network.net.state_dict(), "faces": faces.flatten(0, 1), "labels": labels}, about)
     return summary

@@ -173,13 +173,25 @@ class Classifier(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Distinguishes macro from micro embeddings; its logit (N,) is positive for macro."""
+    """Distinguishes macro from micro embeddings; its logit (N,) is positive for macro.
 
-    def __init__(self, channels: int) -> None:
+    Parameters
+    ----------
+    channels
+        C.
+    norm
+        `none`: convolutions and a linear layer, as the paper says. `batch`: a batch norm after each convolution. Macro
+        and micro embeddings are separate batches, so it removes the scale of both, and with it a difference that the
+        triplet loss depends on.
+    """
+
+    def __init__(self, channels: int, norm: str = "none") -> None:
         super().__init__()
 
         def block(before: int) -> list[nn.Module]:
-            return [backbones.conv(before, 256), nn.BatchNorm2d(256), nn.ReLU()]
+            if norm == "batch":
+                return [backbones.conv(before, 256), nn.BatchNorm2d(256), nn.ReLU()]
+            return [nn.Conv2d(before, 256, 3, padding=1), nn.ReLU()]
 
         pool = nn.MaxPool2d(2)
         self.net = nn.Sequential(*block(channels), pool, *block(256), pool, *block(256))
@@ -243,7 +255,7 @@ def distance(one: Tensor, other: Tensor, form: str) -> Tensor:
     one, other
         Tensors of equal shape.
     form
-        `mean_square`: mean of the squared differences; `norm`: mean over the batch of the Euclidean norm.
+        `norm`: mean over the batch of the Euclidean norm, as printed; `mean_square`: mean of the squared differences.
     """
     difference = (one - other).flatten(1)
     if form == "mean_square":
@@ -252,7 +264,7 @@ def distance(one: Tensor, other: Tensor, form: str) -> Tensor:
 
 
 def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float, on: str) -> Tensor:
-    """L_tri (Eq. 5): max(‖f_anc − f_pos‖ − ‖f_anc − f_neg‖ + m, 0); ``on``: pooled embeddings or whole maps."""
+    """L_tri (Eq. 5): max(‖f_anc − f_pos‖ − ‖f_anc − f_neg‖ + m, 0); ``on``: whole maps or pooled embeddings."""
     anchor, positive, negative = (
         pooled(part) if on == "pooled" else part.flatten(1) for part in (anchor, positive, negative)
     )

@@ -23,15 +23,15 @@ class Disentangling(FacesRecipe):
     )
     imagenet_weights: Path | None = Field(
         None,
-        description="File of torchvision's ImageNet weights of the backbone, as used in the paper; none: random "
-        "initial weights. Nothing is downloaded.",
+        description="File of torchvision's ImageNet weights of the backbone, from which training starts (ours: the "
+        "paper does not say how the networks are initialised); none: random initial weights. Nothing is downloaded.",
     )
     size: int = Field(
         224,
         ge=64,
         le=1024,
         multiple_of=32,
-        description="Side of the network's images, pixels; at least 128 (AlexNet 160, small 64).",
+        description="Side of the network's images, pixels (ours); at least 128 (AlexNet 160, small 64).",
     )
     augment: bool = Field(
         True,
@@ -40,19 +40,21 @@ class Disentangling(FacesRecipe):
     )
     distance: Literal["mean_square", "norm"] = Field(
         "mean_square",
-        description="Form of L_sim and L_rec: mean squared error (ours), or the Euclidean norm, as printed. The norm "
-        "of an image is much larger than the other losses.",
+        description="Form of L_sim and L_rec: mean squared error (ours), or the Euclidean norm, as Eq. 1 and 2 print "
+        "it. The norm of an image is so large that the network does not learn to classify (docs/systems/eidnet.md).",
     )
     reconstruction_weight: float = Field(0.1, ge=0, description="λ of L_rec (Eq. 4).")
     similarity_weight: float = Field(0.1, ge=0, description="λ of L_sim (Eq. 4).")
     encoder_rate: float = Field(1e-4, gt=0, description="Learning rate of the encoder.")
     classifier_rate: float = Field(1e-4, gt=0, description="Learning rate of the classifier.")
     decoder_rate: float = Field(1e-5, gt=0, description="Learning rate of the decoder.")
-    weight_decay: float = Field(1e-4, ge=0, description="Weight decay of Adam (the paper does not name the optimiser).")
+    weight_decay: float = Field(
+        1e-4, ge=0, description="Weight decay of Adam (ours: the paper does not name the optimiser)."
+    )
     half_period: int = Field(
         15, ge=1, description="Epochs in which the learning rates fall to 0 along a cosine; then they rise again."
     )
-    batch_size: int = Field(32, ge=2, description="Pairs per step; in phase II, triplets per step.")
+    batch_size: int = Field(32, ge=2, description="Pairs per step; in phase II, triplets per step (ours).")
     epochs: int = Field(30, ge=1, description="Number of epochs of phase I.")
 
     @model_validator(mode="after")
@@ -74,15 +76,21 @@ class EIDNetRecipe(Disentangling):
         "no triplet": {"triplet_weight": 0},
         "no adversary": {"adversarial_weight": 0},
         "no LIR": {"lir_weight": 0},
+        "literal": {"distance": "norm"},
     }
 
     phases: Literal["I", "I+II"] = Field("I+II", description="Disentangling only, or also tuning against MacroNet.")
     triplet_weight: float = Field(1e-3, ge=0, description="λ of L_tri (Eq. 10).")
     adversarial_weight: float = Field(1e-3, ge=0, description="λ of L_adv (Eq. 10); 0: without discriminator.")
     lir_weight: float = Field(1e-3, ge=0, description="λ of L_LIR (Eq. 10).")
-    margin: float = Field(1.0, ge=0, description="m of L_tri (Eq. 5); the paper does not give it.")
-    triplet_on: Literal["pooled", "map"] = Field(
-        "pooled", description="Triplet distances between globally pooled embeddings (ours) or between whole maps."
+    margin: float = Field(1.0, ge=0, description="m of L_tri (Eq. 5; ours: the paper does not give it).")
+    triplet_on: Literal["map", "pooled"] = Field(
+        "map", description="Triplet distances between whole embeddings, as Eq. 5 prints it, or globally pooled ones."
+    )
+    discriminator_norm: Literal["none", "batch"] = Field(
+        "none",
+        description="`none`: the discriminator has convolutions and a linear layer, as the paper says; `batch`: also "
+        "batch norms, which hide from it whether macro or micro embeddings are larger.",
     )
     tuning_rate: float = Field(5e-6, gt=0, description="Learning rate of encoder and classifier in phase II.")
     discriminator_rate: float = Field(1e-5, gt=0, description="Learning rate of the discriminator.")
@@ -101,11 +109,12 @@ class MacroNetRecipe(Disentangling):
         3,
         ge=1,
         le=31,
-        description="Expression frames per clip: the keyframes nearest to the apex (CK+: the last ones).",
+        description="Expression frames per clip: the keyframes nearest to the apex (CK+: the last ones; ours).",
     )
     held_out: float = Field(
-        0.1,
+        0.0,
         ge=0,
         le=0.5,
-        description="Share of the macro subjects that are held out to test MacroNet (ours).",
+        description="Share of the macro subjects that are held out to test MacroNet (ours); phase II does not use "
+        "them. 0: MacroNet learns from all clips and is not tested, as in the paper.",
     )

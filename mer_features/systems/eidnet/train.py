@@ -49,8 +49,8 @@ from mer_features.systems.eidnet.recipe import EIDNetRecipe
 
 __all__ = ["build", "prepare", "pretrain", "pretraining_prepare", "pretraining_variables", "variables"]
 
-#: Number of macro faces per class in the plot of the embeddings (Figure 4 of the paper).
-_PLOTTED = 200
+#: Largest number of macro faces per class in the plot of the embeddings (Figure 4 of the paper).
+PLOTTED = 200
 
 
 def variables(recipe: EIDNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
@@ -82,11 +82,14 @@ class Macro:
     Raises
     ------
     ValueError
-        If MacroNet and MicroNet differ in backbone or size, or MacroNet has no class of the protocol.
+        If the file lacks a part, MacroNet and MicroNet differ in backbone or size, or MacroNet has no class of the
+        protocol.
     """
 
     def __init__(self, path: Path, names: Sequence[str], recipe: EIDNetRecipe) -> None:
         weights, about = macro.read(path, "eidnet")
+        if missing := {"faces", "labels"} - weights.keys() | {"backbone", "size", "classes"} - about.keys():
+            raise ValueError(f"{path}: a MacroNet without {', '.join(sorted(missing))}; train it again")
         for what, ours in (("backbone", recipe.backbone), ("size", recipe.size)):
             if about[what] != ours:
                 raise ValueError(f"{path}: MacroNet has {what} {about[what]}, the recipe {ours}; they must be equal")
@@ -117,10 +120,10 @@ class Macro:
         return {"positive": self.faces[chosen], "macro_label": self.labels[chosen], "paired": counts > 0}
 
     def companions(self, recipe: EIDNetRecipe) -> Companions:
-        """MacroNet's embeddings of evenly spaced faces of each class, under the names of both layers of MicroNet."""
+        """MacroNet's embeddings of random faces of each class, under the names of both layers of MicroNet."""
         chosen, labels = [], []
         for name, places in zip(self.names, self.places, strict=True):
-            sample = places[torch.linspace(0, len(places) - 1, min(len(places), _PLOTTED)).round().long()]
+            sample = places[torch.randperm(len(places))[:PLOTTED]]
             chosen.append(sample)
             labels += [name] * len(sample)
         faces = self.faces[torch.cat(chosen)].split(engine.EVALUATED_TOGETHER)
@@ -183,7 +186,7 @@ class Tuning(engine.Network):
         super().__init__(recipe.tuning_epochs)
         self.automatic_optimization = False  # two optimisers alternate
         self.recipe, self.net, self.macro = recipe, micro, faces
-        self.discriminator = Discriminator(micro.encoder.channels)
+        self.discriminator = Discriminator(micro.encoder.channels, recipe.discriminator_norm)
 
     def batches(self, examples: Examples) -> Triplets:
         """Shuffled triplets."""
@@ -215,7 +218,7 @@ class Tuning(engine.Network):
         micro, positive, negative = self.outputs(batch)
         paired = batch["paired"]
         terms: dict[str, Tensor] = {"unpaired": (~paired).float().mean()}
-        if self.recipe.adversarial_weight and compared(paired):
+        if self.is_judged(paired):
             critic.zero_grad()
             terms["discriminator"] = self.criticism(positive.embedding[paired], micro.embedding[paired])
             self.manual_backward(terms["discriminator"])
@@ -227,6 +230,11 @@ class Tuning(engine.Network):
         generator.step()
         self.discriminator.requires_grad_(True)
         return terms
+
+    def is_judged(self, paired: Tensor) -> bool:
+        """Whether the discriminator is used for a batch: with batch norm it needs at least two embeddings."""
+        least = 2 if self.recipe.discriminator_norm == "batch" else 1
+        return self.recipe.adversarial_weight > 0 and int(paired.sum()) >= least
 
     def outputs(self, batch: engine.Batch) -> tuple[Output, Output, Tensor]:
         """Outputs for anchors (MicroNet) and positives (MacroNet, no gradient); MicroNet embeddings of negatives."""
@@ -247,7 +255,7 @@ class Tuning(engine.Network):
         micro_loss = F.cross_entropy(micro.logits, batch["label"], reduction="none")  # (N,)
         terms = {"classification": micro_loss.mean()}  # L_cls2 (Eq. 8)
         total = terms["classification"]
-        if compared(paired):
+        if paired.any():
             macro_loss = F.cross_entropy(positive.logits[paired], batch["macro_label"][paired], reduction="none")
             anchors, positives = micro.embedding[paired], positive.embedding[paired]
             weights = {"triplet": recipe.triplet_weight, "lir": recipe.lir_weight}
@@ -255,16 +263,11 @@ class Tuning(engine.Network):
             terms["triplet"] = triplet(anchors, positives, negative[paired], recipe.margin, recipe.triplet_on)
             terms["lir"] = inequality(macro_loss, micro_loss[paired])
             terms["lir_active"] = (macro_loss > micro_loss[paired]).float().mean()
-            if recipe.adversarial_weight:
+            if self.is_judged(paired):
                 weights["adversarial"] = recipe.adversarial_weight
                 terms["adversarial"] = adversarial(self.discriminator(anchors))  # L_adv (Eq. 7)
             total = total + torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
         return {"loss": total, **terms}
-
-
-def compared(paired: Tensor) -> bool:
-    """Whether at least two anchors have a positive, which the discriminator's batch norm needs."""
-    return int(paired.sum()) > 1
 
 
 # ---------------------------------------------------------------- system
@@ -279,8 +282,7 @@ class System(engine.TorchSystem):
         self.recipe = recipe
         self.macro = None
         if recipe.pretraining is not None:
-            assert setup.pretrained is not None  # checked by the training loop
-            self.macro = Macro(setup.pretrained, setup.class_names, recipe)
+            self.macro = Macro(setup.pretraining_file, setup.class_names, recipe)
         super().__init__(lambda: Network(recipe, classes, remembers=self.macro is not None), setup)
 
     def fit(self, examples: Examples) -> None:
@@ -300,9 +302,16 @@ class System(engine.TorchSystem):
         state = self._setup.state
         return self._setup if state is None else replace(self._setup, state=state / phase)
 
+    def embed_frames(self, features: Arrays) -> dict[str, np.ndarray]:
+        """Pooled f^e (N, F, C) of every expression frame: ``phase_1`` and, if phase II has run, ``phase_2``."""
+        return self._each(features, self.network.frame_layers)
+
     def companions(self) -> Companions | None:
-        """MacroNet's embeddings of macro faces, for the plot of the embeddings of both networks."""
-        return None if self.macro is None else self.macro.companions(self.recipe)
+        """MacroNet's embeddings of macro faces, for the plot of the embeddings of both networks (Figure 4)."""
+        if self.macro is None:
+            return None
+        with engine.seeded(self._setup.seed):
+            return self.macro.companions(self.recipe)
 
 
 def build(recipe: EIDNetRecipe, classes: int, setup: Setup) -> System:

@@ -10,7 +10,6 @@ Shapes: N clips, K classes, D = 1024 features.
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -74,23 +73,57 @@ def stream(norm: bool) -> nn.Sequential:
 
 
 class Trunk(nn.Module):
-    """The shared feature z of both flow components.
+    """The shared feature z of both flow components, `variant: text`: one stream per component."""
 
-    `text`: one stream per component. `table7`: one stream with batch norm for both components; only this trunk has
-    the parameter counts of FR printed in the paper.
-    """
-
-    def __init__(self, variant: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        count = 2 if variant == "text" else 1
-        self.streams = nn.ModuleList(stream(norm=variant == "table7") for _ in range(count))
+        self.streams = nn.ModuleList(stream(norm=False) for _ in CHANNELS)
         self.join = nn.Linear(6272, D)
 
     def forward(self, flow: Tensor) -> Tensor:  # (N, 2, 28, 28)
         """Run each component through its stream, concatenate, reduce to D features."""
-        parts = zip(itertools.cycle(self.streams), flow.split(1, dim=1), strict=False)  # u, then v
-        flat = torch.cat([branch(component.contiguous()) for branch, component in parts], dim=1)  # (N, 6272)
+        u, v = (component.contiguous() for component in flow.split(1, dim=1))
+        flat = torch.cat([self.streams[0](u), self.streams[1](v)], dim=1)  # (N, 6272)
         return F.relu(self.join(flat))  # (N, D)
+
+
+class SharedTrunk(nn.Module):
+    """The shared feature z, `variant: table7`: one stream with batch norm for both components.
+
+    Only this trunk has the parameter counts of FR printed in the paper.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream = stream(norm=True)
+        self.join = nn.Linear(6272, D)
+
+    def forward(self, flow: Tensor) -> Tensor:  # (N, 2, 28, 28)
+        """Run both components through the stream, one after the other, concatenate, reduce to D features."""
+        u, v = (component.contiguous() for component in flow.split(1, dim=1))
+        return F.relu(self.join(torch.cat([self.stream(u), self.stream(v)], dim=1)))  # (N, D)
+
+
+def trunk(variant: str) -> nn.Module:
+    """The trunk of a variant: flow (N, 2, 28, 28) -> z (N, D)."""
+    return Trunk() if variant == "text" else SharedTrunk()
+
+
+class Difference(nn.Module):
+    """The second of two units minus the first: the sigmoid of it is the softmax of the second unit."""
+
+    def forward(self, units: Tensor) -> Tensor:  # (N, 2)
+        """Logits (N, 1)."""
+        return units[:, 1:] - units[:, :1]
+
+
+def detector(variant: str) -> nn.Sequential:
+    """Detector of one class: z*_k (N, D) -> logits (N, 1).
+
+    Eq. 4 has one output unit (`text`); the printed parameter counts imply two (`table7`).
+    """
+    last = [nn.Linear(128, 1)] if variant == "text" else [nn.Linear(128, 2), Difference()]
+    return nn.Sequential(nn.Linear(D, 128), nn.ReLU(), *last)
 
 
 class Output(NamedTuple):
@@ -107,7 +140,7 @@ class Basic(nn.Module):
 
     def __init__(self, recipe: FRRecipe, classes: int) -> None:
         super().__init__()
-        self.trunk = Trunk(recipe.variant)
+        self.trunk = trunk(recipe.variant)
         self.classifier = nn.Linear(D, classes)
 
     def forward(self, flow: Tensor) -> Output:  # (N, 2, 28, 28)
@@ -122,13 +155,9 @@ class FR(nn.Module):
     def __init__(self, recipe: FRRecipe, classes: int) -> None:
         super().__init__()
         self.recipe = recipe
-        self.trunk = Trunk(recipe.variant)
+        self.trunk = trunk(recipe.variant)
         self.attention = nn.ModuleList(nn.Linear(D, D) for _ in range(classes))
-        # Eq. 4 has one output unit. The printed parameter counts imply two; their difference is then the logit.
-        units = 1 if recipe.variant == "text" else 2
-        self.detectors = nn.ModuleList(
-            nn.Sequential(nn.Linear(D, 128), nn.ReLU(), nn.Linear(128, units)) for _ in range(classes)
-        )
+        self.detectors = nn.ModuleList(detector(recipe.variant) for _ in range(classes))
         width = D if recipe.fusion == "sum" else D * classes
         self.classifier = nn.Sequential(nn.Linear(width, 256), nn.ReLU(), nn.Dropout(0.5), nn.Linear(256, classes))
 
@@ -143,11 +172,10 @@ class FR(nn.Module):
         """Refine z for each class, propose, fuse, classify."""
         z = self.trunk(flow)  # (N, D)
         specific = [self.specific(unit, z) for unit in self.attention]  # K x (N, D)
-        outputs = [detector(part) for detector, part in zip(self.detectors, specific, strict=True)]  # K x (N, 1 or 2)
-        proposals = [item[:, -1] - item[:, 0] if item.shape[1] == 2 else item[:, 0] for item in outputs]  # K x (N,)
+        proposals = [detect(part) for detect, part in zip(self.detectors, specific, strict=True)]  # K x (N, 1)
         stacked = torch.stack(specific, dim=1)  # (N, K, D)
         refined = stacked.sum(dim=1) if self.recipe.fusion == "sum" else stacked.flatten(1)  # (N, D) or (N, K D)
-        return Output(self.classifier(refined), z, torch.stack(proposals, dim=1), refined)
+        return Output(self.classifier(refined), z, torch.cat(proposals, dim=1), refined)
 
 
 def network(recipe: FRRecipe, classes: int) -> nn.Module:

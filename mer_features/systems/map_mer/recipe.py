@@ -15,7 +15,12 @@ _RESNET18 = (64, 2)
 
 
 class MapMerRecipe(Recipe):
-    """MAP-MER (paper 004); defaults: the paper's settings for CASME II, or those of its code where it gives none."""
+    """MAP-MER (paper 004).
+
+    The defaults are the paper's settings for CASME II where it prints one, but not its Eq. 1 and 5: `awm` is that of
+    the authors' code, and `wscl` is ours. The ablation `literal` has the printed forms. Where the paper prints nothing,
+    the defaults are those of the authors' code.
+    """
 
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sb": {"branches": 1, "awm": "none", "au_alignment": False},
@@ -25,6 +30,7 @@ class MapMerRecipe(Recipe):
         "db + AWM": {"au_alignment": False},
         "db + all w/o RR": {"region_replacing": 0.0},
         "db + all": {},
+        "literal": {"awm": "paper", "wscl": "literal"},
     }
 
     # ---- input
@@ -34,7 +40,11 @@ class MapMerRecipe(Recipe):
     image_size: int = Field(
         224, ge=32, multiple_of=2, description="Side of the input planes, pixels; split into two halves."
     )
-    threshold: float = Field(1.5, ge=0, description="Flow magnitudes below this multiple of the plane's mean become 0.")
+    threshold: float = Field(
+        1.5,
+        ge=0,
+        description="Flow magnitudes below this multiple of the plane's mean become 0 (from the authors' code).",
+    )
 
     # ---- network
     branches: Literal[1, 2] = Field(
@@ -42,11 +52,14 @@ class MapMerRecipe(Recipe):
     )
     awm: Literal["code", "paper", "none"] = Field(
         "code",
-        description="Area weighted module: `code` has layer norms, dropout and a detached input; `paper` is Eq. 1.",
+        description="Area weighted module: that of the authors' `code`, with layer norms, dropout and a detached "
+        "input; `paper`: Eq. 1 as printed; `none`.",
     )
     awm_width: int = Field(1024, ge=1, description="h, the hidden width of the area weighted module.")
     gate: Literal["softmax", "sigmoid"] = Field(
-        "softmax", description="Gate of shuffle attention: `softmax` across the groups, as in its code, or `sigmoid`."
+        "softmax",
+        description="Gate of shuffle attention: `softmax` across the groups, as in the authors' code, or `sigmoid`, as "
+        "in the module's own paper.",
     )
     width: int = Field(
         64, ge=8, multiple_of=8, description="Channels of the first stage; doubled at each further stage."
@@ -54,21 +67,26 @@ class MapMerRecipe(Recipe):
     blocks: int = Field(2, ge=1, description="Residual blocks per stage; ResNet-18 has 2.")
     imagenet: Path | None = Field(
         None,
-        description="File of torchvision's ResNet-18 weights from which training starts, as in the paper.",
+        description="File of torchvision's ResNet-18 weights from which training starts, as in the authors' code; the "
+        "paper does not say how the network is initialised. None: random initial weights.",
     )
 
     # ---- losses
     au_alignment: bool = Field(True, description="Align features with action units (WSCL).")
     wscl: Literal["excluded_self", "literal", "code"] = Field(
         "excluded_self",
-        description="Form of Eq. 5: a clip left out of all its own sums, as printed, or as in its code.",
+        description="Form of Eq. 5: a clip left out of all its own sums (ours), as printed (`literal`), or as in the "
+        "authors' code.",
     )
     alignment_weight: float = Field(0.3, ge=0, le=1, description="λ of Eq. 8.")
-    temperature: float = Field(0.1, gt=0, description="τ of Eq. 5.")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of the class loss.")
+    temperature: float = Field(0.1, gt=0, description="τ of Eq. 5 (from the authors' code).")
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="Label smoothing of the class loss (from the authors' code)."
+    )
     combine: Literal["softmax", "logits"] = Field(
         "softmax",
-        description="What is added over the two heads for the prediction: `softmax`, or `logits` as in its code.",
+        description="What is added over the two heads for the prediction: `softmax`, or `logits` as in the authors' "
+        "code.",
     )
 
     # ---- training
@@ -81,7 +99,7 @@ class MapMerRecipe(Recipe):
     flip: float = Field(0.5, ge=0, le=1, description="Share of clips that are mirrored.")
     erasing: float = Field(0.5, ge=0, le=1, description="Share of clips in which a rectangle is replaced by noise.")
     learning_rate: float = Field(0.003, gt=0, description="Learning rate of AdamW at every restart.")
-    weight_decay: float = Field(1e-5, ge=0, description="Weight decay of AdamW.")
+    weight_decay: float = Field(1e-5, ge=0, description="Weight decay of AdamW (from the authors' code).")
     restart: int = Field(
         10, ge=1, description="T₀: epochs to the first restart; each cycle is twice as long as the one before."
     )

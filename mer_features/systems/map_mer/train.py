@@ -110,19 +110,27 @@ class Batches(engine.Batches):
         return images
 
     def replaced(self, batch: engine.Batch) -> engine.Batch:
-        """Region Replacing: some clips get the mouth, augmented separately, and the units of a clip of their class."""
+        """Region Replacing: some clips get the mouth, augmented separately, and the units of another of their class.
+
+        Section 3.2 says "another sample"; the only clip of a class keeps its own mouth.
+        """
         chosen = (torch.rand(len(batch["label"])) < self.recipe.region_replacing).nonzero()[:, 0]
-        donors = self.donors(batch["label"][chosen])
+        donors = self.donors(batch["index"][chosen])
         planes, units = batch["planes"].clone(), batch["units"].clone()
         middle = planes.shape[2] // 2
         planes[chosen, :, middle:] = self.augmented(self.features["planes"][donors])[:, :, middle:]
         units[chosen] |= self.features["units"][donors]
         return {**batch, "planes": planes, "units": units}
 
-    def donors(self, labels: Tensor) -> Tensor:
-        """Positions of training clips drawn for these classes, (N,)."""
-        drawn = [self.same[label][torch.randint(len(self.same[label]), ())] for label in labels.tolist()]
-        return torch.stack(drawn) if drawn else torch.zeros(0, dtype=torch.int64)
+    def donors(self, clips: Tensor) -> Tensor:
+        """Positions of other training clips, drawn from the classes of these clips (N,)."""
+        return torch.tensor([self.donor(clip) for clip in clips.tolist()], dtype=torch.int64)
+
+    def donor(self, clip: int) -> int:
+        """Position of another training clip of the class of this one; its own if there is no other."""
+        same = self.same[int(self.labels[clip])]
+        others = same[same != clip]
+        return int(others[torch.randint(len(others), ())]) if len(others) else clip
 
 
 # ---------------------------------------------------------------- training

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mer_features.protocols import metrics
-from mer_features.systems.common import engine, inputs, macro, selection
+from mer_features.systems.common import engine, inputs, macro
 from mer_features.systems.common.contract import Arrays, Examples, Material, Setup
 from mer_features.systems.sa_at.network import Recogniser
 from mer_features.systems.sa_at.recipe import SAATTeacherRecipe
@@ -90,19 +90,9 @@ def pretrain(recipe: SAATTeacherRecipe, material: Material, setup: Setup, output
         ``held_out``: the number of their clips, the best epoch, and WAR, UAR and UF1 on them. These scores are too
         high, because the same subjects chose the epoch.
     """
-    assert material.examples is not None  # the task needs labelled clips
-    parts = macro.part(material.examples, recipe.held_out, setup.seed)
-    torch.set_num_threads(setup.execution.threads)
-    best = None if parts.held_out is None else selection.BestEpoch(parts.held_out, _rank)
-    with engine.seeded(setup.seed):
-        network = Network(recipe, len(material.classes))
-        batches = network.batches(parts.trained)
-        losses = engine.run(network, batches, recipe.epochs, setup, callbacks=[] if best is None else [best])
+    classes = len(material.classes)
+    network, summary = macro.learn(lambda: Network(recipe, classes), material, recipe.held_out, setup, _rank)
     keys = {name: getattr(recipe, name) for name in ("network", "stem", "scale", "size")}
     about = {"task": "sa_at", "classes": list(material.classes), **keys}
     macro.write(output, network.net.state_dict(), about)
-    summary: dict[str, object] = {"classes": list(material.classes), "clips": len(parts.trained), "losses": losses}
-    if best is not None and parts.held_out is not None:
-        confusion = macro.confusion(best.probabilities, parts.held_out.labels)
-        summary["held_out"] = macro.held_out_scores(confusion) | {"epoch": best.epoch}
     return summary

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mer_features.features import Features, open_features
-from mer_features.protocols.table import FoldRow
+from mer_features.protocols.table import FoldRow, trains
 from mer_features.stages.options import Style
 from mer_features.stages.style import aggregate_pair
 from mer_features.stages.style.fitted import Fitted, Source, fit
@@ -59,7 +59,8 @@ def fit_fold(
     if options.method not in ("statistical", "histogram"):
         raise ValueError(f"style method {options.method!r} is not fitted per fold")
     held_out = {row.owner for row in rows if row.fold == fold}
-    training = [row for row in rows if row.owner not in held_out]
+    used = zip(rows, trains(rows, fold), strict=True)
+    training = [row for row, is_used in used if is_used and row.owner not in held_out]
     databases = tuple(dict.fromkeys(row.database for row in training))
     crops = _crops(caches, training, read)
     source = Source("fold", databases)
