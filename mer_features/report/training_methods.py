@@ -47,10 +47,9 @@ def _folds(protocol: Mapping[str, Any]) -> str:
     if protocol["folds"] == "loso":
         return "leave-one-subject-out cross-validation (LOSO)"
     if protocol["folds"] == "transfer" and protocol["transfer_folds"]:
-        return (
-            f"{protocol['transfer_folds']} folds, each tested on one part of {' and '.join(protocol['test'])} and trained on "
-            "the other databases without one part"
-        )
+        target = " and ".join(protocol["test"])
+        folds = protocol["transfer_folds"]
+        return f"{folds} folds, each tested on one part of {target}, trained on the other databases without one part"
     if protocol["folds"] == "transfer":
         return f"tested on all of {' and '.join(protocol['test'])}, trained on the other databases"
     return f"{protocol['folds']} folds; all clips of a subject are in the same fold"

@@ -7,12 +7,14 @@ from typing import Any
 from mer_features.systems.common.printed import Printed
 
 _PAPER = "Wang et al. (EIDNet), Table {}, {}"
-#: MacroNet, which phase II starts from. The paper does not say how its networks start: ImageNet weights are ours.
-_START = {"recipe.imagenet_weights": "a file"}
+#: Eq. 1 and 2 print a norm. The paper does not say how its networks start: ImageNet weights are ours.
+_START = {"recipe.imagenet_weights": "a file", "recipe.distance": "norm"}
+#: MacroNet, which phase II starts from.
 _MACRO = {
     "pretraining.task": "eidnet",
     "pretraining.databases": ["ckplus"],
     "pretraining.recipe.imagenet_weights": "a file",
+    "pretraining.recipe.distance": "norm",
 }
 
 #: Keys whose values the paper prints.

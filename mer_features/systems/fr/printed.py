@@ -76,7 +76,7 @@ STATED = frozenset(
 
 
 #: Eq. 3 as printed, for the rows that have attention.
-_EQ_3 = {"recipe.attention_scale": "1"}
+_EQ_3 = {"recipe.attention_scale": 1}
 
 
 def _given(ablation: str | None, **more: Any) -> dict[str, Any]:

@@ -62,8 +62,8 @@ _SAMM = {"faces.mode": "box", "faces.register": "none", "recipe.target": "amplif
 #: Keys whose values the paper prints.
 STATED = frozenset(
     {
-        "recipe.target", "recipe.branches", "recipe.awm", "recipe.awm_width", "recipe.imagenet", "recipe.au_alignment",
-        "recipe.wscl", "recipe.alignment_weight", "recipe.region_replacing", "recipe.learning_rate", "recipe.restart",
+        "recipe.target", "recipe.branches", "recipe.awm_width", "recipe.imagenet", "recipe.au_alignment",
+        "recipe.alignment_weight", "recipe.region_replacing", "recipe.learning_rate", "recipe.restart",
         "recipe.batch_size", "recipe.epochs", "magnify.factor", "magnify.method", "flow.method", "recipe.image_size",
     }
 )  # fmt: skip
