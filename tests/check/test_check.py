@@ -14,11 +14,14 @@ import yaml
 
 from mer_features import cli
 from mer_features.commands import check as checks
+from mer_features.commands.check import protocol
 from mer_features.commands.check.database import DatabaseCheck, foreseen
 from mer_features.core import clips as clip_tables
 from mer_features.core.clips import Clip
 from mer_features.core.quality import CODES, Issue
 from mer_features.databases import Published
+from mer_features.protocols import FoldRow, FoldTable
+from mer_features.protocols.table import TRAIN_ONLY, train_only_except
 from mer_features.workflow.config import validate
 from tests.databases import test_flow_maps
 from tests.databases.trees import configured, frames, opened, workbook
@@ -449,3 +452,20 @@ def test_many_shared_pictures_are_counted(tmp_path: Path):
     assert len(result.problems) == 9
     assert result.problems[-1] == "protocol p: 3 more cases of a shared recording or map (--json lists all)"
     assert "... and 3 more (--json lists all)" in checks.text(result)
+
+
+def test_a_transfer_leaks_only_from_its_source():
+    """Clips of the target are never trained on, whatever their folds; a source part counts for the other folds."""
+
+    def row(database: str, fold: str) -> tuple[FoldRow, None]:
+        return FoldRow(f"{database}-{fold}", database, fold, "a", "a", fold), None
+
+    source, part = row("source", TRAIN_ONLY), row("source", train_only_except("f1"))
+    first, second = row("target", "f1"), row("target", "f2")
+    table = FoldTable(tuple(item for item, _ in (source, part, first, second)))
+    leaks = protocol._leaks_out
+    assert not leaks([first, second], table)
+    assert not leaks([part, first], table)
+    assert leaks([part, second], table)
+    assert leaks([source, first], table)
+    assert leaks([first, second], FoldTable((first[0], second[0])))

@@ -14,6 +14,7 @@ from mer_features.core.jobs import counted
 from mer_features.core.quality import Status
 from mer_features.databases.options import FlowMapsDatabase
 from mer_features.protocols import FoldRow, FoldTable
+from mer_features.protocols.table import train_only_except
 from mer_features.workflow.config import Config
 
 #: Lines about shared recordings among the problems of a protocol.
@@ -108,14 +109,16 @@ def _leaks(config: Config, table: FoldTable, clips: Iterable[Clip]) -> list[str]
         databases = tuple(dict.fromkeys(row.database for row, _ in group))
         if len(databases) > 1:
             repeated.setdefault(databases, []).append(group)
-        elif _leaks_out(group):
+        elif _leaks_out(group, table):
             lines.append(f"{_named(group)} have the same recording, {group[0][1].source}; {_REMEDY}")
     for group in pictures.values():
         links = len({os.path.realpath(clip.source) for _, clip in group}) == 1  # to one file, which is told above
-        if _leaks_out(group) and not links:
+        if _leaks_out(group, table) and not links:
             lines.append(f"{_named(group)} have the same picture; {_REMEDY}")
     shared = [
-        _repeated(config, databases, groups) for databases, groups in repeated.items() if any(map(_leaks_out, groups))
+        _repeated(config, databases, leaking)
+        for databases, groups in repeated.items()
+        if (leaking := [group for group in groups if _leaks_out(group, table)])
     ]
     return [*shared, *lines]
 
@@ -123,9 +126,13 @@ def _leaks(config: Config, table: FoldTable, clips: Iterable[Clip]) -> list[str]
 _REMEDY = "training refuses this, so remove a row from the table or use `exclude_subjects`"
 
 
-def _leaks_out(group: Sequence[Used]) -> bool:
+def _leaks_out(group: Sequence[Used], table: FoldTable) -> bool:
     """Whether some of these clips would be trained on while another one is tested."""
-    return len({row.fold for row, _ in group}) > 1  # all clips of a subject are in one fold
+    rows = [row for row, _ in group]
+    tested = {row.fold for row in rows if not row.train_only}
+    if any(row.train_only for row in table.rows):  # a transfer trains on nothing else
+        return any(row.train_only and row.fold != train_only_except(fold) for fold in tested for row in rows)
+    return len(tested) > 1  # all clips of a subject are in one fold
 
 
 def _named(group: Sequence[Used]) -> str:
@@ -142,7 +149,7 @@ def _repeated(config: Config, databases: Sequence[str], groups: Sequence[Sequenc
     if all(isinstance(config.databases[name], FlowMapsDatabase) for name in databases):
         remedy = "set `part`, to another database of the composite for each (docs/databases/flow_maps.md)"
     else:
-        example = _named(next(filter(_leaks_out, groups)))
+        example = _named(groups[0])
         remedy = f"leave all but one of them out of the protocol, or remove the shared clips, e.g. {example}"
     names = f"{', '.join(databases[:-1])} and {databases[-1]}"
     return f"{names} read the same {counted(len(groups), 'file')}; training refuses this, so {remedy}"
