@@ -164,6 +164,7 @@ RULES: dict[str, set[str]] = {
     "assess": STAGE | FLOW | {"core/tensors", "assess/*", "stages/magnify/*", "synthetic/*"},
     "report": STAGE | READER | MAPS | {
         "features/*", "protocols/*", "report/*", "report/templates/*", "stages/flow/light", "systems/*/printed",
+        "systems/printed",
     },
 }  # fmt: skip
 
