@@ -104,7 +104,7 @@ CHANGES: dict[str, dict[str, tuple[Any, str]]] = {
         "position": ("none", "network"), "learning_rate": (0.5, "optimiser"), "decay": (0.5, "optimiser"),
         "epochs": (7, "epochs"), "weight_decay": (0.3, "optimiser"), "space": ("pixel", "network"),
         "dit_width": (32, "network"), "dit_depth": (2, "network"), "dit_heads": (4, "loss"), "patch": (4, "network"),
-        "residual": (True, "loss"), "equivariance": ("norm", "loss"),
+        "residual": (True, "loss"), "reconstruction_form": ("mean", "loss"), "equivariance": ("norm", "loss"),
     },
 }  # fmt: skip
 #: Other keys that a changed key needs.
@@ -112,7 +112,7 @@ WITH = {("map_mer", "branches"): {"awm": "none"}, ("fr", "momentum"): {"optimise
 #: Keys that need files, videos or large images; tests of the systems' own files change them.
 ELSEWHERE = {
     "map_mer": {"imagenet", "val_share"},
-    "ma2mi": {"imagenet_weights", "pretrain", "reconstruction"},
+    "ma2mi": {"imagenet_weights", "pretrain", "reconstruction", "reconstruction_form"},
     "eidnet": {"imagenet_weights", "backbone"},
     "future": {"imagenet_weights", "delta", "batch_size"},
 }
