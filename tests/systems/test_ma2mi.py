@@ -454,6 +454,23 @@ def test_which_loss_reaches_which_part(position: str, terms: set, of_reconstruct
     assert touched(terms - {"reconstruction"}) == of_the_rest
 
 
+def test_the_printed_norm_changes_the_size_of_the_slopes_alone():
+    """Of action encoder and DiT by the number of values of a latent, of the position encoder not at all."""
+    slopes = {}
+    for form in ("norm", "mean"):
+        network = training(FUTURE.model_copy(update={"reconstruction_form": form}))
+        torch.manual_seed(1)
+        stirred(network.model.dit)
+        network.training_step(pairs())["loss"].backward()
+        slopes[form] = {name: weight.grad.clone() for name, weight in network.model.named_parameters()}
+    assert all(slope.any() for slope in slopes["mean"].values())
+    for name, slope in slopes["mean"].items():
+        factor = 1 if name.startswith("net.position") else 4 * 8 * 8
+        torch.testing.assert_close(
+            slopes["norm"][name], factor * slope, rtol=1e-3, atol=1e-4 * float(slope.abs().max())
+        )
+
+
 def test_the_condition_carries_what_the_first_frame_cannot():
     """Two pairs of one first frame and different targets: with the condition DiT makes both, without it neither."""
 
