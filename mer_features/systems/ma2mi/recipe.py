@@ -146,8 +146,8 @@ class FutureFrameRecipe(Branches):
     )
     equivariance: Literal["mean_square", "norm"] = Field(
         "mean_square",
-        description="L_3: mean squared error (ours), or the Euclidean norm, as printed, which is so much larger than L_1 "
-        "and L_2 that they are not learned (docs/systems/ma2mi.md).",
+        description="L_3: mean squared error (ours), or the Euclidean norm, as printed, which is so much larger than "
+        "L_1 and L_2 that they are not learned (docs/systems/ma2mi.md).",
     )
     batch_size: int = Field(32, ge=2, description="Pairs per step, one per clip, on all devices together.")
 
