@@ -49,6 +49,8 @@ GIB = 2**30
 CONTEXT_GIB = 1.0
 #: Expression frames of a clip in EIDNet's training.
 KEYFRAMES = 5
+#: All videos of DFEW, with `unlabelled: true`.
+DFEW = 16_372
 
 
 @dataclass(frozen=True)
@@ -185,16 +187,16 @@ CASES = {
     "SA-AT, student": Case(student, 16, 442, "CDE", measured=4),
     "EIDNet, phase I": Case(disentangling, 32, 442 * KEYFRAMES, "CDE, five frames a clip"),
     "EIDNet, phase II": Case(tuning, 32, 442 * KEYFRAMES, "CDE, five frames a clip"),
-    "MA2MI, pre-training": Case(future, 32, 16_000, "DFEW", measured=8),
+    "MA2MI, pre-training": Case(future, 32, DFEW, "DFEW, unlabelled clips too", measured=8),
     "MA2MI, fine-tuning": Case(fine_tuning, 16, 249, "CASME II"),
     "MAP-MER": Case(dual_branch, 128, 246, "CASME II", measured=32),
     "OFF-ApexNet": flow_case(off_apexnet.OffApexNet, "off_apexnet", 2, 32),
     "STSTNet": flow_case(ststnet.StstNet, "ststnet", 3, 256),
     "Dual-Inception": flow_case(dual_inception.DualInception, "dual_inception", 2, 3),
     # Smaller ones and other ways, for docs/systems/train.md.
-    "MA2MI, pixels": Case(future, 32, 16_000, "DFEW", 2, {"space": "pixel"}, listed=False),
-    "MA2MI, DiT 192 x 4": Case(future, 32, 16_000, "DFEW", 8, DEMO_DIT, listed=False),
-    "MA2MI, DiT 192 x 4, small": Case(future, 32, 16_000, "DFEW", 8, DEMO_DIT | SMALL, listed=False),
+    "MA2MI, pixels": Case(future, 32, DFEW, "DFEW", 2, {"space": "pixel"}, listed=False),
+    "MA2MI, DiT 192 x 4": Case(future, 32, DFEW, "DFEW", 8, DEMO_DIT, listed=False),
+    "MA2MI, DiT 192 x 4, small": Case(future, 32, DFEW, "DFEW", 8, DEMO_DIT | SMALL, listed=False),
     "MA2MI, fine-tuning, small": Case(fine_tuning, 16, 249, "CASME II", keys=SMALL, listed=False),
     "latents, small autoencoder": Case(coding, 16, keys={"kind": "small"}, listed=False),
     "latents, Stable Diffusion's": Case(coding, 16, keys={"kind": "stable_diffusion"}, listed=False),

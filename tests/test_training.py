@@ -47,7 +47,11 @@ class FakeCache:
         self.path = Path("demo.h5")
         self.clips = [
             SimpleNamespace(
-                clip_id=row.clip_id, source_sha256=f"digest of {row.clip_id}", subject=row.subject, emotion=row.emotion
+                clip_id=row.clip_id,
+                source_sha256=f"digest of {row.clip_id}",
+                subject=row.subject,
+                emotion=row.emotion,
+                action_units_text="4+L10",
             )
             for row in fold_table.rows
         ]
@@ -424,7 +428,8 @@ def test_one_clip_is_explained(store: Store, tmp_path: Path, capsys: pytest.Capt
     said = capsys.readouterr().out
     assert f"demo/{shown}: not used in training" in said
     assert sum(float(line.split()[1]) for line in said.splitlines()[1:4]) == pytest.approx(1, abs=0.002)
-    assert {file.stem for file in (tmp_path / "out").iterdir()} == set(pictures) > {"image", "student_stage_1"}
+    assert {file.stem for file in (tmp_path / "out").iterdir()} == {*pictures, "overview"}
+    assert set(pictures) > {"image", "student_stage_1"}
     for name, picture in pictures.items():
         np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out" / f"{name}.png"))[..., ::-1], picture)
     held_out = {item[1] for item in json.loads(files.model.read_text())["held_out"]}
@@ -433,6 +438,22 @@ def test_one_clip_is_explained(store: Store, tmp_path: Path, capsys: pytest.Capt
     assert cli.main(["explain", str(run), "nobody/here"]) == 2
     assert "clip 'nobody/here' not found in demo.h5" in " ".join(capsys.readouterr().err.split())
     assert cli.main(["explain", str(tmp_path), shown]) == 2
+
+
+def test_the_overview_names_the_annotated_action_units():
+    clip = SimpleNamespace(clip_id="s1/c", emotion="happiness", action_units_text="6+L12")
+    said = explain.title("casme2", clip, {"negative": 0.2, "positive": 0.8})
+    assert said == "casme2/s1/c, happiness (AU: 6+L12)\npredicted: positive, 0.80"
+    clip = SimpleNamespace(clip_id="s1/c", emotion="", action_units_text="")
+    assert explain.title("smic", clip, {"a": 1.0}).startswith("smic/s1/c, no emotion label (no action units annotated)")
+    green, red = np.zeros((2, 64, 64, 3), np.uint8)
+    green[..., 1], red[..., 0] = 200, 200
+    page = explain.overview({"apex": green, "grad_cam": red}, said)
+    other = explain.overview({"apex": green, "grad_cam": red}, said.replace("L12", "L10"))
+    where = {name: np.argwhere((page == colour).all(axis=2)) for name, colour in (("g", green[0, 0]), ("r", red[0, 0]))}
+    assert where["g"][:, 1].max() < where["r"][:, 1].min()  # side by side, in this order
+    different = np.argwhere((page != other).any(axis=2))
+    assert 0 < different[:, 0].max() < where["g"][:, 0].min()  # the heading above says another unit
 
 
 def sides_of(halved: FoldTable) -> dict[str, set[tuple[str, str]]]:

@@ -32,6 +32,8 @@ __all__ = ["DatabaseError", "Listing", "Note", "Published", "read", "read_all", 
 SHEET = "annotations.tsv"
 #: Adapters whose name is not a Python name.
 _MODULES = {"4dme": "fourdme"}
+#: Adapters that read ``unlabelled``.
+_UNLABELLED = ("dfew", "afew")
 #: Notes that the message shows if no clip is listed.
 _REASONS_SHOWN = 8
 
@@ -110,6 +112,11 @@ def _listing(name: str, database: Database, root: Path, left_out: exclusion.Left
         case OwnerDatabase():
             if database.unlisted and database.adapter != "casme2":
                 raise DatabaseError(f"databases.{name}.unlisted: only casme2 has an unlisted clip; leave the key out")
+            if database.unlabelled and database.adapter not in _UNLABELLED:
+                known = " and ".join(_UNLABELLED)
+                raise DatabaseError(
+                    f"databases.{name}.unlabelled: only {known} have clips without a label; leave the key out"
+                )
             module = importlib.import_module(
                 f"mer_features.databases.owners.{_MODULES.get(database.adapter, database.adapter)}"
             )

@@ -99,6 +99,11 @@ class OwnerDatabase(RecordedSection):
         description="Add the clip that is on disk but in no public sheet (CASME II sub24/EP02_07); the protocols "
         "`casme2-5-benchmark`, `casme2-4` and `cdmer-7` to `cdmer-12` count it.",
     )
+    unlabelled: bool = Field(
+        False,
+        description="List also the clips without a label, for pre-trainings on unlabelled video (dfew, afew). They "
+        "have no emotion, so every protocol leaves them out.",
+    )
 
 
 class FlowMapsDatabase(RecordedSection):

@@ -65,6 +65,41 @@ def test_one_part_is_enough_and_the_other_is_noted(root: Path):
     assert any("Val_AFEW" in note.detail for note in listing.notes)
 
 
+@pytest.mark.parametrize(
+    "place", ["Test_AFEW", "Test/Test_vid_Distribute", "Test/Test_vid_Distribute/Test_vid_Distribute"]
+)
+def test_the_test_part_has_no_labels_and_can_be_listed(root: Path, place: str):
+    folder = root / place
+    folder.mkdir(parents=True)
+    for name in ("000029320.avi", "000000000.avi"):  # the latter is a name of the training part, too
+        (folder / name).write_bytes(b"x")
+    assert len(_read(root).clips) == 21
+    listing = _read(root, unlabelled=True)
+    assert listing.clips[:21] == _read(root).clips
+    assert [(clip.clip_id, clip.emotion, clip.issues) for clip in listing.clips[21:]] == [
+        ("Test_AFEW_000000000/000000000", "", ()), ("Test_AFEW_000029320/000029320", "", ()),
+    ]  # fmt: skip
+    assert listing.clips[-1].source == (folder / "000029320.avi").as_posix()
+    assert len({clip.clip_id for clip in listing.clips}) == 23
+    assert listing.published[0].clips == 773 + 383 + 653
+
+
+def test_what_the_test_part_lacks_is_said(root: Path, tmp_path_factory: pytest.TempPathFactory):
+    listing = _read(root, unlabelled=True)
+    assert len(listing.clips) == 21
+    assert "Test_AFEW or Test/Test_vid_Distribute" in listing.notes[-1].detail
+    with pytest.raises(DatabaseError, match="the test part is read as videos"):
+        _read(root, unlabelled=True, variant="aligned")
+    outside = tmp_path_factory.mktemp("outside") / "x.avi"
+    outside.write_bytes(b"x")
+    for folder in ("Test_AFEW", "Tests"):
+        (root / folder).mkdir()
+        (root / folder / "a.avi").symlink_to(outside)
+    listing = _read(root, unlabelled=True)
+    assert [issue.code for issue in listing.clips[-1].issues] == ["unsafe_path"]
+    assert listing.notes[-1].detail.endswith("were not read: Tests")
+
+
 def test_a_linked_video_outside_the_root_is_unsafe(root: Path, tmp_path_factory: pytest.TempPathFactory):
     outside = tmp_path_factory.mktemp("outside") / "x.avi"
     outside.write_bytes(b"x")

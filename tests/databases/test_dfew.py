@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mer_features import databases
+from mer_features import databases, protocols
 from mer_features.databases import DatabaseError
 from mer_features.databases.options import OwnerDatabase
 from mer_features.databases.owners import dfew
@@ -86,6 +86,36 @@ def test_a_copy_with_parts_between(root: Path):
     listing = _read(root)
     assert all(not clip.issues for clip in listing.clips)
     assert listing.clips[-1].source == (top / "part_2/16372").as_posix()
+
+
+@pytest.mark.parametrize(
+    ("variant", "known"), [("clip_224x224", 15906), ("clip_224x224_16f", 15906), ("original", 16372)]
+)
+def test_clips_without_a_label_can_be_listed(root: Path, variant: str, known: int):
+    listing = _read(root, variant=variant, unlabelled=True)
+    plain = {clip.clip_id: clip for clip in _read(root, variant=variant).clips}
+    assert [clip.subject for clip in listing.clips] == [f"{number:05d}" for number in sorted([*LABELS, 7])]
+    (new,) = [clip for clip in listing.clips if clip.clip_id not in plain]
+    assert (new.clip_id, new.emotion, new.issues) == ("00007/00007", "", ())
+    assert Path(new.source).exists()
+    assert [clip for clip in listing.clips if clip.clip_id in plain] == list(plain.values())
+    assert [note.kind for note in listing.notes] == ["layout", "layout"]
+    assert [edition.clips for edition in listing.published] == [known]
+
+
+def test_protocols_leave_clips_without_a_label_out(root: Path):
+    database = {"adapter": "dfew", "root": str(root), "unlabelled": True}
+    labels = {word: [word] for word in ("happy", "sad")}
+    (root / "EmoLabel_DataSplit/all.csv").write_text("video_name,label\n1,1\n2,2\n3,1\n4,2\n")
+    database["sheet"] = "EmoLabel_DataSplit/all.csv"
+    config = validate(
+        {"databases": {"dfew": database}, "protocols": {"p": {"databases": ["dfew"], "labels": labels, "folds": 2}}}
+    )
+    clips = databases.read("dfew", config.databases["dfew"]).clips
+    assert len(clips) == 9  # four with a label in this table
+    table = protocols.build("p", clips, config.protocols["p"], 0)
+    assert [row.emotion for row in table.rows] == ["happy", "sad", "happy", "sad"]
+    assert table.left_out == {"": 5}
 
 
 def test_a_labelled_clip_without_folder_is_rejected(root: Path):

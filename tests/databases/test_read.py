@@ -35,6 +35,11 @@ def test_a_key_without_effect_is_refused(tmp_path: Path):
         read(tmp_path, fourdme(tmp_path, [row()]), unlisted=True)
 
 
+def test_only_databases_with_unlabelled_clips_list_them(tmp_path: Path):
+    with pytest.raises(DatabaseError, match=r"databases\.d\.unlabelled: only dfew and afew have clips without a label"):
+        read(tmp_path, fourdme(tmp_path, [row()]), unlabelled=True)
+
+
 def test_a_digest_tells_of_changed_frames_and_of_nothing_else(tmp_path: Path):
     database = own(tmp_path, [row()])
     (first,) = read(tmp_path, database).clips

@@ -117,7 +117,7 @@ CHANGES: dict[str, dict[str, tuple[Any, str]]] = {
         "position": ("none", "network"), "learning_rate": (0.5, "optimiser"), "decay": (0.5, "optimiser"),
         "epochs": (7, "epochs"), "weight_decay": (0.3, "optimiser"), "space": ("pixel", "network"),
         "dit_width": (32, "network"), "dit_depth": (2, "network"), "dit_heads": (4, "loss"), "patch": (4, "network"),
-        "residual": (True, "loss"), "equivariance": ("norm", "loss"),
+        "residual": (True, "loss"), "reconstruction_form": ("mean", "loss"), "equivariance": ("norm", "loss"),
     },
 }  # fmt: skip
 #: Other keys that a changed key needs.
@@ -127,7 +127,7 @@ ELSEWHERE = {
     "imagenet_flow": {"imagenet_weights"},
     "capsulenet": {"imagenet_weights"},
     "map_mer": {"imagenet", "val_share"},
-    "ma2mi": {"imagenet_weights", "pretrain", "reconstruction"},
+    "ma2mi": {"imagenet_weights", "pretrain", "reconstruction", "reconstruction_form"},
     "eidnet": {"imagenet_weights", "backbone"},
     "future": {"imagenet_weights", "delta", "batch_size"},
 }

@@ -2,8 +2,9 @@
 
 The videos are ``Train_AFEW/Angry/000046280.avi``; the faces cut from them are in
 ``Train_AFEW/AlignedFaces_LBPTOP_Points/Faces/000046280/*.jpg``. The validation part is ``Val_AFEW``, with its faces in
-``AlignedFaces_LBPTOP_Points_Val/Faces``. The label is the name of the folder of the video. The test part has no labels
-and is not read. The owners do not identify the people in the clips. Source: public loaders.
+``AlignedFaces_LBPTOP_Points_Val/Faces``. The label is the name of the folder of the video. The test part has no labels;
+``unlabelled`` lists its videos, ``Test_AFEW/000029320.avi`` or ``Test/Test_vid_Distribute/000029320.avi``. The owners
+do not identify the people in the clips. Source: public loaders.
 """
 
 from __future__ import annotations
@@ -30,10 +31,14 @@ PUBLISHED = (
     Published("training", 773, 0, _TRAIN),
     Published("validation", 383, 0, _VALIDATION),
 )
+#: With the test part, of which the owners give no labels.
+ALL = Published("training, validation and test", 1809)
+#: Number of folders in which the videos of the test part may be nested.
+_TEST_DEPTH = 3
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
-    """Training clips, then validation clips, ordered by emotion; each clip is its own subject.
+    """Training clips, then validation clips, ordered by emotion, then test clips; each clip is its own subject.
 
     Parameters
     ----------
@@ -41,15 +46,18 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         The folder that holds ``Train_AFEW``, ``Val_AFEW`` or both.
     options
         ``variant``: ``video`` reads the videos, ``aligned`` the owners' face crops. In both cases the labels come
-        from the folders of the videos.
+        from the folders of the videos. ``unlabelled``: list also the videos of the test part, with an empty emotion.
 
     Raises
     ------
     DatabaseError
-        If there is no labelled video in either part, or a sheet is configured.
+        If there is no labelled video in either part, if a sheet is configured, or if ``unlabelled`` is combined with
+        the face crops, which the test part does not have in this layout.
     """
     adapter.refuse(name, options, "sheet")
     chosen = adapter.variant(name, options, VARIANTS)
+    if options.unlabelled and chosen != "video":
+        raise DatabaseError(f"databases.{name}.unlabelled: the test part is read as videos; set `variant: video`")
     tree = Tree(root)
     clips: list[Clip] = []
     notes = [adapter.NO_SUBJECTS]
@@ -71,18 +79,49 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         )
     if not clips:
         raise DatabaseError(f"{root}: expected videos like Train_AFEW/Angry/000046280.avi; found {tree.contents()}")
+    if options.unlabelled:
+        tests, more = _test_clips(name, tree)
+        return Listing((*clips, *tests), (*notes, *more), (ALL, *PUBLISHED))
     return Listing(tuple(clips), tuple(notes), PUBLISHED)
 
 
+def _test_clips(name: str, tree: Tree) -> tuple[list[Clip], list[Note]]:
+    """Videos of the first folder whose name and whose parents' names start with ``test``, without a label."""
+    level, found = [tree.root], []
+    for _ in range(_TEST_DEPTH):
+        level = [
+            parent / child
+            for parent in level
+            for child in tree.entries(parent).folders
+            if child.casefold().startswith("test")
+        ]
+        found += [folder for folder in level if _video_names(tree.entries(folder))]
+    if not found:
+        expected = "Test_AFEW or Test/Test_vid_Distribute"
+        return [], [Note("layout", f"the test part was not read: expected videos in {expected}; found none")]
+    videos = (found[0] / video for video in _video_names(tree.entries(found[0])))
+    others = [tree.shown(folder) for folder in found[1:]]
+    notes = adapter.note_count("layout", f"folders of test videos beside {tree.shown(found[0])} were not read", others)
+    clips = []
+    for video in videos:
+        source, issues = _video(tree, video)
+        clips.append(_clip(name, "Test_AFEW", source, "", issues))
+    return clips, list(notes)
+
+
 def _videos(tree: Tree, part: Path) -> list[tuple[Path, str]]:
-    """Videos of one part, including links that leave the root, each with its emotion word."""
+    """Videos of one part, each with its emotion word."""
     videos = []
     for emotion in EMOTIONS:
         folder, missing = adapter.source(tree, part, emotion)
         here = Entries() if missing else tree.entries(folder)
-        names = sorted([*here.files, *here.leaving])
-        videos += [(folder / name, emotion.lower()) for name in names if name.lower().endswith(".avi")]
+        videos += [(folder / name, emotion.lower()) for name in _video_names(here)]
     return videos
+
+
+def _video_names(here: Entries) -> list[str]:
+    """Names of the videos of a folder, including links that leave the root."""
+    return sorted(name for name in [*here.files, *here.leaving] if name.lower().endswith(".avi"))
 
 
 def _video(tree: Tree, video: Path) -> tuple[Path, tuple[Issue, ...]]:

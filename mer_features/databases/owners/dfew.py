@@ -4,7 +4,8 @@ The videos are ``Clip/original/00001.mp4``; the faces cut from them are ``Clip/c
 folders ``part_1``, ``part_2``, ... in between), and ``Clip/clip_224x224_16f/00001/1.jpg`` are sixteen frames of each.
 The labels are in ``EmoLabel_DataSplit/{train,test}(single-labeled)/set_1.csv`` to ``set_5.csv``, with the header
 ``video_name,label``. The five sets are the owners' folds; all of them hold the same clips. Clips without a single label
-are not in any set. The owners do not identify the people in the clips. Sources: the owners' ReadMe and public loaders.
+are not in any set; ``unlabelled`` lists them too. The owners do not identify the people in the clips. Sources: the
+owners' ReadMe and public loaders.
 """
 
 from __future__ import annotations
@@ -25,13 +26,19 @@ VARIANTS = ("clip_224x224", "clip_224x224_16f", "original")
 #: Number in the column ``label`` -> emotion word.
 EMOTIONS = {"1": "happy", "2": "sad", "3": "neutral", "4": "angry", "5": "surprise", "6": "disgust", "7": "fear"}
 PUBLISHED = (Published("owners' ReadMe, single-labelled clips", 11697),)
+#: Numbers of all clips, with and without a single label: videos, and those in which a face was found.
+ALL = {
+    "clip_224x224": Published("owners' ReadMe, clips with a face", 15906),
+    "clip_224x224_16f": Published("owners' ReadMe, clips with a face", 15906),
+    "original": Published("owners' ReadMe, videos", 16372),
+}
 
 _SPLITS = ("train(single-labeled)", "test(single-labeled)")
 _COLUMNS = {"video": Column(("video_name",)), "label": Column(("label",))}
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
-    """The clips with a single label, ordered by number; each clip is its own subject.
+    """The clips with a single label, ordered by number, or all clips; each clip is its own subject.
 
     Parameters
     ----------
@@ -39,7 +46,8 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
         The folder that holds ``Clip`` and ``EmoLabel_DataSplit``.
     options
         ``variant``: one of :data:`VARIANTS`, the folder in ``Clip`` to read. ``sheet``: a table with the header
-        ``video_name,label`` to read instead of all sets.
+        ``video_name,label`` to read instead of all sets. ``unlabelled``: list also the clips on disk that no table
+        names, with an empty emotion.
 
     Raises
     ------
@@ -55,10 +63,14 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     for table in tables:
         for row in sheets.read(table, _COLUMNS).rows:
             labels.setdefault(_key(row.cells["video"]), {}).setdefault(row.cells["label"], table.name)
-    clips = tuple(_clip(name, tree, sources.get(key, top / key), key, labels[key]) for key in sorted(labels))
-    unlisted = [path.name for key, path in sorted(sources.items()) if key not in labels]
-    notes = adapter.note_count("unlisted_folder", f"clips of {chosen} have no single label", unlisted)
-    return Listing(clips, (adapter.NO_SUBJECTS, *notes), () if options.sheet else PUBLISHED)
+    without = sorted(sources.keys() - labels.keys())
+    keys = sorted([*labels, *without]) if options.unlabelled else sorted(labels)
+    clips = tuple(_clip(name, tree, sources.get(key, top / key), key, labels.get(key, {})) for key in keys)
+    kind, what = ("layout", "are listed without one") if options.unlabelled else ("unlisted_folder", "are not listed")
+    names = [sources[key].name for key in without]
+    notes = adapter.note_count(kind, f"clips of {chosen} have no single label and {what}", names)
+    published = (ALL[chosen],) if options.unlabelled else () if options.sheet else PUBLISHED
+    return Listing(clips, (adapter.NO_SUBJECTS, *notes), published)
 
 
 def _tables(tree: Tree) -> list[Path]:
@@ -91,14 +103,18 @@ def _sources(tree: Tree, top: Path) -> dict[str, Path]:
 
 
 def _clip(name: str, tree: Tree, source: Path, key: str, labels: dict[str, str]) -> Clip:
+    """One clip; ``labels`` maps each label that a table gives it to the first such table, and may be empty."""
     issues = []
     if not tree.inside(source):
         issues.append(Issue("unsafe_path", tree.shown(source)))
     elif not source.exists():
         issues.append(Issue("source_missing", tree.shown(source)))
-    (label, table), *others = labels.items()
-    for other, where in others:
-        issues.append(Issue("bad_cell", f"label {other!r} in {where}, {label!r} in {table}; the latter was used"))
-    if label not in EMOTIONS:
-        issues.append(Issue("bad_cell" if label else "empty_cell", f"{table}: label {label!r}"))
-    return adapter.clip_of(name, key, key, source, EMOTIONS.get(label, ""), issues)
+    emotion = ""
+    if labels:
+        (label, table), *others = labels.items()
+        for other, where in others:
+            issues.append(Issue("bad_cell", f"label {other!r} in {where}, {label!r} in {table}; the latter was used"))
+        if label not in EMOTIONS:
+            issues.append(Issue("bad_cell" if label else "empty_cell", f"{table}: label {label!r}"))
+        emotion = EMOTIONS.get(label, "")
+    return adapter.clip_of(name, key, key, source, emotion, issues)

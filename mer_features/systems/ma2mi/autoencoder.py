@@ -215,6 +215,13 @@ def read(path: Path) -> Codec:
 _MEASURED = 256
 
 
+def video_of(material: Material, task: str) -> Sequences:
+    """The video of a task that learns from unlabelled frames; raises ``ValueError`` if there is none."""
+    if material.sequences is None:
+        raise ValueError(f"the pre-training {task} learns from unlabelled video; found labelled clips or nothing")
+    return material.sequences
+
+
 class Frames(Dataset[Tensor]):
     """One random frame (3, S, S) uint8 of a clip per draw."""
 
@@ -281,21 +288,20 @@ def pretrain(recipe: AutoencoderRecipe, material: Material, setup: Setup, output
     Raises
     ------
     ValueError
-        If the file is not the expected one, or if there are fewer than two clips.
+        If the file is not the expected one, if there is no video, or if there are fewer than two clips.
     ImportError
         If Stable Diffusion's autoencoder is used without the extra `diffusion`.
     """
-    assert material.sequences is not None  # the task needs unlabelled video
     torch.set_num_threads(setup.execution.threads)
-    frames = Frames(material.sequences, video_draws.usable(material.sequences, 1), recipe.size, setup.seed)
+    sequences = video_of(material, "autoencoder")
+    frames = Frames(sequences, video_draws.usable(sequences, 1), recipe.size, setup.seed)
     summary: dict[str, object] = {"clips": len(frames)}
-    if recipe.kind == "small":
+    if recipe.weights is None:
         network, summary["losses"] = _train_small(recipe, frames, setup)
         codec = Codec(network, {"kind": "small", "width": recipe.width, "scale": _scale(network, frames)})
         summary["autoencoder"] = "small autoencoder (ours), not the paper's"
     else:
         pretrained = StableDiffusion()
-        assert recipe.weights is not None  # checked by the recipe
         summary |= {"losses": [], "sha256": pretrained.take(recipe.weights, recipe.sha256)}
         codec = Codec(pretrained, {"kind": recipe.kind, "scale": STABLE_DIFFUSION_SCALE})
         summary["autoencoder"] = "Stable Diffusion's f8 KL autoencoder, the user's file"

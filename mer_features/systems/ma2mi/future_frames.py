@@ -1,8 +1,7 @@
 """The diffusion transformer (DiT, Peebles and Xie 2023) of MA2MI, and the stored latents of video frames.
 
 MA2MI uses DiT for a single step, without noise, time and classes. The condition enters by adaLN-Zero, in place of time
-and class. Shapes: N images of C channels and S x S places, T
-tokens of D features.
+and class. Shapes: N images of C channels and S x S places, T tokens of D features.
 """
 
 from __future__ import annotations
@@ -104,11 +103,13 @@ class DiT(nn.Module):
         Sizes of the transformer.
     condition
         Width of the condition.
+    residual
+        Whether its output is added to the given image.
     """
 
-    def __init__(self, shape: Shape, condition: int) -> None:
+    def __init__(self, shape: Shape, condition: int, *, residual: bool = False) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.residual = shape, residual
         self.projection = nn.Linear(condition, shape.width)
         self.embedding = nn.Conv2d(shape.channels, shape.width, shape.patch, shape.patch)
         self.places: Tensor
@@ -119,13 +120,14 @@ class DiT(nn.Module):
         initialise(self)
 
     def forward(self, images: Tensor, condition: Tensor) -> Tensor:  # (N, C, S, S), (N, condition)
-        """An image (N, C, S, S) from an image and its condition; 0 before training."""
+        """Ẑ_{t+δ} (Eq. 8) from Z_t and C_Δ; before training it is 0, or Z_t with ``residual``."""
         projected = self.projection(condition)  # (N, D)
         tokens = self.embedding(images).flatten(2).transpose(1, 2) + self.places  # (N, T, D)
         for block in self.blocks:
             tokens = block(tokens, projected)
         shift, scale = self.modulation(projected)
-        return self.joined(self.exit(modulated(tokens, shift, scale)))
+        output = self.joined(self.exit(modulated(tokens, shift, scale)))
+        return images + output if self.residual else output
 
     def joined(self, patches: Tensor) -> Tensor:
         """Join patches (N, T, patch² C) to images (N, C, S, S)."""

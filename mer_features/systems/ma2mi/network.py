@@ -10,6 +10,7 @@ of the paper.
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -26,8 +27,10 @@ from mer_features.systems.ma2mi.recipe import Branches
 FIRST, SECOND = "faces/onset", "faces/apex"
 VARIABLES = (FIRST, SECOND)
 
-#: Augmentation in fine-tuning: crop of 256 of 288 pixels, and largest rotation in either direction.
-CROP, ROTATION_DEG = 256 / 288, 10.0
+#: Augmentation in fine-tuning: largest rotation in either direction, and largest shift of the crop along each axis as a
+#: share of the side. The paper gives no amounts; these are those of the code that its authors published for their
+#: earlier MMNet (CASME II, five classes): 3 degrees, and crops of 224 pixels after padding by 15.
+ROTATION_DEG, CROP_SHIFT = 3.0, 15 / 224
 #: τ of L_3: largest rotation, and largest shift along each axis as a share of the side.
 TAU_ROTATION_DEG, TAU_SHIFT = 15.0, 0.1
 
@@ -82,12 +85,15 @@ def random_tau(rng: np.random.Generator) -> np.ndarray:
 
 
 def random_views(*parts: Tensor) -> list[Tensor]:
-    """Rotate, crop and mirror images at random; each clip gets its own draw, the same for all its parts."""
+    """Rotate, shift and mirror images at random; each clip gets its own draw, the same for all its parts.
+
+    The scale is that of the whole image, as in testing. Pixels from outside are 0, which is mid-grey.
+    """
     count = len(parts[0])
     angle = math.radians(ROTATION_DEG) * (2 * torch.rand(count) - 1)
-    shift = (1 - CROP) * (2 * torch.rand(count, 2) - 1)
-    mirror = torch.where(torch.rand(count) < 0.5, -CROP, CROP)
-    maps = transforms(angle, shift, torch.stack([mirror, torch.full_like(mirror, CROP)], dim=1))
+    shift = 2 * CROP_SHIFT * (2 * torch.rand(count, 2) - 1)
+    mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    maps = transforms(angle, shift, torch.stack([mirror, torch.ones_like(mirror)], dim=1))
     return [warp(maps, part) for part in parts]
 
 
@@ -126,9 +132,7 @@ class MIACNet(nn.Module):
         super().__init__()
         self.fusion = recipe.fusion
         self.action = encoder(recipe.backbone, recipe.imagenet_weights)
-        self.position = encoder(recipe.backbone, recipe.imagenet_weights) if recipe.position != "none" else None
-        if self.position is not None:
-            self.position.load_state_dict(self.action.state_dict())
+        self.position = copy.deepcopy(self.action) if recipe.position != "none" else None
         channels = CHANNELS[recipe.backbone]
         #: Width of the condition.
         self.width = 2 * channels if recipe.position != "none" and recipe.fusion == "concat" else channels
@@ -164,9 +168,18 @@ class Classifier(nn.Linear):
 INSIDE = 0.99
 
 
-def reconstruction(predicted: Tensor, target: Tensor) -> Tensor:
-    """L_rec (Eq. 9): mean absolute difference."""
-    return F.l1_loss(predicted, target)
+def reconstruction(predicted: Tensor, target: Tensor, form: str) -> Tensor:
+    """L_rec (Eq. 9): distance of Ẑ and Z, (N, C, s, s) each.
+
+    Parameters
+    ----------
+    predicted, target
+        Ẑ_{t+δ} and Z_{t+δ}.
+    form
+        ``norm``: 1-norm of each difference, as printed, mean over N; ``mean``: mean absolute difference.
+    """
+    differences = (predicted - target).abs().flatten(1).float()
+    return (differences.sum(dim=1) if form == "norm" else differences.mean(dim=1)).mean()
 
 
 def _directions(maps: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Sequence as Ordered
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,16 +90,11 @@ class Model(nn.Module):
         shape = Shape(
             channels, recipe.grid, recipe.patch_side, recipe.dit_width, recipe.dit_depth, recipe.dit_heads
         )  # fmt: skip
-        self.dit = DiT(shape, self.net.width)
-
-    def future(self, start: Tensor, condition: Tensor) -> Tensor:
-        """Ẑ_{t+δ} (Eq. 8) from Z_t (N, C, s, s) and C_Δ (N, width)."""
-        output = self.dit(start, condition)
-        return start + output if self.recipe.residual else output
+        self.dit = DiT(shape, self.net.width, residual=recipe.residual)
 
     def forward(self, first: Tensor, second: Tensor, start: Tensor) -> Tensor:
         """Ẑ_{t+δ} from a pair of images (N, 3, S, S) in [-1, 1] and the Z of the first one."""
-        return self.future(start, self.net.condition(self.net(first, second)))
+        return self.dit(start, self.net.condition(self.net(first, second)))
 
 
 class Network(video_draws.VideoNetwork):
@@ -116,8 +112,8 @@ class Network(video_draws.VideoNetwork):
         net = self.model.net
         action = net.action(second - first)
         position, terms = self.positions(first, batch["tau"])
-        predicted = self.model.future(start, net.condition(Features(action, position)))
-        terms = {"reconstruction": reconstruction(predicted, target), **terms}
+        predicted = self.model.dit(start, net.condition(Features(action, position)))
+        terms = {"reconstruction": reconstruction(predicted, target, self.recipe.reconstruction_form), **terms}
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
     def positions(self, first: Tensor, tau: Tensor) -> tuple[Tensor | None, dict[str, Tensor]]:
@@ -147,7 +143,7 @@ class Network(video_draws.VideoNetwork):
 
 
 def decaying(weights: Iterable[nn.Parameter], recipe: Branches) -> dict[str, object]:
-    """AdamW with an exponential schedule, for all trainings of MA2MI."""
+    """AdamW with a rate that falls by a factor after each epoch (1: a constant rate), for all trainings of MA2MI."""
     optimiser = torch.optim.AdamW(weights, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     return {"optimizer": optimiser, "lr_scheduler": torch.optim.lr_scheduler.ExponentialLR(optimiser, recipe.decay)}
 
@@ -175,20 +171,30 @@ def write(path: Path, model: Model, codec: autoencoder.Codec | None) -> None:
 def read(path: Path) -> Pretrained:
     """Read a file written by :func:`write`.
 
+    A process reads a file once, as long as its size and time stay the same. All callers share the networks, which are
+    in evaluation mode and take no gradients: whoever trains a part of them copies it.
+
     Raises
     ------
     ValueError
-        If the file belongs to another task.
+        If the file is missing or belongs to another task.
     """
+    stat = path.stat() if path.is_file() else None
+    return _read(path, () if stat is None else (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, _stamp: tuple[int, ...]) -> Pretrained:
     weights, about = macro.read(path, "ma2mi")
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "codec": {}}
     for name, value in weights.items():
         part, _, rest = name.partition(".")
-        parts[part][rest] = value
-    model = Model(FutureFrameRecipe.model_validate(about["recipe"]))
+        parts.setdefault(part, {})[rest] = value
+    with engine.seeded(0):  # the weights drawn here are replaced; the caller's generator stays where it is
+        model = Model(FutureFrameRecipe.model_validate(about["recipe"]))
     model.load_state_dict(parts["model"])
     codec = about["codec"] and autoencoder.restored(parts["codec"], about["codec"])
-    return Pretrained(model, codec)
+    return Pretrained(model.eval().requires_grad_(False), codec)
 
 
 # ---------------------------------------------------------------- task
@@ -218,11 +224,11 @@ def pretrain(recipe: FutureFrameRecipe, material: Material, setup: Setup, output
     Raises
     ------
     ValueError
-        If fewer than two clips are long enough, or if the file of the autoencoder is not one.
+        If there is no video, if fewer than two clips are long enough, or if the file of the autoencoder is missing or
+        is not one.
     """
-    assert material.sequences is not None  # the task needs unlabelled video
     torch.set_num_threads(setup.execution.threads)
-    sequences = material.sequences
+    sequences = autoencoder.video_of(material, "ma2mi")
     chosen = video_draws.usable(sequences, recipe.delta[0] + 1)
     codec, stored = _latents(recipe, sequences, chosen, setup)
     order = video_draws.Order(len(chosen), setup.seed)
@@ -247,7 +253,8 @@ def _latents(
 ) -> tuple[autoencoder.Codec | None, future_frames.Latents | None]:
     if recipe.space == "pixel":
         return None, None
-    assert setup.pretrained is not None  # checked by the configuration
+    if setup.pretrained is None:
+        raise ValueError("the pre-training ma2mi with `space: latent` needs the file of an autoencoder; found none")
     codec = autoencoder.read(setup.pretrained)
     codec.network.to(tensors.device(setup.execution.device))
     folder = None if setup.state is None else setup.state / "latents"

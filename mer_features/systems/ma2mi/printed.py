@@ -42,7 +42,7 @@ TABLES = (
 STATED = frozenset(
     {
         "recipe.backbone", "recipe.size", "recipe.learning_rate", "recipe.weight_decay", "recipe.batch_size",
-        "recipe.epochs", "recipe.pretrain", "recipe.tuned", "recipe.reconstruction", "recipe.position",
+        "recipe.epochs", "recipe.pretrain", "recipe.tuned", "recipe.reconstruction", "recipe.position", "recipe.reconstruction_form",
         "pretraining.databases", "pretraining.recipe.delta", "pretraining.recipe.space",
         "pretraining.recipe.batch_size", "pretraining.recipe.epochs", "pretraining.recipe.learning_rate",
         "pretraining.recipe.dit_width", "pretraining.recipe.dit_depth", "pretraining.recipe.dit_heads", "apex.policy",

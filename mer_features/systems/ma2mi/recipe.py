@@ -40,7 +40,11 @@ class Branches(FacesRecipe):
     )
     learning_rate: float = Field(4e-4, gt=0, description="Learning rate of AdamW in the first epoch.")
     decay: float = Field(
-        0.95, gt=0, le=1, description="Factor on the learning rate after each epoch (ours: the paper does not give it)."
+        0.95,
+        gt=0,
+        le=1,
+        description="Factor on the learning rate after each epoch; the paper prints an exponential decay without the "
+        "factor, which is ours.",
     )
     epochs: int = Field(80, ge=1, description="Number of epochs; the weights of the last one are used.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW (ours: the paper does not give it).")
@@ -84,12 +88,21 @@ class MA2MIRecipe(Branches):
     )
     reconstruction: bool = Field(
         False,
-        description="Use L_rec, the prediction of the apex from the onset, in addition to cross-entropy (Table 2).",
+        description="Use L_rec, the prediction of the apex from the onset, in addition to cross-entropy (Table 2). It "
+        "reaches DiT and every encoder that is tuned.",
+    )
+    reconstruction_form: Literal["mean", "norm"] = Field(
+        "mean",
+        description="L_rec beside cross-entropy: `mean`, the mean absolute difference (ours), or `norm`, the 1-norm "
+        "as printed, which is thousands of times larger than the cross-entropy.",
     )
     augment: bool = Field(
         True,
-        description="Random crop of 8/9 of the side, mirroring and rotation by up to 10 degrees, the same for onset "
-        "and apex (amounts ours).",
+        description="Random crop, mirroring and rotation, the same for onset and apex and without a change of scale. "
+        "The paper gives no amounts: 15/224 of the side, half of the clips, 3 degrees, as in the authors' MMNet.",
+    )
+    decay: float = Field(
+        1.0, gt=0, le=1, description="Factor on the learning rate after each epoch; the paper prints no decay here."
     )
     weight_decay: float = Field(0.1, ge=0, description="Weight decay of AdamW.")
     batch_size: int = Field(16, ge=2, description="Clips per step.")
@@ -126,10 +139,15 @@ class FutureFrameRecipe(Branches):
         description="Side of DiT's patches, in places or pixels. None: 2 for latents, 8 for pixels (ours).",
     )
     residual: bool = Field(False, description="Add DiT's output to frame t, instead of using the output as Ẑ.")
+    reconstruction_form: Literal["norm", "mean"] = Field(
+        "norm",
+        description="L_rec: `norm`, the 1-norm as printed, or `mean`, the mean absolute difference. Only their scale "
+        "differs, and it changes no weight: AdamW divides by it, and no weight learns from L_rec and L_pos together.",
+    )
     equivariance: Literal["mean_square", "norm"] = Field(
         "mean_square",
-        description="L_3: mean squared error (ours), or the Euclidean norm, as printed, which is much larger than the "
-        "other losses.",
+        description="L_3: mean squared error (ours), or the Euclidean norm, as printed, which is so much larger than "
+        "L_1 and L_2 that they are not learned (docs/systems/ma2mi.md).",
     )
     batch_size: int = Field(32, ge=2, description="Pairs per step, one per clip, on all devices together.")
 

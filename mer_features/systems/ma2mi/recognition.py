@@ -7,6 +7,7 @@ augmentation of fine-tuning.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +18,9 @@ from mer_features.systems.common.contract import Arrays, Examples, Material, Set
 from mer_features.systems.ma2mi.network import VARIABLES, Classifier, MIACNet, prepare_faces, scaled, views
 from mer_features.systems.ma2mi.pretraining import decaying
 from mer_features.systems.ma2mi.recipe import MacroRecognitionRecipe
+
+#: Start of the names of MIACNet's weights in the file, as in the file of the other pre-training.
+_PREFIX = "model.net."
 
 
 def pretraining_variables(recipe: MacroRecognitionRecipe) -> tuple[str, ...]:  # noqa: ARG001  # always the same
@@ -84,5 +88,17 @@ def pretrain(recipe: MacroRecognitionRecipe, material: Material, setup: Setup, o
     network, summary = macro.learn(lambda: Network(recipe, len(material.classes)), material, recipe.held_out, setup)
     keys = recipe.model_dump(mode="json", exclude={"imagenet_weights"})
     about = {"task": "ma2mi_recognition", "classes": list(material.classes), "recipe": keys}
-    macro.write(output, {f"model.net.{name}": value for name, value in network.net.state_dict().items()}, about)
+    macro.write(output, {f"{_PREFIX}{name}": value for name, value in network.net.state_dict().items()}, about)
     return summary
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights of MIACNet, and the recipe, from a file written by :func:`pretrain`.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing or belongs to another task.
+    """
+    weights, about = macro.read(path, "ma2mi_recognition")
+    return {name.removeprefix(_PREFIX): value for name, value in weights.items()}, about["recipe"]

@@ -9,6 +9,7 @@ Shapes: N clips, K classes, S x S pixels; maps and conditions as in :mod:`mer_fe
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mer_features.systems.common import engine, inputs, macro
+from mer_features.systems.common import engine, inputs
 from mer_features.systems.common.contract import Arrays, Examples, Setup
-from mer_features.systems.ma2mi import autoencoder, network
+from mer_features.systems.ma2mi import autoencoder, network, recognition
+from mer_features.systems.ma2mi.future_frames import DiT
 from mer_features.systems.ma2mi.network import Classifier, Features, MIACNet, grad_cam
-from mer_features.systems.ma2mi.pretraining import Model, decaying, pretrain, read
+from mer_features.systems.ma2mi.pretraining import decaying, pretrain, read
 from mer_features.systems.ma2mi.recipe import MA2MIRecipe
 
 __all__ = ["build", "prepare", "pretrain", "variables"]
@@ -45,26 +47,26 @@ def start(net: MIACNet, recipe: MA2MIRecipe, path: Path) -> None:
     Raises
     ------
     ValueError
-        If the file belongs to another task, or its encoders or its space differ from the recipe.
+        If the file is missing or belongs to another task, or its encoders or its space differ from the recipe.
     """
-    assert recipe.pretraining is not None
-    weights, about = macro.read(path, recipe.pretraining)
-    pretrained = about["recipe"]
     expected = {name: getattr(recipe, name) for name in ("backbone", "size", "fusion", "position")}
-    if recipe.pretraining == "ma2mi":
+    if recipe.pretrain == "recognition":
+        weights, keys = recognition.read(path)
+    else:
+        model = read(path).model
+        weights, keys = model.net.state_dict(), model.recipe.model_dump()
         expected["space"] = recipe.pretrain
     for name, value in expected.items():
-        if pretrained[name] != value:
-            raise ValueError(f"{path}: the pre-training has {name} {pretrained[name]}, the recipe {value}")
-    prefix = "model.net."
-    net.load_state_dict({key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)})
+        if keys[name] != value:
+            raise ValueError(f"{path}: the pre-training has {name} {keys[name]}, the recipe {value}")
+    net.load_state_dict(weights)
 
 
 # ---------------------------------------------------------------- fine-tuning
 
 
 class Network(engine.Network):
-    """MIACNet with its head and, with `reconstruction`, the DiT that predicts the apex.
+    """MIACNet with its head and, with `reconstruction`, a copy of the DiT of the pre-training, which predicts the apex.
 
     Parameters
     ----------
@@ -74,6 +76,11 @@ class Network(engine.Network):
         Number of classes, K.
     pretrained
         File of the pre-training; None without one.
+
+    Raises
+    ------
+    ValueError
+        If the file of the pre-training is missing or does not fit the recipe.
     """
 
     def __init__(self, recipe: MA2MIRecipe, classes: int, pretrained: Path | None) -> None:
@@ -81,18 +88,22 @@ class Network(engine.Network):
         self.recipe, self.pretrained = recipe, pretrained
         self.net = MIACNet(recipe)
         if recipe.pretrain != "none":
-            assert pretrained is not None  # checked by the training loop
-            start(self.net, recipe, pretrained)
+            start(self.net, recipe, self.pretrained_file())
         self.head = Classifier(self.net.width, classes)
-        self.maker: Model | None = None  # the name is part of the weights file
+        self.dit: DiT | None = None
         self.codec: autoencoder.Codec | None = None
         if recipe.reconstruction:
-            assert pretrained is not None
-            self.maker, self.codec = read(pretrained)
-            self.maker.net = self.net  # one MIACNet for both losses
+            model, self.codec = read(self.pretrained_file())
+            self.dit = copy.deepcopy(model.dit).requires_grad_(True)
         for part in self.frozen_encoders():
             part.requires_grad_(False)
         self.train()  # Lightning does not change the mode of any part
+
+    def pretrained_file(self) -> Path:
+        """File of the pre-training."""
+        if self.pretrained is None:
+            raise ValueError(f"`pretrain: {self.recipe.pretrain}` needs the file of a pre-training; found none")
+        return self.pretrained
 
     def frozen_encoders(self) -> list[nn.Module]:
         """Encoders that are not tuned."""
@@ -113,27 +124,22 @@ class Network(engine.Network):
     def training_step(self, batch: engine.Batch) -> dict[str, Tensor]:
         """Cross-entropy for onset and apex (N, 3, S, S) uint8 and, with `reconstruction`, L_rec."""
         first, second = network.views(self.recipe.augment, batch["first"], batch["second"])
-        features = self.net(first, second)
-        logits = self.head(self.net.condition(features))
-        terms = {"classification": F.cross_entropy(logits, batch["label"])}
-        if self.maker is not None:
-            terms["reconstruction"] = self.reconstruction(self.maker, first, second, features)
+        condition = self.net.condition(self.net(first, second))
+        terms = {"classification": F.cross_entropy(self.head(condition), batch["label"])}
+        if self.dit is not None:
+            # Nothing is detached: L_pos is left out here, and L_rec must reach the encoders that are tuned.
+            predicted = self.dit(self.space(first), condition)
+            terms["reconstruction"] = network.reconstruction(
+                predicted, self.space(second), self.recipe.reconstruction_form
+            )
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
-
-    def reconstruction(self, model: Model, first: Tensor, second: Tensor, features: Features) -> Tensor:
-        """L_rec (Eq. 9) of onset and apex; the position encoder is detached as in the pre-training."""
-        action, position = features
-        if position is not None and self.recipe.position == "independent":
-            position = position.detach()
-        predicted = model.future(self.space(first), self.net.condition(Features(action, position)))
-        return network.reconstruction(predicted, self.space(second))
 
     def space(self, faces: Tensor) -> Tensor:
         """Images in the space of DiT: latents of the autoencoder, or the images themselves."""
         return faces if self.codec is None else self.codec.encode(faces)
 
     def configure_optimizers(self) -> dict[str, object]:
-        """AdamW on the tuned parts; the learning rate falls by a factor after each epoch."""
+        """AdamW on the tuned parts."""
         return decaying([weight for weight in self.parameters() if weight.requires_grad], self.recipe)
 
     # ------------------------------------------------------------ outputs
@@ -179,9 +185,8 @@ class Network(engine.Network):
         """
         if self.recipe.pretrain not in ("latent", "pixel"):
             return {}
-        assert self.pretrained is not None
-        model, codec = read(self.pretrained)
-        model = model.eval().to(batch["first"].device)
+        model, codec = read(self.pretrained_file())
+        model = model.to(batch["first"].device)
         first, second = (network.scaled(batch[name]) for name in ("first", "second"))
         with torch.no_grad():
             future = model(first, second, first if codec is None else codec.encode(first))
