@@ -25,6 +25,7 @@ from mer_features.report import (
     differences,
     findings,
     gallery,
+    inline,
     methods,
     plots,
     references,
@@ -789,3 +790,9 @@ def test_published_counts_stand_beside_the_found_ones():
     assert shown.published == {"mine": {"negative": 70, "positive": 51, "surprise": 43, "subjects": 16}}
     assert shown.accepted
     assert results.build("p", table, [], results.Shown()).published == {}
+
+
+def test_pictures_stand_beside_the_annotated_action_units(tmp_path: Path):
+    shown = inline.build("run", _pictures(tmp_path), {"s1/a": "4+7", "s2/b": ""})
+    assert [text for _, text, _ in shown.rows] == ["x, AU 4+7", "y"]
+    assert [text for _, text, _ in inline.build("run", _pictures(tmp_path)).rows] == ["x", "y"]

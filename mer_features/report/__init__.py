@@ -7,6 +7,7 @@ a plain record, and a template of the same name, which renders that record. Sect
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,11 @@ def _shown(runs: Mapping[str, Mapping[str, Path]], units: Mapping[tuple[str, str
     embeddings = {
         run: data.read_embedding(files["embedding"], units) for run, files in runs.items() if "embedding" in files
     }
-    pictures = {run: inline.build(run, files["pictures"]) for run, files in runs.items() if "pictures" in files}
+    names = Counter(clip for _, clip in units)
+    by_clip = {clip: text for (_, clip), text in units.items() if names[clip] == 1}
+    pictures = {
+        run: inline.build(run, files["pictures"], by_clip) for run, files in runs.items() if "pictures" in files
+    }
     return results.Shown(
         {run: item for run, item in embeddings.items() if item}, {run: item for run, item in pictures.items() if item}
     )

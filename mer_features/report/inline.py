@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,20 +87,25 @@ class Explained:
 
     name: str
     columns: Sequence[str]
-    rows: Sequence[tuple[str, str, Sequence[Picture]]]  # clip, class, pictures
+    rows: Sequence[tuple[str, str, Sequence[Picture]]]  # clip, class and annotated action units, pictures
 
 
-def build(name: str, path: Path) -> Explained | None:
-    """Images of one run, from the npz of :func:`mer_features.training.half.embed_half`; None if there are none."""
+def build(name: str, path: Path, units: Mapping[str, str] | None = None) -> Explained | None:
+    """Images of one run, from the npz of :func:`mer_features.training.half.embed_half`; None if there are none.
+
+    ``units`` are the annotated action units of the clips whose names are not those of another database's clips.
+    """
     with np.load(path, allow_pickle=False) as stored:
         columns = [column for column in stored.files if column not in _NO_PICTURES]
         if not columns:
             return None
         images = {column: stored[column] for column in columns}
         clips, labels = stored["clip_id"].tolist(), stored["label"].tolist()
+    known = {clip: f", AU {text}" for clip, text in (units or {}).items() if text}
+    texts = [label + known.get(clip, "") for clip, label in zip(clips, labels, strict=True)]
     rows = [
-        (clip, label, [jpeg(_small(images[column][row]), f"{column} of {clip}, {label}") for column in columns])
-        for row, (clip, label) in enumerate(zip(clips, labels, strict=True))
+        (clip, text, [jpeg(_small(images[column][row]), f"{column} of {clip}, {label}") for column in columns])
+        for row, (clip, label, text) in enumerate(zip(clips, labels, texts, strict=True))
     ]
     return Explained(name, columns, rows)
 
