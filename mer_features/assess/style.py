@@ -104,8 +104,8 @@ def measure(caches: Mapping[str, Path], truths: Mapping[str, Path], *, threads: 
     Returns
     -------
     dict
-        JSON values. ``gap``: :func:`accuracy` and ``colour`` distance before and after aggregation; None with one
-        database or too few subjects. ``databases``: by name, the number of ``clips`` and medians over them of
+        JSON values. ``gap``: :func:`accuracy` with its ``chance`` level, and ``colour`` distance, before and after
+        aggregation; None with one database or too few subjects. ``databases``: by name, the number of ``clips`` and medians over them of
         ``displacement_px`` (between onset and aggregated onset), ``landmarks_px`` (mean distance of the 68 landmarks on
         both) and ``motion_px`` (between the flow from onset to apex before and after aggregation); with ground truth
         also ``epe_before_px`` and ``epe_after_px``, the end-point errors of these flows inside the face.
@@ -189,6 +189,7 @@ def _gap(caches: Mapping[str, Path]) -> dict[str, Any] | None:
     )
     return {
         "accuracy": [accuracy(item, databases, subjects) for item in (before, after)],
+        "chance": 1 / len(caches),
         "colour": [colour_distance(item, databases) for item in (before, after)],
         "clips": len(databases),
     }

@@ -103,8 +103,10 @@ class LinearRecipe(FlowRecipe):
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The group of the input."""
-        return super().groups if self.feature == "flow" else ("faces",)
+        """The groups of the input; a difference of pixels needs an apex that was spotted."""
+        if self.feature == "flow":
+            return super().groups
+        return ("faces",) if self.feature == "onset_face" else ("faces", "spotting")
 
     def reading(self, groups: Collection[str]) -> Self:
         """The recipe with its source settled, if it reads flow."""

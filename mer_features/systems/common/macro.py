@@ -78,7 +78,14 @@ def part(examples: Examples, share: float, seed: int) -> Parts:
     return Parts(*selection.hold_out(examples, share, seed, "macro"))
 
 
-def learn(make: Callable[[], N], material: Material, held_out: float, setup: Setup) -> tuple[N, dict[str, object]]:
+def learn(
+    make: Callable[[], N],
+    material: Material,
+    held_out: float,
+    setup: Setup,
+    *,
+    rank: selection.Rank | None = None,
+) -> tuple[N, dict[str, object]]:
     """Train a classifier of macro clips and test it on held-out subjects.
 
     Parameters
@@ -91,24 +98,41 @@ def learn(make: Callable[[], N], material: Material, held_out: float, setup: Set
         Share of the subjects that are held out from training.
     setup
         Seed, device, folder of the checkpoint.
+    rank
+        Ranks an epoch on the held-out clips; the network then ends with the weights of the best one. None: the last.
 
     Returns
     -------
     network, dict
         The dict has ``classes``, ``clips`` (number of training clips) and ``losses`` by epoch. With held-out subjects
-        it also has ``held_out``: the scores of :func:`held_out_scores`.
+        it also has ``held_out``: the scores of :func:`held_out_scores` and, with ``rank``, the number of the best
+        ``epoch``, from 1. The scores of a best epoch are too high, because the same clips chose it.
+
+    Raises
+    ------
+    ValueError
+        If the material has no labelled clips.
     """
-    assert material.examples is not None  # the task needs labelled clips
-    parts = part(material.examples, held_out, setup.seed)
+    parts = part(labelled(material), held_out, setup.seed)
+    best = selection.BestEpoch(parts.held_out, rank) if parts.held_out is not None and rank is not None else None
     torch.set_num_threads(setup.execution.threads)
     with engine.seeded(setup.seed):
         network = make()
-        losses = engine.run(network, network.batches(parts.trained), network.epochs, setup)
+        callbacks = [] if best is None else [best]
+        losses = engine.run(network, network.batches(parts.trained), network.epochs, setup, callbacks=callbacks)
     summary: dict[str, object] = {"classes": list(material.classes), "clips": len(parts.trained), "losses": losses}
     if parts.held_out is not None:
         outputs = engine.answers(network, parts.held_out.features, lambda batch: {"": network.scores(batch)})
-        summary["held_out"] = held_out_scores(confusion(outputs[""], parts.held_out.labels))
+        scores = held_out_scores(confusion(outputs[""], parts.held_out.labels))
+        summary["held_out"] = scores if best is None else scores | {"epoch": best.epoch}
     return network, summary
+
+
+def labelled(material: Material) -> Examples:
+    """The labelled clips of a pre-training; raises ``ValueError`` if there are none."""
+    if material.examples is None:
+        raise ValueError("this pre-training learns from labelled clips; found unlabelled frames, expected a `protocol`")
+    return material.examples
 
 
 def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

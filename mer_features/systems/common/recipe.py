@@ -40,7 +40,10 @@ class Recipe(BaseModel):
         ValueError
             If the recipe reads a group that is not among them; names the group.
         """
-        if missing := [name for name in self.groups if name not in groups]:
+        missing = [name for name in self.groups if name not in groups]
+        if missing == ["spotting"] and "faces" in groups:
+            raise ValueError("it compares frames of a clip, and a database of still images has one frame for each")
+        if missing:
             there = ", ".join(f"/{name}" for name in sorted(groups)) or "nothing beside its root"
             raise ValueError(f"it reads {', '.join(f'/{name}' for name in missing)}, and there is {there}")
         return self
@@ -62,12 +65,15 @@ def common_groups(files: Mapping[str, Collection[str]]) -> frozenset[str]:
 
 
 class FacesRecipe(Recipe):
-    """Base of the recipes of systems and tasks that read face crops."""
+    """Base of the recipes of systems and tasks that read several face crops of a clip.
+
+    Still images have no spotted apex, so files of still images are refused.
+    """
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The group of the crops."""
-        return ("faces",)
+        """The groups of the crops and of the spotted apex."""
+        return ("faces", "spotting")
 
 
 class FlowRecipe(Recipe):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mer_features.systems.common import engine, macro
+from mer_features.systems.common import engine, inputs, macro
 from mer_features.systems.common.contract import Arrays, Examples, Material, Setup
 from mer_features.systems.eidnet.network import (
     EXPRESSIONS,
@@ -157,12 +157,9 @@ def cosine(optimiser: torch.optim.Optimizer, recipe: Disentangling) -> torch.opt
 
 # ---------------------------------------------------------------- MacroNet
 
-NUMBERS, APEX = "faces/keyframe_number", "apex"
-
-
 def pretraining_variables(recipe: MacroNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
     """Names of the feature-file variables of a macro clip that :func:`pretraining_prepare` reads."""
-    return (NEUTRAL, EXPRESSIONS, NUMBERS, APEX)
+    return (NEUTRAL, EXPRESSIONS, inputs.NUMBERS, inputs.APEX)
 
 
 def pretraining_prepare(recipe: MacroNetRecipe, clip: Arrays) -> dict[str, np.ndarray]:
@@ -173,13 +170,7 @@ def pretraining_prepare(recipe: MacroNetRecipe, clip: Arrays) -> dict[str, np.nd
     ValueError
         If the feature file has fewer keyframes than the recipe needs.
     """
-    distances = np.abs(clip[NUMBERS].astype(np.int64) - int(clip[APEX]))
-    if len(distances) < recipe.frames:
-        raise ValueError(
-            f"frames: expected at most {len(distances)}, the keyframes in the feature file, found {recipe.frames}; "
-            "set cache.keyframes for more"
-        )
-    nearest = np.sort(np.argsort(distances, kind="stable")[: recipe.frames])
+    nearest = inputs.nearest_keyframes(clip, recipe.frames)
     return prepare_faces(clip, clip[EXPRESSIONS][nearest], recipe.size)
 
 
@@ -203,10 +194,10 @@ def pretrain(recipe: MacroNetRecipe, material: Material, setup: Setup, output: P
         ``classes``, ``clips`` (number of training clips) and ``losses`` by epoch. With held-out subjects also
         ``held_out``: the number of their clips and the scores on them.
     """
-    assert material.examples is not None  # the task needs labelled clips
+    examples = macro.labelled(material)
     network, summary = macro.learn(lambda: Network(recipe, len(material.classes)), material, recipe.held_out, setup)
     about = {"task": "eidnet", "classes": list(material.classes), "backbone": recipe.backbone, "size": recipe.size}
-    faces = torch.from_numpy(material.examples.features["expression"])
-    labels = torch.from_numpy(material.examples.labels).repeat_interleave(faces.shape[1])
+    faces = torch.from_numpy(examples.features["expression"])
+    labels = torch.from_numpy(examples.labels).repeat_interleave(faces.shape[1])
     macro.write(output, {**network.net.state_dict(), "faces": faces.flatten(0, 1), "labels": labels}, about)
     return summary
