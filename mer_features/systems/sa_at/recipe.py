@@ -14,7 +14,7 @@ Residual = Literal["resnet8", "resnet14", "resnet20", "resnet26", "resnet32", "r
 
 _STEM = (
     "`cifar`: full resolution, as in the CIFAR networks of the paper; `strided`: a stride of 2 and 2 x 2 pooling "
-    "first, 16 times less computation and memory (ours)."
+    "first, about 16 times less computation and memory (ours)."
 )
 _SCALE = (
     "Normalisation of images in [0, 1]: subtract the training set's mean per channel (`mean`, ours), or use ImageNet's "
