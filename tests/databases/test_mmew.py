@@ -121,8 +121,8 @@ def test_single_images_of_macro_expressions_are_still_images(tmp_path: Path):
         [("S01", "anger"), ("S01", "happiness"), ("S03", "anger"), ("S03", "happiness")], 2
     )
     assert {quality.status(clip.issues) for clip in listing.clips} == {quality.Status.OK}
-    assert options("mmew", tmp_path, variant="macro").overrides.faces == {"stills": True}
-    assert options("mmew", tmp_path).overrides.faces == {}
+    sections = [OwnerDatabase(adapter="mmew", root=tmp_path, variant=name) for name in ("macro", "micro", None)]
+    assert [section.overrides.faces for section in sections] == [{"stills": True}, {}, {}]
     assert Path(listing.clips[0].source).is_file()
 
 

@@ -106,6 +106,27 @@ def test_parameter_counts(name: str, count: int, stem: str):
         assert engine.parameters(sa_at_network.classifier(name, 3, stem)) == count
 
 
+@pytest.mark.parametrize(
+    ("name", "stem", "mebibytes"),
+    [("resnet110", "cifar", 512.75), ("resnet110", "strided", 35.0), ("resnet38", "cifar", 176.75)],
+)
+def test_memory_that_an_image_keeps_for_the_gradient(name: str, stem: str, mebibytes: float):
+    """What docs/systems/sa_at.md says about the paper's batch of 64; no arithmetic is done on the meta device."""
+    sizes = []
+    for count in (1, 2):
+        kept: dict[int, tuple[int, torch.Tensor]] = {}
+
+        def keep(tensor: torch.Tensor, kept: dict = kept) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            kept[storage._cdata] = (storage.nbytes(), tensor)
+            return tensor
+
+        with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            sa_at_network.classifier(name, 3, stem)(torch.empty(count, 3, 256, 256))
+        sizes.append(sum(size for size, _ in kept.values()))
+    assert (sizes[1] - sizes[0]) / 2**20 == pytest.approx(mebibytes, abs=0.01)
+
+
 @pytest.mark.parametrize("depth", [38, 50, 110])
 def test_a_network_has_as_many_weighted_layers_as_its_name_says(depth: int):
     with torch.device("meta"):

@@ -1,8 +1,8 @@
 """Trained generators of learned style aggregation.
 
-:func:`save` and :func:`load` write and read their file, :func:`load` also reads the generators of a trained SAN,
-:func:`aggregate` applies them to a face, :func:`bending`
-measures how much they deform faces, and :func:`pairs_of` lists the pairs of clusters between which they are trained.
+:func:`save` and :func:`load` write and read their file, and :func:`load` also reads the generators of a trained SAN.
+:func:`aggregate` applies them to a face, :func:`bending` measures how much they deform faces, and :func:`pairs_of`
+lists the pairs of clusters between which they are trained.
 """
 
 from __future__ import annotations

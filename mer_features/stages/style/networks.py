@@ -2,8 +2,8 @@
 
 Layers have the same order and names as in the public code (CycleGAN's ``ResnetGenerator`` and ``NLayerDiscriminator``
 as used by SAN, torchvision's ``resnet18``), so that weights of that code fit:
-:func:`mer_features.stages.style.generators.load` reads the generators of a trained SAN, and the key `feature_weights` of
-``train_style`` names a file of resnet18.
+:func:`mer_features.stages.style.generators.load` reads the generators of a trained SAN, and the key `feature_weights`
+of ``train_style`` names a file of resnet18.
 """
 
 from __future__ import annotations

@@ -157,6 +157,7 @@ def cosine(optimiser: torch.optim.Optimizer, recipe: Disentangling) -> torch.opt
 
 # ---------------------------------------------------------------- MacroNet
 
+
 def pretraining_variables(recipe: MacroNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
     """Names of the feature-file variables of a macro clip that :func:`pretraining_prepare` reads."""
     return (NEUTRAL, EXPRESSIONS, inputs.NUMBERS, inputs.APEX)

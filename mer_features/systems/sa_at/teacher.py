@@ -19,7 +19,6 @@ from mer_features.systems.common.contract import Arrays, Examples, Material, Set
 from mer_features.systems.sa_at.network import Recogniser
 from mer_features.systems.sa_at.recipe import SAATTeacherRecipe
 
-
 _KEYFRAMES = "faces/keyframes"
 
 
