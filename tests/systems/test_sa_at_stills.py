@@ -15,11 +15,16 @@ import skimage.data
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("lightning", reason="needs the extra `train`")
 
-from mer_features import databases, protocols, training
+from mer_features import databases, protocols, report, training
 from mer_features import features as feature_file
+from mer_features.commands import extract
+from mer_features.core import clips as clip_tables
 from mer_features.core.clips import Clip
+from mer_features.core.quality import Status
+from mer_features.features import export
 from mer_features.protocols.options import Protocol
 from mer_features.stages import run as stages
+from mer_features.stages.options import Style
 from mer_features.stages.store import ShardReader
 from mer_features.stages.style import fitted
 from mer_features.systems.common import inputs, macro
@@ -239,6 +244,30 @@ def _faces(clip: Clip, features: feature_file.FeatureConfig, output: Path) -> Pa
     return output
 
 
+def test_readers_of_feature_files_take_still_images(
+    caches: dict, clips: dict[str, tuple[Clip, ...]], settings: Config, tmp_path: Path
+):
+    (tmp_path / "bu.tsv").write_text(clip_tables.dumps(clips["bu"]), encoding="utf-8", newline="")
+    report.build(
+        tmp_path / "report.html", clips={"bu": tmp_path / "bu.tsv"}, caches={"bu": caches["bu"]}, assess={},
+        protocols={}, runs={}, config=settings.model_dump(mode="json", by_alias=True),
+    )  # fmt: skip
+    assert "still image" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "apex from: 50 still image" in feature_file.describe(caches["bu"])
+    first = clips["bu"][0].clip_id
+    written = {path.name for path in export.to_png(caches["bu"], tmp_path / "png") if first in path.as_posix()}
+    assert written == {"onset.png", "apex.png", "offset.png", "onset_style.png", "apex_style.png"}
+
+
+def test_pictures_can_be_extracted_without_a_database(home: Path, settings: Config, tmp_path: Path):
+    pictures = sorted((home / "BU_3DFE/F0001").glob("*.bmp"))[:2]
+    options = settings.features_of("bu").model_copy(update={"style": Style()})
+    outcome = extract.extract(pictures, tmp_path / "out.h5", options)
+    assert [clip.name for clip in outcome[Status.OK]] == [path.stem for path in pictures]
+    with feature_file.open_features(tmp_path / "out.h5") as features:
+        assert set(features.groups) - {"rejected"} == {"faces"}
+
+
 # ---------------------------------------------------------------- which images the teacher sees
 
 
@@ -261,7 +290,7 @@ def test_the_teacher_can_see_style_aggregated_images(caches: dict, tables: dict,
 
 def test_several_frames_of_a_clip_are_examples_of_their_own():
     recipe = SAATTeacherRecipe(frames=2, size=32)
-    assert recipe.groups == ("faces", "spotting")
+    assert recipe.compares_frames
     keyframes = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((5, 32, 32, 3), np.uint8)
     clip = {"faces/keyframes": keyframes, inputs.NUMBERS: np.array([10, 11, 12, 13, 14]), inputs.APEX: np.int64(14)}
     assert set(train.pretraining_variables(recipe)) == set(clip)

@@ -103,10 +103,13 @@ class LinearRecipe(FlowRecipe):
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups of the input; a difference of pixels needs an apex that was spotted."""
-        if self.feature == "flow":
-            return super().groups
-        return ("faces",) if self.feature == "onset_face" else ("faces", "spotting")
+        """The group of the input."""
+        return super().groups if self.feature == "flow" else ("faces",)
+
+    @property
+    def compares_frames(self) -> bool:
+        """Whether it reads the difference between apex and onset."""
+        return self.feature == "pixel_difference"
 
     def reading(self, groups: Collection[str]) -> Self:
         """The recipe with its source settled, if it reads flow."""

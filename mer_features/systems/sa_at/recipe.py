@@ -123,8 +123,13 @@ class SAATTeacherRecipe(Recipe):
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The group of the apex faces; frames around an apex need one that was spotted."""
-        return (self.images,) if self.frames == 1 else ("faces", "spotting")
+        """The group of the faces."""
+        return (self.images,)
+
+    @property
+    def compares_frames(self) -> bool:
+        """Whether it reads several faces of a clip."""
+        return self.frames > 1
 
     @model_validator(mode="after")
     def _keyframes_are_as_recorded(self) -> Self:
