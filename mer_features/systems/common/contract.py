@@ -58,6 +58,19 @@ class Setup:
     state: Path | None = None
     class_names: tuple[str, ...] = ()
 
+    @property
+    def pretraining_file(self) -> Path:
+        """The file of the pre-training.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if self.pretrained is None:
+            raise ValueError("the recipe needs the file of a pre-training, and none was given")
+        return self.pretrained
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -181,6 +194,19 @@ class Material:
     examples: Examples | None = None
     classes: tuple[str, ...] = ()
     sequences: Sequences | None = None
+
+    @property
+    def labelled(self) -> Examples:
+        """The labelled clips.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
+        if self.examples is None:
+            raise ValueError("the pre-training needs labelled clips; give it a `protocol` instead of `databases`")
+        return self.examples
 
 
 class PretrainingModule(Protocol):

@@ -68,6 +68,8 @@ class Parts(NamedTuple):
 def part(examples: Examples, share: float, seed: int) -> Parts:
     """Hold out about this share of the subjects, balanced by clips and classes; with a share of 0, none.
 
+    Equal arguments give equal parts.
+
     Raises
     ------
     ValueError
@@ -83,7 +85,6 @@ def learn(
     material: Material,
     held_out: float,
     setup: Setup,
-    *,
     rank: selection.Rank | None = None,
 ) -> tuple[N, dict[str, object]]:
     """Train a classifier of macro clips and test it on held-out subjects.
@@ -99,40 +100,33 @@ def learn(
     setup
         Seed, device, folder of the checkpoint.
     rank
-        Ranks an epoch on the held-out clips; the network then ends with the weights of the best one. None: the last.
+        Ranks the epochs on the held-out clips; the network ends with the weights of the best one. None: with those of
+        the last one.
 
     Returns
     -------
     network, dict
         The dict has ``classes``, ``clips`` (number of training clips) and ``losses`` by epoch. With held-out subjects
-        it also has ``held_out``: the scores of :func:`held_out_scores` and, with ``rank``, the number of the best
-        ``epoch``, from 1. The scores of a best epoch are too high, because the same clips chose it.
+        it also has ``held_out``: the scores of :func:`held_out_scores` and, with a ``rank``, the best ``epoch``.
 
     Raises
     ------
     ValueError
-        If the material has no labelled clips.
+        If the material has no labels, or subjects are to be held out and there is only one.
     """
-    parts = part(labelled(material), held_out, setup.seed)
-    best = selection.BestEpoch(parts.held_out, rank) if parts.held_out is not None and rank is not None else None
+    parts = part(material.labelled, held_out, setup.seed)
+    best = None if parts.held_out is None or rank is None else selection.BestEpoch(parts.held_out, rank)
     torch.set_num_threads(setup.execution.threads)
     with engine.seeded(setup.seed):
         network = make()
-        callbacks = [] if best is None else [best]
-        losses = engine.run(network, network.batches(parts.trained), network.epochs, setup, callbacks=callbacks)
+        batches = network.batches(parts.trained)
+        losses = engine.run(network, batches, network.epochs, setup, callbacks=[] if best is None else [best])
     summary: dict[str, object] = {"classes": list(material.classes), "clips": len(parts.trained), "losses": losses}
     if parts.held_out is not None:
         outputs = engine.answers(network, parts.held_out.features, lambda batch: {"": network.scores(batch)})
         scores = held_out_scores(confusion(outputs[""], parts.held_out.labels))
         summary["held_out"] = scores if best is None else scores | {"epoch": best.epoch}
     return network, summary
-
-
-def labelled(material: Material) -> Examples:
-    """The labelled clips of a pre-training; raises ``ValueError`` if there are none."""
-    if material.examples is None:
-        raise ValueError("this pre-training learns from labelled clips; found unlabelled frames, expected a `protocol`")
-    return material.examples
 
 
 def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
