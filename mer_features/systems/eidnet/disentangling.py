@@ -195,10 +195,10 @@ def pretrain(recipe: MacroNetRecipe, material: Material, setup: Setup, output: P
         ``classes``, ``clips`` (number of training clips) and ``losses`` by epoch. With held-out subjects also
         ``held_out``: the number of their clips and the scores on them.
     """
-    examples = macro.labelled(material)
+    assert material.examples is not None  # the task needs labelled clips
     network, summary = macro.learn(lambda: Network(recipe, len(material.classes)), material, recipe.held_out, setup)
     about = {"task": "eidnet", "classes": list(material.classes), "backbone": recipe.backbone, "size": recipe.size}
-    faces = torch.from_numpy(examples.features["expression"])
-    labels = torch.from_numpy(examples.labels).repeat_interleave(faces.shape[1])
+    faces = torch.from_numpy(material.examples.features["expression"])
+    labels = torch.from_numpy(material.examples.labels).repeat_interleave(faces.shape[1])
     macro.write(output, {**network.net.state_dict(), "faces": faces.flatten(0, 1), "labels": labels}, about)
     return summary

@@ -116,10 +116,9 @@ def pretrain(recipe: SAATTeacherRecipe, material: Material, setup: Setup, output
     ValueError
         If there are no labelled clips, or there is only one subject and some are to be held out.
     """
-    faces = Material(single_faces(macro.labelled(material)), material.classes)
-    network, summary = macro.learn(
-        lambda: Network(recipe, len(faces.classes)), faces, recipe.held_out, setup, rank=_rank
-    )
+    faces = Material(single_faces(material.labelled), material.classes)
+    classes = len(material.classes)
+    network, summary = macro.learn(lambda: Network(recipe, classes), faces, recipe.held_out, setup, _rank)
     keys = {name: getattr(recipe, name) for name in ("network", "stem", "scale", "size", "images", "frames")}
-    macro.write(output, network.net.state_dict(), {"task": "sa_at", "classes": list(faces.classes), **keys})
+    macro.write(output, network.net.state_dict(), {"task": "sa_at", "classes": list(material.classes), **keys})
     return summary

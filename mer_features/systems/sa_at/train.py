@@ -64,9 +64,7 @@ def teacher(recipe: SAATRecipe, setup: Setup) -> Teacher | None:
     """
     if recipe.pretraining is None:
         return None
-    if setup.pretrained is None:
-        raise ValueError("SA-AT: this recipe needs the file of a teacher (pre-training `sa_at`), and none is given")
-    loaded = Teacher(setup.pretrained)
+    loaded = Teacher(setup.pretraining_file)
     if recipe.micro_training and not loaded.name.startswith("resnet"):
         raise ValueError(f"{setup.pretrained}: attention transfer needs a ResNet teacher, found {loaded.name}")
     return loaded
