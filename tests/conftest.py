@@ -15,7 +15,7 @@ SLOW = (
     "hostile/test_inputs.py", "hostile/test_safety.py", "magnify/test_train.py", "style/test_peers.py",
     "style/test_stage.py", "style/test_training.py", "synthetic/test_store.py", "systems/test_baselines.py",
     "systems/test_capsulenet.py", "systems/test_eidnet.py", "systems/test_every_key.py", "systems/test_fr.py",
-    "systems/test_imagenet_flow.py", "systems/test_ma2mi.py", "systems/test_map_mer.py", "systems/test_sa_at.py",
+    "systems/test_imagenet_flow.py", "systems/test_ma2mi.py", "systems/test_map_mer.py", "systems/test_sa_at",
     "test_cli.py", "test_flow.py", "test_magnify_video.py",
     "cache/test_flow_maps.py", "databases/test_flow_maps.py", "test_metrics.py", "test_real_maps.py", "test_report.py",
     "test_report_style.py", "test_repository.py", "test_training.py",

@@ -32,18 +32,20 @@ RINGS, FOLDS = 8, 5
 
 
 def signature(image: np.ndarray) -> np.ndarray:
-    """Mean L, a, b and the log mean amplitude of L's Fourier spectrum in eight rings: (11,), float64.
+    """Mean L, a, b, mean chroma and the log mean amplitude of L's Fourier spectrum in eight rings: (12,), float64.
 
-    These values differ from those that the statistical method sets: they are rings of the FFT over the whole band, not
-    four means of logarithms of a cosine spectrum.
+    The mean chroma, the mean of √(a² + b²), is 0 for a grey image alone; the means of a and b can be 0 for any image.
+    The values of the spectrum differ from those that the statistical method sets: they are rings of the FFT over the
+    whole band, not four means of logarithms of a cosine spectrum.
 
     Parameters
     ----------
     image : ndarray, shape (H, W, 1) or (H, W, 3), uint8
     """
     planes = lab.planes(image)
-    means = np.zeros(3)
+    means = np.zeros(4)
     means[: len(planes)] = planes.mean(axis=(1, 2))
+    means[3] = np.hypot(*planes[1:]).mean() if len(planes) == 3 else 0.0
     spectrum = np.abs(np.fft.fft2(planes[0]))
     radius = np.hypot(np.fft.fftfreq(spectrum.shape[0])[:, None], np.fft.fftfreq(spectrum.shape[1]))
     edges = np.geomspace(1 / min(spectrum.shape), 0.5, RINGS + 1)
@@ -57,7 +59,7 @@ def accuracy(signatures: np.ndarray, databases: Sequence[str], subjects: Sequenc
 
     Parameters
     ----------
-    signatures : ndarray, shape (N, 11)
+    signatures : ndarray, shape (N, 12)
         Values of :func:`signature`.
     databases, subjects
         Database and subject of each face; at least two databases with two subjects each.
@@ -104,11 +106,12 @@ def measure(caches: Mapping[str, Path], truths: Mapping[str, Path], *, threads: 
     Returns
     -------
     dict
-        JSON values. ``gap``: :func:`accuracy` and ``colour`` distance before and after aggregation; None with one
-        database or too few subjects. ``databases``: by name, the number of ``clips`` and medians over them of
-        ``displacement_px`` (between onset and aggregated onset), ``landmarks_px`` (mean distance of the 68 landmarks on
-        both) and ``motion_px`` (between the flow from onset to apex before and after aggregation); with ground truth
-        also ``epe_before_px`` and ``epe_after_px``, the end-point errors of these flows inside the face.
+        JSON values. ``gap``: :func:`accuracy` with its ``chance`` level, and ``colour`` distance, before and after
+        aggregation; None with one database or too few subjects. ``databases``: by name, the number of ``clips`` and
+        medians over them of ``displacement_px`` (between onset and aggregated onset), ``landmarks_px`` (mean distance
+        of the 68 landmarks on both) and ``motion_px`` (between the flow from onset to apex before and after
+        aggregation; NaN for still images, in which nothing moves); with ground truth also ``epe_before_px`` and
+        ``epe_after_px``, the end-point errors of these flows inside the face.
     """
     chosen = [(name, path, row) for name, path in caches.items() for row in _evenly_spaced(path, FLOW_CLIPS)]
     pool = joblib.Parallel(n_jobs=threads, batch_size=1)
@@ -148,14 +151,17 @@ def _clip(path: Path, row: int, truth_root: Path | None) -> dict[str, float]:
             _Side(*(features[f"{group}/{name}"][row] for name in ("onset", "apex"))) for group in ("faces", "style")
         )
         points, transform = features["faces/landmarks"][row], features["faces/transform"][row]
-        clip_id = features.clips[row].clip_id
-    motions = before.motion(), after.motion()
+        clip_id, moves = features.clips[row].clip_id, features.clips[row].n_frames > 1
     values = {
         "displacement_px": geometry.median_length(geometry.displacement(before.onset, after.onset)),
-        "motion_px": geometry.median_length(motions[1] - motions[0]),
+        "motion_px": float("nan"),
     }
     if np.isfinite(points).all():
         values["landmarks_px"] = _landmark_drift(before.onset, after.onset, points)
+    if not moves:
+        return values
+    motions = before.motion(), after.motion()
+    values["motion_px"] = geometry.median_length(motions[1] - motions[0])
     if truth_root is not None:
         truth = read_truth(truth_root, clip_id)
         expected, _ = truth_flow_in_crop(truth.flow, transform, before.onset.shape[0])
@@ -189,6 +195,7 @@ def _gap(caches: Mapping[str, Path]) -> dict[str, Any] | None:
     )
     return {
         "accuracy": [accuracy(item, databases, subjects) for item in (before, after)],
+        "chance": 1 / len(caches),
         "colour": [colour_distance(item, databases) for item in (before, after)],
         "clips": len(databases),
     }

@@ -70,6 +70,7 @@ CODES: dict[str, Code] = {
     "label_conflict": Code(_R, "two labels are given for the clip"),
     "same_picture": Code(_W, "a clip of another person has exactly the same flow map"),
     "empty_channel": Code(_W, "a channel of the flow map has one value everywhere"),
+    "several_frames": Code(_R, "the database is one of still images, and the source has more than one frame"),
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mer_features.core.section import Section, Seed
 from mer_features.stages.options import Overrides
@@ -76,6 +77,10 @@ OwnerAdapter = Literal[
 ]  # fmt: skip
 
 
+#: Adapters of still images, and the variant that lists them; None: the adapter has no variants.
+_STILLS: Mapping[str, str | None] = {"bu3dfe": None, "mmew": "macro"}
+
+
 class OwnerDatabase(RecordedSection):
     """A database in the layout in which its owner distributes it."""
 
@@ -104,6 +109,18 @@ class OwnerDatabase(RecordedSection):
         description="List also the clips without a label, for pre-trainings on unlabelled video (dfew, afew). They "
         "have no emotion, so every protocol leaves them out.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _declare_stills(cls, tree: Any) -> Any:
+        """For a database of still images, set the key `stills` of the faces stage, unless the user set it."""
+        if not isinstance(tree, Mapping) or tree.get("adapter") not in _STILLS:
+            return tree
+        if tree.get("variant") != _STILLS[tree["adapter"]]:
+            return tree
+        overrides = Overrides.model_validate(tree.get("overrides", {}))
+        stills = overrides.model_copy(update={"faces": {"stills": True, **overrides.faces}})
+        return {**tree, "overrides": stills}
 
 
 class FlowMapsDatabase(RecordedSection):

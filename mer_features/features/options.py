@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from mer_features.core import fingerprint
 from mer_features.core.section import Section, Seed
-from mer_features.features.schema import FLOW_MAPS, STAGE_GROUPS
+from mer_features.features.schema import FLOW_MAPS, SPOTTING, STAGE_GROUPS
 from mer_features.stages.options import (
     STAGES,
     Apex,
@@ -34,6 +34,10 @@ class Provenance(TypedDict):
     fingerprints: Mapping[str, str]  # fingerprint of the code of each stage
     versions: Mapping[str, str]  # versions of the libraries
     seed: int
+
+
+#: Stages that compare frames of a clip; they do not run on still images.
+MOVING: tuple[Stage, ...] = ("magnify", "flow", "descriptors")
 
 
 class Cache(Section):
@@ -80,6 +84,8 @@ class FeatureConfig(Section):
 
     def require_inputs(self, where: str = "") -> None:
         """Check that each stage has its inputs; raises ``ValueError`` if a setting of another stage prevents it."""
+        if self.faces.stills:
+            return
         pairs = ", ".join(self.flow.pairs)
         if self.flow.amplified and self.magnify.method == "none":
             raise ValueError(f"flow.pairs{where}: found {pairs}; `amplified` needs a magnify.method, not `none`")
@@ -95,12 +101,15 @@ class FeatureConfig(Section):
             "style": not self.style.stored,
             "descriptors": not self.descriptors.methods,
         }
+        if self.faces.stills:
+            off |= dict.fromkeys(MOVING, True)
         return tuple(stage for stage in STAGES if not off.get(stage, False))
 
     @property
     def groups(self) -> frozenset[str]:
         """Groups that the feature file will have, beside the root and the rejected clips."""
-        return frozenset(STAGE_GROUPS[stage] for stage in self.stages)
+        groups = frozenset(STAGE_GROUPS[stage] for stage in self.stages)
+        return groups - {SPOTTING.name} if self.faces.stills else groups
 
     def options(self, stage: Stage) -> Section:
         """Options of one stage."""

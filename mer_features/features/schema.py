@@ -144,8 +144,8 @@ ROOT = Group(
             fill=np.nan,
         ),
         Variable(
-            "apex_source", ("clip",), "str", "`annotated` or the name of the spotter", "apex stage",
-            comment="Empty: not known.",
+            "apex_source", ("clip",), "str", "`annotated`, `corrected`, `still image` or the name of the spotter",
+            "apex stage", comment="Empty: not known. `still image`: the clip has one frame.",
         ),
         Variable("au", ("au",), "int16", "FACS number of the action unit", _SHEET),
         Variable(

@@ -82,7 +82,7 @@ def build(
     clips
         The full clip table with labels, in the order of the rows.
     shard_files
-        Stage files of all shards, for the stages ``faces``, ``apex`` and ``flow`` and for the other stages that ran.
+        Stage files of all shards, for the stages ``faces`` and ``apex`` and for the other stages that ran.
         Empty for published flow maps: the source of each clip is then the picture of its map.
     options
         Number of keyframes and compression.
@@ -105,7 +105,9 @@ def build(
         return _write(output, entries, [FlowMapsPart()], _attributes({}, provenance), options.gzip_level)
     with StageFiles({stage: shard_files[stage] for stage in STAGES if stage in shard_files}) as stages:
         attributes = _attributes(stages.options, provenance)
-        parts = all_parts(options, shard_files)
+        stills = bool(stages.options["faces"].get("stills"))
+        # The apex of a still image is its only frame: nothing was spotted, so no group says so.
+        parts = all_parts(options, [stage for stage in shard_files if not (stills and stage == "apex")])
         entries = [_Entry(clip, _issues(clip, stages), partial(_require_all, clip, stages)) for clip in clips]
         return _write(output, entries, parts, attributes, options.gzip_level)
 

@@ -1,4 +1,4 @@
-"""Frames in a folder of image files."""
+"""Frames in a folder of image files, and a single image file."""
 
 from __future__ import annotations
 
@@ -50,14 +50,39 @@ class ImageFolder(FrameSequence):
         self._digest = digest.hexdigest()
 
     def _load(self, number: int) -> tuple[bytes, Frame]:
-        path = self._files[number]
-        try:
-            if (size := path.stat().st_size) > MAX_BYTES:
-                raise ClipRejectedError("unreadable_frame", f"{path.name}: {size} bytes, at most {MAX_BYTES} are read")
-            data = path.read_bytes()
-        except OSError as error:
-            raise ClipRejectedError("unreadable_frame", f"{path.name}: {error.strerror}") from error
-        return data, Frame(number, float("nan"), decode_image(data, path.name))
+        return _load(self._files[number], number)
+
+
+class ImageFile(FrameSequence):
+    """One image file as a sequence of one frame, number 0; see :func:`mer_features.frames.open_frames`."""
+
+    def __init__(self, path: Path, first: int | None, last: int | None) -> None:
+        super().__init__(path, fps=None)
+        if not inside(0, first, last):
+            raise ClipRejectedError("no_frames", f"{path}: one image, number 0, not in {first}..{last}")
+        self.numbers, self.count_hint = [0], 1
+
+    def nearest(self, number: int) -> Frame:  # noqa: ARG002  # there is one frame
+        """The image."""
+        return _load(self.source, 0)[1]
+
+    def sha256(self) -> str:
+        """Digest of the file."""
+        return hashlib.sha256(self.source.read_bytes()).hexdigest()
+
+    def _decode(self) -> Iterator[tuple[str, Frame]]:
+        yield self.source.name, _load(self.source, 0)[1]
+
+
+def _load(path: Path, number: int) -> tuple[bytes, Frame]:
+    """Bytes and decoded image of a file."""
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ClipRejectedError("unreadable_frame", f"{path.name}: {size} bytes, at most {MAX_BYTES} are read")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ClipRejectedError("unreadable_frame", f"{path.name}: {error.strerror}") from error
+    return data, Frame(number, float("nan"), decode_image(data, path.name))
 
 
 def _numbered_files(folder: Path) -> dict[int, Path]:

@@ -61,6 +61,13 @@ class Faces(Section):
         description="Detect and align the face in every frame separately, for recordings with large head motion. This "
         "adds about half a pixel of jitter, as much as a micro-expression moves; do not use it if flow is computed.",
     )
+    stills: bool = Field(
+        False,
+        description="The sources are still images, not clips: one frame each, which is the onset and the apex. Nothing "
+        "moves in them, so nothing is spotted, magnified or measured between frames, and the feature file has /faces "
+        "and, if it is switched on, /style alone. Set by the adapters of databases of still images. `false`: a source "
+        "of one frame is rejected.",
+    )
     landmark_model: Path | None = Field(
         None,
         description="A dlib 68-point shape predictor to use instead of the included one. The training data of the "
@@ -220,6 +227,12 @@ class Style(Section):
         "`statistical` and `histogram`, generators (`model.pt`) for `cyclegan`.",
     )
     clusters: int = Field(3, ge=1, le=16, description="Number of hidden styles, the k of k-means.")
+    colour: Literal["keep", "grey"] = Field(
+        "keep",
+        description="`keep`: colour faces stay in colour and grey faces grey, so that a grey database can be told from "
+        "the others by its colour alone; `grey` (ours): every face is made grey first, so that all databases have one "
+        "colour space.",
+    )
 
     @property
     def fits(self) -> bool:
@@ -238,6 +251,8 @@ class Style(Section):
 
     @model_validator(mode="after")
     def _knows_what_to_fit_on(self) -> Style:
+        if self.method == "none" and self.colour != "keep":
+            raise ValueError(f"colour: `{self.colour}` needs a method; `none` switches the stage off")
         if not self.fits:
             return self
         # Even generators from an earlier fit need faces for the acceptance test, and reference styles if they fail it.

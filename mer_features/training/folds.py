@@ -67,5 +67,6 @@ class FoldClips:
         return fold_style.fit_fold(self._sources.caches, self._table.rows, fold, self._style, seed=seed)
 
     def _load(self, fitted: Fitted | None) -> Clips:
-        restyle = None if self._style is None else partial(fold_style.render, fitted=fitted)
+        style = self._style
+        restyle = None if style is None else partial(fold_style.render, fitted=fitted, colour=style.colour)
         return load_clips(self._sources.caches, self._table, self._inputs, restyle)

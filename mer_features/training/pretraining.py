@@ -17,7 +17,7 @@ from mer_features.features.sequences import Sequences
 from mer_features.protocols.table import read as read_protocol
 from mer_features.systems import registry
 from mer_features.systems.common.contract import Execution, Material, PretrainingModule, Setup
-from mer_features.training.data import Inputs, load_clips
+from mer_features.training.data import Inputs, Sources, common_groups, load_clips
 from mer_features.training.options import Pretraining
 from mer_features.training.state import State
 
@@ -90,7 +90,10 @@ def _key(task: Pretraining, files: Sequence[Path], execution: Execution) -> str:
 
 def _labelled(task: Pretraining, caches: Mapping[str, Path], protocol_tsv: Path) -> Material:
     module: Any = module_of(task.task)
-    recipe = task.full_recipe
+    try:
+        recipe = task.full_recipe.reading(common_groups(Sources(caches, protocol_tsv)))
+    except ValueError as error:
+        raise ValueError(f"pre-training {task.task!r}: {error} ({', '.join(map(str, caches.values()))})") from None
     inputs = Inputs(module.pretraining_variables(recipe), lambda clip: module.pretraining_prepare(recipe, clip))
     table = read_protocol(protocol_tsv)
     return Material(load_clips(caches, table, inputs).examples(), table.classes)

@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from mer_features import databases
+from mer_features import databases, protocols
 from mer_features.core import quality
 from mer_features.core.quality import Status
 from mer_features.databases import DatabaseError
 from mer_features.databases.options import OwnerDatabase
 from mer_features.databases.owners import bu3dfe
+from mer_features.protocols.options import Protocol
 from mer_features.workflow.config import validate
 
 
@@ -45,10 +46,25 @@ def test_every_texture_is_listed_with_its_emotion(root: Path):
     assert _read(root / "BU_3DFE").clips == listing.clips
 
 
-def test_single_images_are_rejected_with_the_reason(root: Path):
-    for clip in _read(root).clips:
-        assert [issue.code for issue in clip.issues] == ["few_frames"]
-        assert quality.status(clip.issues) is Status.REJECTED
+def test_single_images_are_usable_and_declared_as_still(root: Path):
+    clips = _read(root).clips
+    assert {quality.status(clip.issues) for clip in clips} == {Status.OK}
+    assert {(clip.first, clip.last) for clip in clips} == {(0, 0)}
+    section = {"adapter": "bu3dfe", "root": str(root), "overrides": {"faces": {"size": 64}}}
+    config = validate({"databases": {"bu": section}})
+    assert config.features_of("bu").faces.stills
+    assert config.features_of("bu").faces.size == 64
+    assert validate(config.model_dump(mode="json", by_alias=True)) == config
+
+
+def test_the_papers_three_classes_are_those_of_its_label_map(root: Path):
+    table = protocols.build("p", _read(root).clips, Protocol(databases=("bu",), labels="bu3dfe-3"), 0)
+    assert Counter(row.label for row in table.rows) == {"negative": 32, "positive": 8, "surprise": 8}
+    assert table.left_out == {"neutral": 2}
+    # Table 1 of SA-AT has the same proportions, 4 to 1 to 1, and seven times as many images less some.
+    for label, images in {"negative": 11012, "positive": 2730, "surprise": 2736}.items():
+        count = 50 * sum(row.label == label for row in table.rows)
+        assert 0.97 * 7 * count < images <= 7 * count
 
 
 def test_images_of_another_name_are_named(root: Path):

@@ -112,7 +112,7 @@ def test_a_link_out_of_the_root_is_not_followed(tmp_path: Path):
     assert below(seen, tmp_path / "outside") == []
 
 
-def test_single_images_of_macro_expressions_are_listed_and_rejected(tmp_path: Path):
+def test_single_images_of_macro_expressions_are_still_images(tmp_path: Path):
     for subject in ("S01", "S03"):
         for emotion, code in (("happiness", "01"), ("anger", "07")):
             frames(tmp_path / "Macro_Expression" / subject / emotion, (1, 2), f"{subject}-{code}-{{:03d}}.jpg")
@@ -120,8 +120,9 @@ def test_single_images_of_macro_expressions_are_listed_and_rejected(tmp_path: Pa
     assert Counter((clip.subject, clip.emotion) for clip in listing.clips) == dict.fromkeys(
         [("S01", "anger"), ("S01", "happiness"), ("S03", "anger"), ("S03", "happiness")], 2
     )
-    assert {quality.status(clip.issues) for clip in listing.clips} == {quality.Status.REJECTED}
-    assert {issue.code for clip in listing.clips for issue in clip.issues} == {"few_frames"}
+    assert {quality.status(clip.issues) for clip in listing.clips} == {quality.Status.OK}
+    sections = [OwnerDatabase(adapter="mmew", root=tmp_path, variant=name) for name in ("macro", "micro", None)]
+    assert [section.overrides.faces for section in sections] == [{"stills": True}, {}, {}]
     assert Path(listing.clips[0].source).is_file()
 
 

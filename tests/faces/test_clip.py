@@ -285,6 +285,25 @@ def test_single_frame_is_rejected(folder):
         process(clip(folder, first=100, last=100), {}, options())
 
 
+def test_a_still_image_is_its_own_onset_and_apex(images, tmp_path):
+    cv2.imwrite(str(tmp_path / "img98.png"), images[2])
+    expected = crop_clip([images[2]], images[2], options(register="none"))
+    for source in (tmp_path / "img98.png", tmp_path):  # a file, or a folder with one image
+        record = process(clip(source), {}, options(stills=True))
+        np.testing.assert_array_equal(record.arrays["crops"], expected.crops)
+        np.testing.assert_array_equal(record.arrays["motion"], np.eye(2, 3)[None])
+        assert [record.attrs[name] for name in ("onset", "annotated_apex", "offset")] == [0, 0, 0]
+        assert codes(record.issues) == []
+    assert process(clip(tmp_path / "img98.png"), {}, options(stills=True)).attrs["source_sha256"]
+
+
+def test_a_clip_is_no_still_image_and_a_still_image_is_no_clip(folder):
+    with pytest.raises(ClipRejectedError, match="several_frames: 4 frames"):
+        process(clip(folder), {}, options(stills=True))
+    with pytest.raises(ClipRejectedError, match="few_frames"):
+        process(clip(folder / "img99.png"), {}, options())
+
+
 def test_large_head_motion_is_flagged(portrait, tmp_path):
     for number in range(3):
         cv2.imwrite(str(tmp_path / f"{number}.png"), portrait.frame(portrait.rigid(0, x=8.0 * number)))

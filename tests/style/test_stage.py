@@ -310,6 +310,8 @@ def test_it_is_off_unless_asked_for_and_in_a_fold():
         ({"method": "cyclegan", "model": "m.pt"}, "needs the macro-expression databases"),
         ({"method": "statistical", "databases": ["a"]}, "a would be fitted on and is tested"),
         ({"method": "sepia"}, "statistical"),
+        ({"colour": "grey"}, "`grey` needs a method"),
+        ({"method": "clahe", "colour": "red"}, "'keep' or 'grey'"),
     ],
 )
 def test_styles_that_cannot_be_are_refused(style: dict, said: str):
@@ -400,6 +402,29 @@ def _write(path: Path, image: np.ndarray) -> None:
     assert cv2.imwrite(str(path), image[..., ::-1])
 
 
+def test_still_images_have_no_motion_to_keep(shards: dict[str, Path], made: Path, tmp_path: Path):
+    from mer_features.assess import style as measure
+
+    stills = {stage: tmp_path / f"{stage}.h5" for stage in ("faces", "apex", "style")}
+    options = config.validate({"databases": {"d": {"adapter": "synthetic"}}}).features_of("d")
+    with ShardReader(shards["faces"]) as faces, ShardReader(made) as style:
+        for stage, path in stills.items():
+            section = options.faces.model_copy(update={"stills": True}) if stage == "faces" else options.options(stage)
+            with ShardWriter(path, stage, stages.plain(section)) as writer:
+                for clip in CLIPS[:2]:
+                    record = faces.read(clip.clip_id)
+                    record.arrays |= {name: record.arrays[name][:1] for name in ("crops", "numbers")}
+                    record.attrs["offset"] = 0
+                    apex = ClipRecord(clip.clip_id, attrs={"onset": 0, "offset": 0, "apex": 0, "apex_source": "x"})
+                    writer.add({"faces": record, "apex": apex, "style": style.read(clip.clip_id)}[stage])
+    provenance: feature_file.Provenance = {"config": "{}", "fingerprints": {}, "versions": {}, "seed": 0}
+    files = {stage: [path] for stage, path in stills.items()}
+    feature_file.build(tmp_path / "d.h5", CLIPS[:2], files, Cache(), provenance)
+    found = measure.measure({"d": tmp_path / "d.h5"}, {})["databases"]["d"]
+    assert np.isnan(found["motion_px"])
+    assert found["displacement_px"] < 0.15
+
+
 def test_what_it_did_is_measured(shards: dict[str, Path], made: Path, tmp_path: Path):
     from mer_features.assess import style as measure
 
@@ -416,3 +441,4 @@ def test_what_it_did_is_measured(shards: dict[str, Path], made: Path, tmp_path: 
     assert twice["databases"]["e"] == found
     assert twice["gap"]["colour"] == [0, 0]
     assert twice["gap"]["clips"] == 8
+    assert twice["gap"]["chance"] == 0.5

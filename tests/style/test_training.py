@@ -24,6 +24,7 @@ from mer_features.stages.style.fitted import (
     Source,
     fit,
 )
+from mer_features.stages.style.networks import Generator
 from mer_features.training.options import TrainStyle
 from mer_features.training.style import (
     features,
@@ -170,6 +171,33 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path):
     with pytest.raises(ValueError, match="not a file of style generators"):
         generators.load(tmp_path / "evil.pt")
     assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("nested", [False, True])
+def test_generators_of_a_trained_san_are_read(crops: np.ndarray, tmp_path: Path, prefix: str, nested: bool):
+    """A made-up file with the names of SAN's public network, of an early PyTorch release."""
+    torch.manual_seed(0)
+    pair = [Generator(8, 2), Generator(8, 2)]
+    named = {f"{prefix}features.0.weight": torch.ones(3), f"{prefix}stage1.0.bias": torch.ones(1)}
+    for name, generator in zip(("netG_A", "netG_B"), pair, strict=True):
+        named |= {f"{prefix}{name}.{key}": value for key, value in generator.state_dict().items()}
+        named |= {f"{prefix}{name}.model.2.running_mean": torch.zeros(8)}
+    torch.save({"state_dict": named} if nested else named, tmp_path / "san.pt")
+    model = generators.load(tmp_path / "san.pt")
+    assert (model.facts["width"], model.facts["blocks"], len(model.generators)) == (8, 2, 2)
+    crop = crops[0] if crops[0].shape[2] == 3 else np.repeat(crops[0], 3, axis=2)
+    x = torch.from_numpy(crop).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.inference_mode():
+        levels = ((pair[0].eval()(x) + pair[1].eval()(x)) / 2 + 1) * 127.5  # (G_A(x) + G_B(x)) / 2
+    expected = levels[0].permute(1, 2, 0).round().clamp(0, 255).numpy()
+    assert np.abs(generators.aggregate(crop, model) - expected).max() <= 1
+
+
+def test_a_network_without_generators_is_refused(tmp_path: Path):
+    torch.save({"netG_A.model.1.weight": torch.ones(4, 3, 7, 7)}, tmp_path / "half.pt")
+    with pytest.raises(ValueError, match="netG_A and netG_B of SAN"):
+        generators.load(tmp_path / "half.pt")
 
 
 def test_generators_exchanged_after_their_acceptance_are_noticed(whole: Path):

@@ -64,7 +64,8 @@ def faces(n: int, seed: int = 0, side: int = 32) -> Examples:
 
 def reversed_classes(examples: Examples) -> Material:
     """The same clips with the classes in another order, as another database may have them."""
-    return Material(Examples(examples.features, 2 - examples.labels, examples.subjects), CLASSES[::-1])
+    features = {"image": examples.features["image"][:, None]}  # one face a clip
+    return Material(Examples(features, 2 - examples.labels, examples.subjects), CLASSES[::-1])
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,27 @@ def state(network: torch.nn.Module) -> dict[str, np.ndarray]:
 def test_parameter_counts(name: str, count: int, stem: str):
     with torch.device("meta"):
         assert engine.parameters(sa_at_network.classifier(name, 3, stem)) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "mebibytes"),
+    [("resnet110", "cifar", 512.75), ("resnet110", "strided", 35.0), ("resnet38", "cifar", 176.75)],
+)
+def test_memory_that_an_image_keeps_for_the_gradient(name: str, stem: str, mebibytes: float):
+    """What docs/systems/sa_at.md says about the paper's batch of 64; no arithmetic is done on the meta device."""
+    sizes = []
+    for count in (1, 2):
+        kept: dict[int, tuple[int, torch.Tensor]] = {}
+
+        def keep(tensor: torch.Tensor, kept: dict = kept) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            kept[storage._cdata] = (storage.nbytes(), tensor)
+            return tensor
+
+        with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            sa_at_network.classifier(name, 3, stem)(torch.empty(count, 3, 256, 256))
+        sizes.append(sum(size for size, _ in kept.values()))
+    assert (sizes[1] - sizes[0]) / 2**20 == pytest.approx(mebibytes, abs=0.01)
 
 
 @pytest.mark.parametrize("depth", [38, 50, 110])
@@ -393,7 +415,7 @@ def test_the_teacher_is_measured_on_subjects_it_has_not_seen(tmp_path: Path):
     _, about = macro.read(tmp_path / "w.pt", "sa_at")
     assert about["classes"] == list(CLASSES[::-1])
     teacher = train.Teacher(tmp_path / "w.pt")
-    logits = teacher(torch.from_numpy(parts.held_out.features["image"])).logits
+    logits = teacher(torch.from_numpy(parts.held_out.features["image"][:, 0])).logits
     confusion = macro.confusion(logits.numpy(), parts.held_out.labels)
     assert confusion.tolist() == said["held_out"]["confusion"]  # the weights are those of the best epoch
     assert said["held_out"]["war"] == pytest.approx(np.trace(confusion) / confusion.sum())

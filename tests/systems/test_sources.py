@@ -141,9 +141,20 @@ def test_symmetric_needs_to_know_zero(name: str, source: str):
 @pytest.mark.parametrize("feature", ["pixel_difference", "onset_face"])
 def test_a_linear_system_on_faces_has_no_source_to_settle(feature: str):
     made = recipe("linear", {"feature": feature})
-    assert made.reading(("faces",)) == made
+    assert made.reading(("faces", "spotting")) == made
     with pytest.raises(ValueError, match="it reads /faces, and there is /flow_maps"):
         made.reading(("flow_maps",))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_reads_another_crop_than_the_apex_compares_frames(name: str):
+    module = _modules().module_of(name)
+    for made in _choices(RECIPES[name]):
+        crops = {item for item in module.variables(made) if item.startswith("faces/")}
+        assert made.compares_frames is bool(crops - {"faces/apex"} and len(crops) > 1), made
+        if made.compares_frames:
+            with pytest.raises(ValueError, match="it compares frames of a clip, and a database of still images"):
+                made.reading(("faces", "style"))
 
 
 # ---------------------------------------------------------------- published maps

@@ -4,10 +4,10 @@ A file name such as ``BU_3DFE/F0001/F0001_AN01WH_F2D.bmp`` holds the subject, tw
 01 to 04 (00 for neutral) and two letters for the ethnicity. ``_F2D.bmp`` is the texture image; ``_F3D.wrl`` is the
 surface, which is not read. Source: public loaders.
 
-Each texture image is listed as a clip whose source is the image file itself, so that subjects, emotions and counts can
-be checked. This package measures movement and a single image has none, so each clip is rejected as ``few_frames``. The
-neutral image and the expression are not paired as onset and apex, because it is not known whether the scans of a
-subject have the same head pose.
+Each texture image is listed as a clip whose source is the image file itself. The database is declared as one of still
+images (:mod:`mer_features.databases.options`): the single frame of such a clip is its onset and its apex, and nothing
+is measured between frames. The neutral image and the expression are not paired as onset and apex, because it is not
+known whether the scans of a subject have the same head pose.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TEXTURE = re.compile(
 
 
 def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
-    """Every texture image as a clip, rejected as ``few_frames``.
+    """Every texture image as a clip of one frame.
 
     Parameters
     ----------
@@ -67,6 +67,6 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
 
 
 def _clip(name: str, image: Path, match: re.Match[str], *, outside: bool) -> Clip:
-    single = Issue("few_frames", "a single image, without a neutral frame of the same recording")
-    issue = Issue("unsafe_path", f"{image.name} leaves the root") if outside else single
-    return adapter.clip_of(name, image.parent.name, image.stem, image, EMOTIONS[match["emotion"].upper()], (issue,))
+    issues = (Issue("unsafe_path", f"{image.name} leaves the root"),) if outside else ()
+    emotion = EMOTIONS[match["emotion"].upper()]
+    return adapter.clip_of(name, image.parent.name, image.stem, image, emotion, issues, first=0, last=0)

@@ -6,8 +6,8 @@ from the onset, which is always frame 1. The frame rate is 90 frames per second.
 loading code.
 
 The macro-expressions, ``Macro_Expression/S03/happiness/S03-01-001.jpg``, are single images. They are listed, with the
-image file as source, so that they can be viewed and counted. A single image contains no movement, so each one is
-rejected as ``few_frames``.
+image file as source. The variant is declared as one of still images (:mod:`mer_features.databases.options`): the single
+frame of such a clip is its onset and its apex, and nothing is measured between frames.
 """
 
 from __future__ import annotations
@@ -142,5 +142,4 @@ def _macro(name: str, tree: Tree, top: Path) -> Listing:
 
 def _single(name: str, image: Path) -> Clip:
     subject, emotion = image.parts[-3:-1]
-    single = Issue("few_frames", "a single image, without a neutral frame of the same recording")
-    return adapter.clip_of(name, subject, image.stem, image, emotion.lower(), (single,))
+    return adapter.clip_of(name, subject, image.stem, image, emotion.lower(), first=0, last=0)

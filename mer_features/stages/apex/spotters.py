@@ -43,6 +43,8 @@ from mer_features.stages.store import ClipRecord, ClipView
 REGIONS = ((*range(17, 22), *range(36, 42)), (*range(22, 27), *range(42, 48)), tuple(range(48, 68)))
 #: Where the regions lie on a face crop without landmarks: top, left, bottom, right as fractions of the sides.
 CANONICAL = ((0.12, 0.08, 0.48, 0.48), (0.12, 0.52, 0.48, 0.92), (0.62, 0.22, 0.95, 0.78))
+#: ``apex_source`` of a still image, in which nothing is spotted.
+STILL = "still image"
 #: Margin around a region's landmarks, as a fraction of the distance between the eyes.
 MARGIN = 0.15
 
@@ -161,9 +163,12 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: Apex) -> ClipRe
     ClipRecord
         Arrays ``curve_<spotter>``, shape (T,), float64; attributes ``spotted_<spotter>``, ``apex``, ``onset``
         and ``offset`` (positions in the list of frames) and ``apex_source`` ("annotated", "corrected" for an apex
-        corrected by an erratum, or the name of the spotter used).
+        corrected by an erratum, or the name of the spotter used). A still image has no curves and no spotted frames;
+        its only frame is the apex, and ``apex_source`` is :data:`STILL`.
     """
     faces = inputs["faces"]
+    if len(faces["crops"]) == 1:
+        return ClipRecord(clip.clip_id, attrs={"apex": 0, "apex_source": STILL, "onset": 0, "offset": 0})
     onset, offset = int(faces.attrs["onset"]), int(faces.attrs["offset"])
     spotted = spot_all(
         faces["crops"],

@@ -111,7 +111,7 @@ def crop_clip(images: Iterable[np.ndarray], onset: np.ndarray, options: Faces | 
 
 def _motion_measure(onset: np.ndarray, layout: Layout, options: Faces) -> Callable[[np.ndarray], Motion]:
     """The function that measures the head motion from the onset frame to another frame."""
-    if options.mode == "precropped":
+    if options.mode == "precropped" or options.stills:
         return lambda _: Motion(align.identity(), float("nan"), reliable=True)
     if options.per_frame:
         return _motion_per_frame(layout, options)
@@ -164,7 +164,8 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: Faces) -> ClipR
     Raises
     ------
     ClipRejectedError
-        If the frames cannot be read or no face is detected.
+        If the frames cannot be read or no face is detected; ``few_frames`` for a clip of one frame and, with
+        ``options.stills``, ``several_frames`` for a source of more than one.
     FileNotFoundError, ValueError
         If the landmark model cannot be used.
     """
@@ -174,10 +175,12 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: Faces) -> ClipR
     stamps: list[tuple[int, float]] = []
     images = _images(itertools.chain([first], frames), stamps)
     face = crop_clip(images, _onset_image(clip, sequence, first), options)
-    if len(stamps) < 2:
+    if options.stills and len(stamps) > 1:
+        raise ClipRejectedError("several_frames", f"{len(stamps)} frames")
+    if not options.stills and len(stamps) < 2:
         raise ClipRejectedError("few_frames", f"{len(stamps)} frame")
     numbers = np.array([number for number, _ in stamps], dtype=np.int64)
-    keys = key_frames(clip, numbers.tolist())
+    keys = KeyFrames(0, 0, 0, ()) if options.stills else key_frames(clip, numbers.tolist())
     arrays = {name: getattr(face, name) for name in ("crops", "landmarks", "transform", "motion", "residual")}
     arrays |= {"numbers": numbers, "times": _times(clip, sequence, stamps)}
     issues = (*sequence.issues, *keys.issues, *face.issues, *motion_issues(face, keys))

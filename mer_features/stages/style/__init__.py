@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mer_features.core.clips import Clip
+from mer_features.core.grey import levels
 from mer_features.stages.options import Style
 from mer_features.stages.store import ClipRecord, ClipView
 from mer_features.stages.style import fitted as fits
@@ -24,7 +25,9 @@ __all__ = ["aggregate", "aggregate_pair", "process"]
 _Change = Callable[[np.ndarray], np.ndarray]
 
 
-def aggregate(image: np.ndarray, method: str = "statistical", fitted: Fitted | None = None) -> np.ndarray:
+def aggregate(
+    image: np.ndarray, method: str = "statistical", fitted: Fitted | None = None, colour: str = "keep"
+) -> np.ndarray:
     """Convert a face to the aggregated style.
 
     Parameters
@@ -36,27 +39,38 @@ def aggregate(image: np.ndarray, method: str = "statistical", fitted: Fitted | N
     fitted
         Result of a fit, from :func:`mer_features.stages.style.fitted.fit` or a file; not needed for ``none`` and
         ``clahe``.
+    colour
+        ``keep``, or ``grey``: the luma of the image (ITU-R BT.601) is aggregated in its place.
 
     Returns
     -------
     ndarray, uint8
-        Image of the same shape; three equal channels remain equal.
+        Image of the same shape; three equal channels remain equal, and with ``grey`` all three are.
 
     Raises
     ------
     ValueError
-        For another shape or dtype, or if ``fitted`` is missing or was made for another method.
+        For another shape or dtype, an unknown ``colour``, or if ``fitted`` is missing or was made for another method.
     """
-    return aggregate_pair(image, image, method, fitted)[0]
+    return aggregate_pair(image, image, method, fitted, colour)[0]
 
 
 def aggregate_pair(
-    onset: np.ndarray, apex: np.ndarray, method: str = "statistical", fitted: Fitted | None = None
+    onset: np.ndarray,
+    apex: np.ndarray,
+    method: str = "statistical",
+    fitted: Fitted | None = None,
+    colour: str = "keep",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Apply one change of style, determined on the onset, to onset and apex of a clip; see :func:`aggregate`."""
     for name, image in (("onset", onset), ("apex", apex)):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
             raise ValueError(f"{name}: found {image.dtype} {image.shape}, expected uint8 (H, W, 1) or (H, W, 3)")
+    if colour not in ("keep", "grey"):
+        raise ValueError(f"found colour {colour!r}, expected keep or grey")
+    if colour == "grey":
+        # Before the change of style is determined, so that it is the same for a colour face and its grey copy.
+        onset, apex = (np.broadcast_to(levels(image)[..., None], image.shape).copy() for image in (onset, apex))
     change = _change(onset, method, fitted)
     return change(onset), change(apex)
 
@@ -96,7 +110,8 @@ def process(clip: Clip, inputs: Mapping[str, ClipView], options: Style) -> ClipR
     fitted = _fit(options)
     crops, position = inputs["faces"]["crops"], inputs["apex"].attrs
     onset, apex = (crops[int(position[name])] for name in ("onset", "apex"))
-    arrays = dict(zip(("onset", "apex"), aggregate_pair(onset, apex, options.method, fitted), strict=True))
+    pair = aggregate_pair(onset, apex, options.method, fitted, options.colour)
+    arrays = dict(zip(("onset", "apex"), pair, strict=True))
     attrs = {"style_method": options.method, "fit_on": "", "fit_databases": "", "model_sha256": "", "refused": ""}
     if fitted is not None:
         attrs |= {"style_method": fitted.method, "fit_on": fitted.source.fit_on, "model_sha256": fitted.digest}

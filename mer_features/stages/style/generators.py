@@ -1,7 +1,8 @@
 """Trained generators of learned style aggregation.
 
-:func:`save` and :func:`load` write and read their file, :func:`aggregate` applies them to a face, :func:`bending`
-measures how much they deform faces, and :func:`pairs_of` lists the pairs of clusters between which they are trained.
+:func:`save` and :func:`load` write and read their file, and :func:`load` also reads the generators of a trained SAN.
+:func:`aggregate` applies them to a face, :func:`bending` measures how much they deform faces, and :func:`pairs_of`
+lists the pairs of clusters between which they are trained.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ from mer_features.stages.style import geometry
 from mer_features.stages.style.networks import Generator, pictures
 
 FORMAT = "mer-features style generators 1"
+#: Names of the two generators in a network of SAN's public code (Dong et al. 2018), which averages their outputs.
+SAN_GENERATORS = ("netG_A", "netG_B")
+#: Buffers that instance norms of early PyTorch releases stored and did not use.
+_UNUSED = ("running_mean", "running_var", "num_batches_tracked")
 #: Acceptance test: largest median displacement in pixels that generators may cause, and number of crops on which it is
 #: measured.
 LIMIT_PX, TRIED = 0.3, 20
@@ -54,24 +59,49 @@ def save(path: Path | str, generators: Sequence[Generator], facts: Mapping[str, 
 def load(path: Path, sha256: str = "") -> Model:
     """Read generators from their file; no code in the file is executed.
 
+    Parameters
+    ----------
+    path
+        A file of :func:`save`, or the ``state_dict`` of a network of SAN's public code: tensors named
+        ``netG_A.model...`` and ``netG_B.model...``, with or without ``module.`` in front; other tensors are ignored.
+    sha256
+        Expected SHA-256 of the file; empty: not checked.
+
     Raises
     ------
     ValueError
-        If the file was not written by :func:`save`, or has another SHA-256.
+        If the file is neither, or has another SHA-256.
     """
     if sha256 and digest(path) != sha256:
         raise ValueError(f"{path}: these are not the generators that were accepted; run the fit again")
     try:
         tree = tensors.read(path)
-        facts = json.loads(tree["facts"])
-        generators = nn.ModuleList(Generator(facts["width"], facts["blocks"]) for _ in tree["generators"])
-        if tree["format"] != FORMAT or not generators:
+        stored, facts = (tree["generators"], json.loads(tree["facts"])) if "generators" in tree else _of_san(tree)
+        generators = nn.ModuleList(Generator(facts["width"], facts["blocks"]) for _ in stored)
+        if tree.get("format", FORMAT) != FORMAT or not generators:
             raise ValueError(f"format is not {FORMAT!r}")
-        for generator, weights in zip(generators, tree["generators"], strict=True):
+        for generator, weights in zip(generators, stored, strict=True):
             generator.load_state_dict(weights)
     except Exception as error:  # for a foreign file, torch may raise any exception
         raise ValueError(f"{path}: not a file of style generators ({error})") from error
     return Model(generators.eval().requires_grad_(False), facts)
+
+
+def _of_san(tree: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Weights of both generators in the ``state_dict`` of a SAN, and their width and number of blocks."""
+    named = {name.removeprefix("module."): value for name, value in tree.get("state_dict", tree).items()}
+    stored = [
+        {
+            name.removeprefix(f"{generator}."): value
+            for name, value in named.items()
+            if name.startswith(f"{generator}.") and not name.endswith(_UNUSED)
+        }
+        for generator in SAN_GENERATORS
+    ]
+    if not all(stored):
+        raise ValueError(f"found neither generators of this package nor {' and '.join(SAN_GENERATORS)} of SAN")
+    blocks = {name.split(".")[1] for name in stored[0] if ".conv_block." in name}
+    return stored, {"width": len(stored[0]["model.1.weight"]), "blocks": len(blocks), "source": "SAN"}
 
 
 def digest(path: Path | str) -> str:

@@ -1,7 +1,9 @@
 """Networks of learned style aggregation: generator and discriminator of CycleGAN, and ResNet-18 for style features.
 
 Layers have the same order and names as in the public code (CycleGAN's ``ResnetGenerator`` and ``NLayerDiscriminator``
-as used by SAN, torchvision's ``resnet18``), so that weight files of that code can be loaded.
+as used by SAN, torchvision's ``resnet18``), so that weights of that code fit:
+:func:`mer_features.stages.style.generators.load` reads the generators of a trained SAN, and the key `feature_weights`
+of ``train_style`` names a file of resnet18.
 """
 
 from __future__ import annotations
@@ -119,8 +121,8 @@ def initialise(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(module.weight, 0.0, 0.02)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def parameters(network: nn.Module) -> int:

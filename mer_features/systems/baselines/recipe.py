@@ -194,6 +194,11 @@ class LinearRecipe(FlowRecipe):
         """The group of the input."""
         return super().groups if self.feature == "flow" else ("faces",)
 
+    @property
+    def compares_frames(self) -> bool:
+        """Whether it reads the difference between apex and onset."""
+        return self.feature == "pixel_difference"
+
     def reading(self, groups: Collection[str]) -> Self:
         """The recipe with its source settled, if it reads flow."""
         return super().reading(groups) if self.feature == "flow" else Recipe.reading(self, groups)

@@ -87,6 +87,27 @@ def rgb(image: np.ndarray, side: int) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(image, (side, side, 3)).transpose(2, 0, 1))
 
 
+#: Variables from which :func:`nearest_keyframes` chooses.
+NUMBERS, APEX = "faces/keyframe_number", "apex"
+
+
+def nearest_keyframes(clip: Arrays, frames: int) -> np.ndarray:
+    """Positions, ascending, of the ``frames`` keyframes of a clip that are nearest to its apex in time, (F,) int64.
+
+    Raises
+    ------
+    ValueError
+        If the feature file has fewer keyframes.
+    """
+    distances = np.abs(clip[NUMBERS].astype(np.int64) - int(clip[APEX]))
+    if len(distances) < frames:
+        raise ValueError(
+            f"frames: expected at most {len(distances)}, the keyframes in the feature file, found {frames}; "
+            "set cache.keyframes for more"
+        )
+    return np.sort(np.argsort(distances, kind="stable")[:frames])
+
+
 def overlays(images: np.ndarray, heats: np.ndarray) -> np.ndarray:
     """:func:`overlay` of each of N images (N, H, W, C) and its heat map (N, h, w); (N, H, W, 3) uint8."""
     return np.stack([overlay(image, heat) for image, heat in zip(images, heats, strict=True)])

@@ -34,17 +34,25 @@ class Recipe(BaseModel):
         """Groups of the feature file that the system reads, beside the root; empty: not known before the training."""
         return ()
 
+    @property
+    def compares_frames(self) -> bool:
+        """Whether it reads several face crops of a clip, so that still images, of one frame each, are refused."""
+        return False
+
     def reading(self, groups: Collection[str]) -> Self:
         """The recipe for feature files that all have these groups.
 
         Raises
         ------
         ValueError
-            If the recipe reads a group that is not among them; names the group.
+            If the recipe reads a group that is not among them; names the group. If it compares frames and no apex was
+            spotted (/spotting), because the files are of still images.
         """
         if missing := [name for name in self.groups if name not in groups]:
             there = ", ".join(f"/{name}" for name in sorted(groups)) or "nothing beside its root"
             raise ValueError(f"it reads {', '.join(f'/{name}' for name in missing)}, and there is {there}")
+        if self.compares_frames and "spotting" not in groups:
+            raise ValueError("it compares frames of a clip, and a database of still images has one frame for each")
         return self
 
 
@@ -64,12 +72,17 @@ def common_groups(files: Mapping[str, Collection[str]]) -> frozenset[str]:
 
 
 class FacesRecipe(Recipe):
-    """Base of the recipes of systems and tasks that read face crops."""
+    """Base of the recipes of systems and tasks that read several face crops of a clip."""
 
     @property
     def groups(self) -> tuple[str, ...]:
         """The group of the crops."""
         return ("faces",)
+
+    @property
+    def compares_frames(self) -> bool:
+        """True: still images are refused."""
+        return True
 
 
 class FlowRecipe(Recipe):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mer_features.systems.common import engine, macro
+from mer_features.systems.common import engine, inputs, macro
 from mer_features.systems.common.contract import Arrays, Examples, Material, Setup
 from mer_features.systems.eidnet.network import (
     EXPRESSIONS,
@@ -161,12 +161,10 @@ def cosine(optimiser: torch.optim.Optimizer, recipe: Disentangling) -> torch.opt
 
 # ---------------------------------------------------------------- MacroNet
 
-NUMBERS, APEX = "faces/keyframe_number", "apex"
-
 
 def pretraining_variables(recipe: MacroNetRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
     """Names of the feature-file variables of a macro clip that :func:`pretraining_prepare` reads."""
-    return (NEUTRAL, EXPRESSIONS, NUMBERS, APEX)
+    return (NEUTRAL, EXPRESSIONS, inputs.NUMBERS, inputs.APEX)
 
 
 def pretraining_prepare(recipe: MacroNetRecipe, clip: Arrays) -> dict[str, np.ndarray]:
@@ -177,13 +175,7 @@ def pretraining_prepare(recipe: MacroNetRecipe, clip: Arrays) -> dict[str, np.nd
     ValueError
         If the feature file has fewer keyframes than the recipe needs.
     """
-    distances = np.abs(clip[NUMBERS].astype(np.int64) - int(clip[APEX]))
-    if len(distances) < recipe.frames:
-        raise ValueError(
-            f"frames: expected at most {len(distances)}, the keyframes in the feature file, found {recipe.frames}; "
-            "set cache.keyframes for more"
-        )
-    nearest = np.sort(np.argsort(distances, kind="stable")[: recipe.frames])
+    nearest = inputs.nearest_keyframes(clip, recipe.frames)
     return prepare_faces(clip, clip[EXPRESSIONS][nearest], recipe.size)
 
 

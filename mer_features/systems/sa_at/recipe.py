@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from mer_features.systems.common.recipe import FacesRecipe, Recipe
+from mer_features.systems.common.recipe import Recipe
 
 #: CIFAR-style residual networks of 6n + 2 layers; the paper uses 38, 50 and 110.
 Residual = Literal["resnet8", "resnet14", "resnet20", "resnet26", "resnet32", "resnet38", "resnet50", "resnet110"]
 
 _STEM = (
     "`cifar`: full resolution, as in the CIFAR networks of the paper; `strided`: a stride of 2 and 2 x 2 pooling "
-    "first, 16 times less computation (ours, for CPUs)."
+    "first, about 16 times less computation and memory (ours)."
 )
 _SCALE = (
     "Normalisation of images in [0, 1]: subtract the training set's mean per channel (`mean`, ours), or use ImageNet's "
@@ -85,9 +85,21 @@ class SAATRecipe(Recipe):
         return (self.images,)
 
 
-class SAATTeacherRecipe(FacesRecipe):
-    """Teacher of SA-AT: a classifier of single faces of a macro-expression database."""
+class SAATTeacherRecipe(Recipe):
+    """Teacher of SA-AT: a classifier of single faces of a macro-expression database, of still images or of clips."""
 
+    images: Literal["faces", "style"] = Field(
+        "faces",
+        description="`faces`: faces as recorded; `style`: style-aggregated faces. The paper aggregates the "
+        "micro-expression samples; whether the teacher's images too, it does not say.",
+    )
+    frames: int = Field(
+        1,
+        ge=1,
+        le=31,
+        description="Faces per macro clip (ours). 1: the apex, for still images and clips; more: the keyframes nearest "
+        "to the apex (CK+: the last ones), each an example of its own.",
+    )
     network: Literal[Residual, "alexnet", "vgg16"] = Field(
         "resnet110", description="Network; Table 2 of the paper compares five. Attention transfer needs a ResNet."
     )
@@ -108,3 +120,19 @@ class SAATTeacherRecipe(FacesRecipe):
         description="Share of the macro subjects that are held out to choose the best epoch (by UF1). 0: none is held "
         "out, and the last epoch is used.",
     )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The group of the faces."""
+        return (self.images,)
+
+    @property
+    def compares_frames(self) -> bool:
+        """Whether it reads several faces of a clip."""
+        return self.frames > 1
+
+    @model_validator(mode="after")
+    def _keyframes_are_as_recorded(self) -> Self:
+        if self.images == "style" and self.frames > 1:
+            raise ValueError(f"frames: /style has the apex alone; expected 1 with `images: style`, found {self.frames}")
+        return self

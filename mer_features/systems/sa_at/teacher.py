@@ -1,6 +1,7 @@
-"""Teacher of SA-AT: an expression classifier on the apex faces of a macro-expression database (Eq. 3).
+"""Teacher of SA-AT: an expression classifier on single faces of a macro-expression database (Eq. 3).
 
-It is trained without micro-expressions, once for all folds. Shapes: N clips, K macro classes, S x S pixels.
+It is trained without micro-expressions, once for all folds. Shapes: N faces, F faces per macro clip, K macro classes,
+S x S pixels.
 """
 
 from __future__ import annotations
@@ -18,15 +19,35 @@ from mer_features.systems.common.contract import Arrays, Examples, Material, Set
 from mer_features.systems.sa_at.network import Recogniser
 from mer_features.systems.sa_at.recipe import SAATTeacherRecipe
 
+_KEYFRAMES = "faces/keyframes"
 
-def pretraining_variables(recipe: SAATTeacherRecipe) -> tuple[str, ...]:  # noqa: ARG001  # the same for every recipe
+
+def pretraining_variables(recipe: SAATTeacherRecipe) -> tuple[str, ...]:
     """Names of the feature-file variables of a macro clip that :func:`pretraining_prepare` reads."""
-    return ("faces/apex",)
+    return (f"{recipe.images}/apex",) if recipe.frames == 1 else (_KEYFRAMES, inputs.NUMBERS, inputs.APEX)
 
 
 def pretraining_prepare(recipe: SAATTeacherRecipe, clip: Arrays) -> dict[str, np.ndarray]:
-    """``image``: the whole apex face of one macro clip, (3, S, S) uint8."""
-    return {"image": inputs.rgb(clip["faces/apex"], recipe.size)}
+    """``image``: the whole face at the apex of one macro clip or at the F frames nearest to it, (F, 3, S, S) uint8.
+
+    Raises
+    ------
+    ValueError
+        If the feature file has fewer keyframes than the recipe needs.
+    """
+    if recipe.frames == 1:
+        faces = clip[f"{recipe.images}/apex"][None]
+    else:
+        faces = clip[_KEYFRAMES][inputs.nearest_keyframes(clip, recipe.frames)]
+    return {"image": np.stack([inputs.rgb(face, recipe.size) for face in faces])}
+
+
+def single_faces(examples: Examples) -> Examples:
+    """Macro clips with images (M, F, 3, S, S) as N = M F examples of one face (N, 3, S, S), of the same subjects."""
+    images = examples.features["image"]
+    faces = images.shape[1]
+    labels, subjects = (np.repeat(values, faces) for values in (examples.labels, examples.subjects))
+    return Examples({"image": images.reshape(-1, *images.shape[2:])}, labels, subjects)
 
 
 def flipped(faces: Tensor) -> Tensor:
@@ -86,13 +107,18 @@ def pretrain(recipe: SAATTeacherRecipe, material: Material, setup: Setup, output
     Returns
     -------
     dict
-        ``classes``, ``clips`` (number of training clips) and ``losses`` by epoch. With held-out subjects also
-        ``held_out``: the number of their clips, the best epoch, and WAR, UAR and UF1 on them. These scores are too
+        ``classes``, ``clips`` (number of faces trained on) and ``losses`` by epoch. With held-out subjects also
+        ``held_out``: the number of their faces, the best epoch, and WAR, UAR and UF1 on them. These scores are too
         high, because the same subjects chose the epoch.
+
+    Raises
+    ------
+    ValueError
+        If there are no labelled clips, or there is only one subject and some are to be held out.
     """
+    faces = Material(single_faces(material.labelled), material.classes)
     classes = len(material.classes)
-    network, summary = macro.learn(lambda: Network(recipe, classes), material, recipe.held_out, setup, _rank)
-    keys = {name: getattr(recipe, name) for name in ("network", "stem", "scale", "size")}
-    about = {"task": "sa_at", "classes": list(material.classes), **keys}
-    macro.write(output, network.net.state_dict(), about)
+    network, summary = macro.learn(lambda: Network(recipe, classes), faces, recipe.held_out, setup, _rank)
+    keys = {name: getattr(recipe, name) for name in ("network", "stem", "scale", "size", "images", "frames")}
+    macro.write(output, network.net.state_dict(), {"task": "sa_at", "classes": list(material.classes), **keys})
     return summary

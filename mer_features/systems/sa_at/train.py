@@ -59,12 +59,12 @@ def teacher(recipe: SAATRecipe, setup: Setup) -> Teacher | None:
     Raises
     ------
     ValueError
-        If the teacher of an attention transfer is not a ResNet with three stages.
+        If there is no file of a teacher, it cannot be read, or the teacher of an attention transfer is not a ResNet
+        with three stages.
     """
     if recipe.pretraining is None:
         return None
-    assert setup.pretrained is not None  # checked by the training loop
-    loaded = Teacher(setup.pretrained)
+    loaded = Teacher(setup.pretraining_file)
     if recipe.micro_training and not loaded.name.startswith("resnet"):
         raise ValueError(f"{setup.pretrained}: attention transfer needs a ResNet teacher, found {loaded.name}")
     return loaded
@@ -183,7 +183,6 @@ def build(recipe: SAATRecipe, classes: int, setup: Setup) -> engine.TorchSystem:
         If the file of the teacher does not fit the recipe or, for the teacher itself, the classes.
     """
     guide = teacher(recipe, setup)
-    if recipe.micro_training:
-        return engine.TorchSystem(lambda: Student(recipe, classes, guide), setup)
-    assert guide is not None
-    return Untrained(lambda: Direct(recipe, setup.class_names, guide), setup)
+    if guide is not None and not recipe.micro_training:
+        return Untrained(lambda: Direct(recipe, setup.class_names, guide), setup)
+    return engine.TorchSystem(lambda: Student(recipe, classes, guide), setup)

@@ -67,7 +67,7 @@ def fit_fold(
     return fit(crops, method=options.method, clusters=options.clusters, seed=seed, source=source)
 
 
-def render(crops: Mapping[str, np.ndarray], fitted: Fitted | None) -> dict[str, np.ndarray]:
+def render(crops: Mapping[str, np.ndarray], fitted: Fitted | None, colour: str = "keep") -> dict[str, np.ndarray]:
     """Onset and apex of a clip, as the style stage would store them.
 
     Parameters
@@ -76,6 +76,8 @@ def render(crops: Mapping[str, np.ndarray], fitted: Fitted | None) -> dict[str, 
         ``faces/onset`` and ``faces/apex`` of one clip, (S, S, C) uint8.
     fitted
         The fitted style; None: the crops are not changed.
+    colour
+        Option of the section ``style``.
 
     Returns
     -------
@@ -83,8 +85,9 @@ def render(crops: Mapping[str, np.ndarray], fitted: Fitted | None) -> dict[str, 
         Each name in :data:`VARIABLES` -> (S, S, C) uint8. Held-out and training clips are rendered in the same way,
         with the parameters of their own onset and the references of the fit.
     """
-    method = "none" if fitted is None else fitted.method
-    return dict(zip(VARIABLES, aggregate_pair(crops["faces/onset"], crops["faces/apex"], method, fitted), strict=True))
+    onset, apex = (crops[f"faces/{name}"] for name in ("onset", "apex"))
+    pair = (onset, apex) if fitted is None else aggregate_pair(onset, apex, fitted.method, fitted, colour)
+    return dict(zip(VARIABLES, pair, strict=True))
 
 
 def _crops(caches: Mapping[str, Path], rows: Sequence[FoldRow], read: Reader) -> Iterator[np.ndarray]:
