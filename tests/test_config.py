@@ -233,3 +233,26 @@ def test_published_maps_and_frames_are_not_combined():
     )
     assert "systems.fr: the feature files have no group in common: d has /" in message
     assert "m has /flow_maps" in message
+
+
+def test_a_descriptor_that_no_stage_computes_is_refused():
+    tree = {
+        "databases": {"d": {"adapter": "synthetic"}},
+        "protocols": {"p": {"databases": ["d"]}},
+        "systems": {"s": {"system": "svm", "protocols": ["p"], "recipe": {"descriptor": "mdmo"}}},
+    }
+    assert "systems.s: it reads the descriptor mdmo, and descriptors.methods of d has lbp_top, bi_woof" in _error(tree)
+    config.validate(tree | {"descriptors": {"methods": ["mdmo"]}})
+
+
+def test_a_style_of_each_fold_is_not_there_before_the_folds():
+    tree = {
+        "databases": {"d": {"adapter": "synthetic"}, "m": {"adapter": "synthetic"}},
+        "protocols": {"p": {"databases": ["d"]}, "macro": {"databases": ["m"]}},
+        "style": {"method": "statistical", "fit_on": "fold"},
+        "pretraining": {"teacher": {"task": "sa_at", "protocol": "macro", "recipe": {"images": "style"}}},
+        "systems": {"s": {"system": "sa_at", "protocols": ["p"], "pretrained": "teacher"}},
+    }
+    assert "pretraining.teacher: it reads /style" in _error(tree)
+    tree["pretraining"]["teacher"]["recipe"] = {}
+    config.validate(tree)

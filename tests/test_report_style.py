@@ -67,7 +67,9 @@ def _page(sample: ModuleType, folder: Path, *, refused: str = "", gap: object = 
 
 
 def test_before_after_and_figures(sample: ModuleType, tmp_path: Path):
-    page = _page(sample, tmp_path, gap={"accuracy": [0.987, 0.512], "colour": [12.31, 0.42], "clips": 77})
+    page = _page(
+        sample, tmp_path, gap={"accuracy": [0.987, 0.512], "colour": [12.31, 0.42], "clips": 77, "chance": 0.25}
+    )
     for text in ("0.042", "0.024", "0.401", "0.99", "0.51", "12.31", "0.42", "77 faces", "abababababababab"):
         assert text in page
     assert "Transductive" in page

@@ -191,7 +191,8 @@ def _style(options: Mapping[str, Any], cite: Citations) -> str:
         databases = " and ".join(options["databases"])
         fitted_on = _FITTED_ON[options["fit_on"]].format(databases=databases)
         fit = ", with the result of an earlier fit" if options["model"] is not None else f", {fitted_on}"
-    return f"Onset and apex crops were converted to one style {cite('sa_at')} by {operation}{fit}."
+    grey = " were made grey and" if options["colour"] == "grey" else " were"
+    return f"Onset and apex crops{grey} converted to one style {cite('sa_at')} by {operation}{fit}."
 
 
 def _descriptors(options: Mapping[str, Any], cite: Citations) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -89,18 +89,27 @@ class Config(CommandConfig):
         for name, system in self.systems.items():
             for protocol in system.protocols:
                 databases = self.protocols[protocol].databases
-                self._require_groups(f"systems.{name}", system.full_recipe, databases)
+                self._require_groups(f"systems.{name}", system.full_recipe, databases, self.groups_of)
+                self._require_descriptor(f"systems.{name}", system.full_recipe, databases)
         for name, task in self.pretraining.items():
             labelled = self.protocols[task.protocol].databases if task.protocol else ()
-            self._require_groups(f"pretraining.{name}", task.full_recipe, (*labelled, *task.databases))
+            databases = (*labelled, *task.databases)
+            # A style that is fitted in each fold does not exist before the folds.
+            self._require_groups(f"pretraining.{name}", task.full_recipe, databases, self._stored_groups)
         for name in self.style.databases:
             if "faces" not in self.features_of(name).groups:
                 raise ValueError(f"style.databases: {name} is of {self.databases[name].adapter}, which has no faces")
         return self
 
-    def _require_groups(self, where: str, recipe: Recipe, databases: tuple[str, ...]) -> None:
+    def _require_groups(
+        self,
+        where: str,
+        recipe: Recipe,
+        databases: tuple[str, ...],
+        groups_of: Callable[[tuple[str, ...]], frozenset[str]],
+    ) -> None:
         try:
-            recipe.reading(self.groups_of(databases))
+            recipe.reading(groups_of(databases))
         except ValueError as error:
             off = {
                 "style": "style.method is `none`" * (self.style.method == "none"),
@@ -112,8 +121,21 @@ class Config(CommandConfig):
 
     def groups_of(self, databases: Iterable[str]) -> frozenset[str]:
         """Groups that the feature files of all these databases will have, with a style that is fitted in each fold."""
-        shared = common_groups({name: self.features_of(name).groups for name in databases})
+        shared = self._stored_groups(databases)
         return shared | {"style"} if self.style.per_fold and "faces" in shared else shared
+
+    def _stored_groups(self, databases: Iterable[str]) -> frozenset[str]:
+        return common_groups({name: self.features_of(name).groups for name in databases})
+
+    def _require_descriptor(self, where: str, recipe: Recipe, databases: tuple[str, ...]) -> None:
+        wanted = getattr(recipe, "descriptor", None)
+        for name in databases:
+            methods = self.features_of(name).descriptors.methods
+            if wanted is not None and wanted not in methods:
+                raise ValueError(
+                    f"{where}: it reads the descriptor {wanted}, and descriptors.methods of {name} has "
+                    f"{', '.join(methods) or 'none'}"
+                )
 
     @model_validator(mode="after")
     def _stages_fit_together(self) -> Config:

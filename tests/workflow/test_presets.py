@@ -71,7 +71,6 @@ BUILD: dict[str, Callable[[Path], object]] = {
     "ferv39k": ferv39k,
     "table": lambda root: own(root, [row()]),
     "flow_maps": lambda root: flow_maps(root / "STSNet_whole_norm_u_v_os"),
-    "bu3dfe": lambda root: frames(root / "F0001", (1, 2), "F0001_AN{:02d}WH_F2D.bmp"),
     "ckplus": lambda root: frames(root / "cohn-kanade-images/S005/001", range(1, 6), "S005_001_{:08d}.png"),
 }
 
