@@ -57,14 +57,17 @@ _SETTING: dict[str, Any] = {
     "flow.light": "as_recorded",
     "recipe.imagenet": "a file",
 }
+#: Eq. 5 and Eq. 1 as printed; the second for the rows that have the area weighted module.
+_PRINTED = {"recipe.wscl": "literal"}
+_AWM = {"recipe.awm": "paper"}
 _SAMM = {"faces.mode": "box", "faces.register": "none", "recipe.target": "amplified"}
 
 #: Keys whose values the paper prints.
 STATED = frozenset(
     {
-        "recipe.target", "recipe.branches", "recipe.awm_width", "recipe.imagenet", "recipe.au_alignment",
+        "recipe.target", "recipe.branches", "recipe.awm", "recipe.wscl", "recipe.awm_width", "recipe.au_alignment",
         "recipe.alignment_weight", "recipe.region_replacing", "recipe.learning_rate", "recipe.restart",
-        "recipe.batch_size", "recipe.epochs", "magnify.factor", "magnify.method", "flow.method", "recipe.image_size",
+        "recipe.batch_size", "recipe.epochs", "recipe.image_size", "magnify.factor", "magnify.method", "flow.method",
     }
 )  # fmt: skip
 
@@ -72,7 +75,8 @@ STATED = frozenset(
 def _printed(table: int, row: Row) -> Printed:
     """One row; Table 3 has three decimals, Table 4 has four decimals and no UAR."""
     where = f"{_PAPER}, Table {table}, {row.model}"
-    setting = _SETTING | (_SAMM if row.protocol.startswith("samm") else {})
+    has_awm = "AWM" in row.model or "all" in row.model
+    setting = _SETTING | _PRINTED | (_AWM if has_awm else {}) | (_SAMM if row.protocol.startswith("samm") else {})
     scores = (row.uf1, row.uar, row.accuracy)
     return Printed(row.protocol, where, *scores, _SELECTED, digits=table, ablation=row.model, setting=setting)
 
