@@ -125,7 +125,7 @@ def _metrics(folder: Path, name: str, *, measured_on: str = "synthetic", shuffle
         "run": name,
         "system": "fr",
         "recipe": recipe,
-        "setting": {"recipe": recipe, "pretraining": None, "stages": {}},
+        "setting": {"recipe": recipe, "pretraining": None, "stages": {}, "options": {}},
         "classes": CLASSES,
         "databases": ["demo"],
     }
@@ -502,7 +502,7 @@ def _composite(folder: Path, counts: dict[str, dict[str, int]], measured_on: str
     source = "flow_maps" if measured_on.startswith("published") else "flow"
     recipe = registry.recipe("fr", {"source": source}).model_dump(mode="json")
     tree |= {"protocol": "cde", "run": "fr", "system": "fr", "recipe": recipe, "classes": CLASSES, "databases": {}}
-    tree["setting"] = {"recipe": recipe, "pretraining": None, "stages": {}}
+    tree["setting"] = {"recipe": recipe, "pretraining": None, "stages": {}, "options": {}}
     path = folder / "fr.json"
     path.write_text(json.dumps(tree | {"measured_on": measured_on, "shuffled": False}))
     return table, path
@@ -557,7 +557,7 @@ def test_published_maps_are_shown_as_they_are(tmp_path: Path):
 
 def test_hostile_texts_are_shown_not_run(tmp_path: Path):
     tree = _tree()
-    tree["databases"]["demo"]["preset"] = HOSTILE
+    tree["databases"]["demo"]["root"] = HOSTILE
     path = _metrics(tmp_path, "mine")
     path.write_text(
         path.read_text()
@@ -568,7 +568,7 @@ def test_hostile_texts_are_shown_not_run(tmp_path: Path):
         tmp_path, tree, protocols={"three": _fold_table(tmp_path)}, runs={("three", "mine"): {"metrics": path}}
     )
     assert "<script" not in page
-    assert Page(page).text.count(HOSTILE) >= 3  # configuration, methods, table, confusion matrix
+    assert Page(page).text.count(HOSTILE) >= 3  # configuration, table, confusion matrix
 
 
 def test_states_and_codes_are_counted(tmp_path: Path):
@@ -634,7 +634,7 @@ def test_a_printed_figure_stands_unmarked_only_beside_its_own_clips(
     recipe = registry.recipe("map_mer", {"target": "amplified"}).model_dump(mode="json")
     run = data.Run(
         "p", "x", "map_mer", recipe, table.classes, measured_on, scores, tuple(tree["seeds"]), np.eye(3), False,
-        setting={"recipe": recipe, "pretraining": None, "stages": {}},
+        setting={"recipe": recipe, "pretraining": None, "stages": {}, "options": {}},
     )  # fmt: skip
     (line,) = results.build("p", table, [run], results.Shown(), section).lines
     assert bool(line.warning) == marked
@@ -760,6 +760,12 @@ def test_the_methods_text_is_true_for_every_shipped_configuration(path: Path):
     features = [item for name in tree.databases if (item := tree.features_of(name)).stages]
     texture = any(name.startswith("lbp_top") for item in features for name in item.descriptors.methods)
     assert ("LBP-TOP" in texts) == texture
+    steps = {part.step for part in built.paragraphs}
+    stills = [item.faces.stills for item in features]
+    assert ("Apex" in steps) == any(
+        "apex" in item.stages and not still for item, still in zip(features, stills, strict=True)
+    )
+    assert ("Flow" in steps) == any("flow" in item.stages for item in features)
     assert ("magnified by a factor" in texts) == any("magnify" in tree.features_of(n).stages for n in tree.databases)
 
 

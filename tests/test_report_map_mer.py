@@ -43,7 +43,7 @@ def projection(folder: Path, aligned: bool) -> str:
     scores = {name: data.Score(0.5, 0, 0.4, 0.6) for name in data.METRICS}
     made = MapMerRecipe(au_alignment=aligned).model_dump(mode="json")
     run = data.Run("p", "mine", "map_mer", made, classes, "demo", scores, (seed,), np.full((2, 2), 2), False)
-    run = replace(run, setting={"recipe": made, "pretraining": None, "stages": {}})
+    run = replace(run, setting={"recipe": made, "pretraining": None, "stages": {}, "options": {}})
     tree = {
         "layers": {"fused": np.random.default_rng(0).normal(size=(6, 2)).tolist()},
         "labels": [row.label for row in rows],

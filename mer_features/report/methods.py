@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mer_features import __version__
 from mer_features.report import training_methods
 from mer_features.report.references import REFERENCES, Citations, Paragraph, descriptor_source, descriptor_text
-from mer_features.stages.options import STAGES
+from mer_features.stages.options import STAGES, Stage
+from mer_features.workflow import config as configuration
 
 
 @dataclass(frozen=True)
@@ -32,24 +33,29 @@ def build(config: Mapping[str, Any], summaries: Mapping[str, Mapping[str, Any]] 
         paragraphs.append(Paragraph("Data", text))
     if text := _published_maps(config, cite):
         paragraphs.append(Paragraph("Published flow maps", text))
-    if any(item["adapter"] != "flow_maps" for item in config["databases"].values()):
-        paragraphs += _stages(config, cite)
+    paragraphs += _stages(config, cite)
     paragraphs += training_methods.build(config, summaries or {}, cite)
     return Methods(paragraphs, [REFERENCES[key] for key in cite.used])
 
 
 def _stages(config: Mapping[str, Any], cite: Citations) -> list[Paragraph]:
-    """One paragraph for each stage that ran."""
-    texts = {
-        "Faces": _faces(config["faces"], cite),
-        "Apex": _apex(config["apex"], cite),
-        "Magnification": _magnify(config["magnify"], cite),
-        "Flow": _flow(config["flow"], cite),
-        "Style": _style(config["style"], cite),
-        "Descriptors": _descriptors(config["descriptors"], cite),
-        "Exceptions": _overrides(config),
-    }
-    return [Paragraph(step, text) for step, text in texts.items() if text]
+    """One paragraph for each stage that ran on at least one database; still images have no apex to spot."""
+    typed = configuration.validate(config)
+    features = [typed.features_of(name) for name in typed.databases]
+    run = {stage for item in features for stage in item.stages if stage != "apex" or not item.faces.stills}
+    run |= {"style"} if typed.style.per_fold else set()
+    texts: tuple[tuple[Stage, str, Callable[[Mapping[str, Any], Citations], str]], ...] = (
+        ("faces", "Faces", _faces),
+        ("apex", "Apex", _apex),
+        ("magnify", "Magnification", _magnify),
+        ("flow", "Flow", _flow),
+        ("style", "Style", _style),
+        ("descriptors", "Descriptors", _descriptors),
+    )
+    paragraphs = [Paragraph(name, write(config[stage], cite)) for stage, name, write in texts if stage in run]
+    if exceptions := _overrides(config):
+        paragraphs.append(Paragraph("Exceptions", exceptions))
+    return paragraphs
 
 
 def _published_maps(config: Mapping[str, Any], cite: Citations) -> str:

@@ -18,7 +18,9 @@ from mer_features.features.options import FeatureConfig
 from mer_features.stages.options import STAGES
 from mer_features.systems import registry
 from mer_features.systems.baselines.printed import RIVALS
+from mer_features.systems.baselines.printed import STATED as STATED_OF_RIVALS
 from mer_features.systems.common.printed import Printed
+from mer_features.systems.common.recipe import Recipe
 from mer_features.systems.eidnet import printed as eidnet
 from mer_features.systems.fr import printed as fr
 from mer_features.systems.ma2mi import printed as ma2mi
@@ -42,6 +44,7 @@ STATED: Mapping[str, frozenset[str]] = {
     "eidnet": eidnet.STATED,
     "map_mer": map_mer.STATED,
     "ma2mi": ma2mi.STATED,
+    **dict.fromkeys(RIVALS, STATED_OF_RIVALS),
 }
 
 #: What stands for a path: files have other names on every computer.
@@ -63,7 +66,7 @@ class Difference:
         name, _, part = self.key.removeprefix("recipe.").partition("@")
         where = f" on {part}" if part else ""
         source = "paper" if self.stated else "ours for this row"
-        return f"{name} {_text(self.measured)}{where} ({source}: {_text(self.printed)})"
+        return f"{name} is {_text(self.measured)}{where} ({source}: {_text(self.printed)})"
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def differences(row: Printed, system: str, setting: Mapping[str, Any]) -> tuple[
     """Every key that differs between a run and a printed row; arguments as in :func:`beside`."""
     measured = _flat(setting)
     expected = _expected(row, system, setting)
-    stated = {f"recipe.{key}" for key in _ablation(system, row.ablation)} | STATED.get(system, set())
+    stated = {f"recipe.{key}" for key in _ablation(system, row.ablation)} | STATED.get(system, frozenset())
     # Only one of the two has the keys of a pre-training that the other does without: its task says enough.
     both = [key for key in {**measured, **expected} if key.endswith(".task") or (key in measured and key in expected)]
     keys = [key for key in both if measured.get(key) != expected.get(key)]
@@ -125,6 +128,12 @@ def plain(model: BaseModel) -> dict[str, Any]:
     return {names[name]: FILE if isinstance(value, Path) else tree[name] for name, value in values.items()}
 
 
+def effective(recipe: Recipe) -> dict[str, Any]:
+    """Keys of a recipe that have an effect, with what stands for None."""
+    keys = {**plain(recipe), **recipe.filled}
+    return {key: value for key, value in keys.items() if key not in recipe.idle}
+
+
 def of_row(row: Printed, system: str, parts: Iterable[str] = ()) -> dict[str, Any]:
     """The setting of the run that a row describes, in the form of :func:`mer_features.workflow.setting.setting`.
 
@@ -135,48 +144,68 @@ def of_row(row: Printed, system: str, parts: Iterable[str] = ()) -> dict[str, An
     parts
         Parts of the preset; each gets the options of all stages.
     """
-    recipe = plain(registry.recipe(system, _under("recipe.", row.setting), row.ablation))
+    recipe = effective(registry.recipe(system, _under("recipe.", row.setting), row.ablation))
     if recipe.get("source") == "auto":
         recipe["source"] = "flow"
     return {
         "recipe": recipe,
         "pretraining": _pretraining(_under("pretraining.", row.setting)),
-        "stages": {part: _stages(row, part) for part in parts},
+        "stages": {part: _stages(row.setting, part) for part in parts},
+        "options": {},
     }
 
 
 def _expected(row: Printed, system: str, setting: Mapping[str, Any]) -> dict[str, Any]:
-    """The setting of a printed row by key, for the parts and stages of a run's setting."""
+    """The setting of a printed row by key, for the parts, stages and options of a run's setting."""
     tree = of_row(row, system, setting["stages"])
     if system == "ststnet":  # its authors published the maps: they are its own input
         tree["recipe"]["source"] = setting["recipe"]["source"]
     for part, stages in setting["stages"].items():
         tree["stages"][part] = {key: value for key, value in tree["stages"][part].items() if key in stages}
+    _fill_pretraining(tree["pretraining"], setting["pretraining"], _under("pretraining.", row.setting))
+    options = setting["options"]
+    tree["options"] = {key: [row.setting.get(key, default)] for key, (_, default) in options.items()}
     return _flat(tree)
 
 
 def _pretraining(given: Mapping[str, Any]) -> dict[str, Any] | None:
     if "task" not in given:
         return None
+    recipe = registry.pretraining_recipe(given["task"], _under("recipe.", given))
     return {
         "task": given["task"],
-        "recipe": plain(registry.pretraining_recipe(given["task"], _under("recipe.", given))),
+        "recipe": effective(recipe),
+        "source": "all frames" if given["task"] in ("autoencoder", "ma2mi") else "labelled clips",
+        "labels": given.get("labels"),
         "databases": list(given["databases"]),
+        "stages": {adapter: _stages(given, adapter) for adapter in given["databases"]},
         "pretraining": _pretraining(_under("pretraining.", given)),
     }
 
 
-def _stages(row: Printed, part: str) -> dict[str, Any]:
-    """Stage options of a printed row for one part of its preset: our defaults, and what the row sets."""
+def _fill_pretraining(
+    tree: dict[str, Any] | None, measured: Mapping[str, Any] | None, given: Mapping[str, Any]
+) -> None:
+    """Compare the stages of a run's databases of pre-training, whichever they are, with those of the row."""
+    if tree is None or measured is None:
+        return
+    for adapter, stages in measured["stages"].items():
+        ours = _stages(given, adapter)
+        tree["stages"][adapter] = {key: value for key, value in ours.items() if key in stages}
+    _fill_pretraining(tree["pretraining"], measured["pretraining"], _under("pretraining.", given))
+
+
+def _stages(given: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """Options of database and stages of a printed row for one part: our defaults, and what the row sets."""
     defaults = {
         f"{stage}.{key}": value
         for stage in STAGES
         for key, value in plain(FeatureConfig.model_fields[stage].default).items()
     }
-    given = {key: value for key, value in row.setting.items() if not key.startswith(("recipe.", "pretraining."))}
+    defaults |= {"database.errata": True, "database.unlabelled": False, "database.excluded_subjects": 0}
     everywhere = {key: value for key, value in given.items() if "@" not in key}
     here = {key.partition("@")[0]: value for key, value in given.items() if key.endswith(f"@{part}")}
-    return defaults | everywhere | here
+    return {**defaults, "style.databases": [], **everywhere, **here}
 
 
 def _flat(setting: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,13 +213,25 @@ def _flat(setting: Mapping[str, Any]) -> dict[str, Any]:
     flat = {f"recipe.{key}": value for key, value in setting["recipe"].items()}
     prefix, task = "pretraining", setting["pretraining"]
     while task is not None:
-        flat |= {f"{prefix}.task": task["task"], f"{prefix}.databases": list(task["databases"])}
+        flat |= {f"{prefix}.{key}": task[key] for key in ("task", "source", "labels", "databases")}
         flat |= {f"{prefix}.recipe.{key}": value for key, value in task["recipe"].items()}
+        flat |= _flat_stages(f"{prefix}.", task["stages"])
         prefix, task = f"{prefix}.pretraining", task["pretraining"]
-    for part, stages in setting["stages"].items():
-        idle = _idle(stages)
-        flat |= {f"{key}@{part}": value for key, value in stages.items() if key not in idle}
-    return flat
+    flat |= {key: value for key, (value, *_) in setting["options"].items()}
+    return flat | _flat_stages("", setting["stages"])
+
+
+def _flat_stages(prefix: str, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        f"{prefix}{key}@{part}": value
+        for part, stages in parts.items()
+        for key, value in stages.items()
+        if key not in _idle(stages)
+    }
+
+
+#: Keys of the search for a face.
+_DETECTION = ("faces.detector", "faces.detect_side", "faces.min_score", "faces.landmark_model")
 
 
 def _idle(stages: Mapping[str, Any]) -> set[str]:
@@ -203,6 +244,7 @@ def _idle(stages: Mapping[str, Any]) -> set[str]:
         "apex.lbp_points": spotter != "lbp_roi",
         "apex.lbp_radius_px": spotter != "lbp_roi",
         "faces.margin": stages.get("faces.mode") != "box",
+        **dict.fromkeys(_DETECTION, stages.get("faces.mode") == "precropped"),
         "faces.register": stages.get("faces.per_frame", False),
         "magnify.factor": method == "none",
         "magnify.phase_synthesis": method != "phase",
@@ -212,6 +254,7 @@ def _idle(stages: Mapping[str, Any]) -> set[str]:
         "style.clusters": style not in ("statistical", "cyclegan"),
         "style.fit_on": style in ("none", "clahe"),
         "style.databases": style in ("none", "clahe"),
+        "style.colour": style == "none",
     }
     return {key for key, idle in without_effect.items() if idle}
 

@@ -16,7 +16,8 @@ from mer_features.systems.map_mer.printed import TABLE_3, TABLE_4
 
 def setting(system: str, ablation: str | None = None, **keys: Any) -> dict[str, Any]:
     """A run without pre-training, of which only the recipe is known."""
-    return {"recipe": printed.plain(registry.recipe(system, keys, ablation)), "pretraining": None, "stages": {}}
+    recipe = printed.effective(registry.recipe(system, keys, ablation))
+    return {"recipe": recipe, "pretraining": None, "stages": {}, "options": {}}
 
 
 @pytest.mark.parametrize(
@@ -97,9 +98,9 @@ def test_the_nearest_row_is_shown_and_every_difference_is_named():
     found = printed.beside("fr", setting("fr", fusion="concat", epochs=7, source="flow"), "megc2019")
     assert found.printed.ablation == "FR-concat"
     assert [str(item) for item in found.differences] == [
-        "initialisation torch (paper: keras)",
-        "attention_scale d (paper: 1)",
-        "epochs 7 (ours for this row: 20)",
+        "initialisation is torch (paper: keras)",
+        "attention_scale is d (paper: 1)",
+        "epochs is 7 (ours for this row: 20)",
     ]
     assert not found.comparable
     assert not found.foreign
@@ -123,10 +124,12 @@ def test_a_part_that_was_processed_in_another_way_is_named():
     made = printed.of_row(row, "fr", parts=("casme2", "smic", "samm"))
     made["stages"]["smic"]["apex.policy"] = "midpoint"
     found = printed.differences(row, "fr", made)
-    assert [str(item) for item in found] == ["apex.policy midpoint on smic (paper: annotated)"]
+    assert [str(item) for item in found] == ["apex.policy is midpoint on smic (paper: annotated)"]
     for stages in made["stages"].values():
         stages["apex.policy"] = "midpoint"
-    assert [str(item) for item in printed.differences(row, "fr", made)] == ["apex.policy midpoint (paper: annotated)"]
+    assert [str(item) for item in printed.differences(row, "fr", made)] == [
+        "apex.policy is midpoint (paper: annotated)"
+    ]
 
 
 def test_options_without_effect_make_no_difference():

@@ -123,6 +123,11 @@ _SVM = (
     _single(_EIDNET.format("HIGO"), "casme2-5-2019", 0.6721, _HIGO, recipe__descriptor="higo_top_p8"),
 )
 
+#: Keys whose values FR prints for all methods of its tables: their input; and the publications of the networks.
+STATED = frozenset(
+    {"faces.detector", "apex.policy", "flow.method", "recipe.descriptor", "recipe.network", "recipe.source"}
+)
+
 #: Rows by system.
 RIVALS: Mapping[str, tuple[Printed, ...]] = {
     "svm": _SVM,

@@ -18,11 +18,14 @@ class Recipe(BaseModel):
     ablations
         Rows of the paper's ablation tables, and some of ours, by name. Each row lists the keys that differ from the
         default recipe. A configuration can name a row (``ablation: FR-fc``) instead of setting its keys.
+    reads_keyframes
+        Whether the system reads all frames that the feature file keeps around the apex.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    reads_keyframes: ClassVar[bool] = False
 
     @property
     def pretraining(self) -> str | None:
@@ -38,6 +41,16 @@ class Recipe(BaseModel):
     def compares_frames(self) -> bool:
         """Whether it reads several face crops of a clip, so that still images, of one frame each, are refused."""
         return False
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """Keys that have no effect beside the values of the other keys."""
+        return frozenset()
+
+    @property
+    def filled(self) -> Mapping[str, Any]:
+        """Values that stand for None, by key."""
+        return {}
 
     def reading(self, groups: Collection[str]) -> Self:
         """The recipe for feature files that all have these groups.

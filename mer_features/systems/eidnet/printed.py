@@ -15,19 +15,26 @@ _MACRO = {
     "pretraining.databases": ["ckplus"],
     "pretraining.recipe.imagenet_weights": "a file",
     "pretraining.recipe.distance": "norm",
+    "pretraining.apex.fallback": "interframe_diff",
 }
+#: Label map of CK+ for each protocol.
+_LABELS = {"megc2019": "ckplus-3", "casme2-5-2019": "ckplus-5", "smic-hs-3": "ckplus-3"}
 
 #: Keys whose values the paper prints.
-STATED = frozenset(
+_STATED = frozenset(
     {
-        "recipe.phases", "recipe.backbone", "recipe.distance", "recipe.triplet_on", "recipe.reconstruction_weight",
-        "recipe.similarity_weight", "recipe.encoder_rate", "recipe.classifier_rate", "recipe.decoder_rate",
-        "recipe.half_period", "recipe.epochs", "recipe.triplet_weight", "recipe.adversarial_weight",
-        "recipe.lir_weight", "recipe.tuning_rate", "recipe.discriminator_rate", "recipe.tuning_epochs",
-        "pretraining.databases", "apex.policy",
+        "backbone", "distance", "reconstruction_weight", "similarity_weight", "encoder_rate", "classifier_rate",
+        "decoder_rate", "half_period", "epochs",
     }
 )  # fmt: skip
-
+STATED = frozenset(
+    {
+        *(f"{prefix}recipe.{key}" for prefix in ("", "pretraining.") for key in _STATED), "recipe.phases",
+        "recipe.triplet_on", "recipe.triplet_weight", "recipe.adversarial_weight", "recipe.lir_weight",
+        "recipe.discriminator_norm", "recipe.tuning_rate", "recipe.discriminator_rate", "recipe.tuning_epochs",
+        "pretraining.databases", "pretraining.labels", "apex.policy", "cache.keyframes",
+    }
+)  # fmt: skip
 
 #: UF1 and UAR by part (Table 2).
 _PARTS = {
@@ -42,11 +49,16 @@ def _rows(
     """Rows from UF1 and UAR on the CDE, then accuracy and F1 on CASME II and on SMIC."""
     remark = "MacroNet trained on CK+" if setting else ""
     given = {"apex.fallback": "interframe_diff"} | _START | setting
-    shared: dict[str, Any] = {"remark": remark, "ablation": ablation, "setting": given}
+
+    def printed(protocol: str, table: int, **scores: Any) -> Printed:
+        labels = {"pretraining.labels": _LABELS[protocol]} if setting else {}
+        where = _PAPER.format(table, row)
+        return Printed(protocol, where, **scores, remark=remark, ablation=ablation, setting=given | labels)
+
     databases = zip(("casme2-5-2019", "smic-hs-3"), single, strict=True)
     return (
-        Printed("megc2019", _PAPER.format(2, row), *cde, parts=_PARTS[row], **shared),
-        *(Printed(name, _PAPER.format(1, row), f1, accuracy=accuracy, **shared) for name, (accuracy, f1) in databases),
+        printed("megc2019", 2, uf1=cde[0], uar=cde[1], parts=_PARTS[row]),
+        *(printed(name, 1, uf1=f1, accuracy=accuracy) for name, (accuracy, f1) in databases),
     )
 
 

@@ -14,6 +14,15 @@ from mer_features.systems.common.recipe import FacesRecipe
 _LEAST_SIZE = {"small": 64, "alexnet": 160}
 
 
+#: Keys that only phase II reads.
+_PHASE_2 = frozenset(
+    {
+        "triplet_weight", "adversarial_weight", "lir_weight", "margin", "triplet_on", "discriminator_norm",
+        "tuning_rate", "discriminator_rate", "tuning_epochs",
+    }
+)  # fmt: skip
+
+
 class Disentangling(FacesRecipe):
     """Keys of phase I, shared by MicroNet and MacroNet."""
 
@@ -79,6 +88,8 @@ class EIDNetRecipe(Disentangling):
         "literal": {"distance": "norm"},
     }
 
+    reads_keyframes: ClassVar[bool] = True
+
     phases: Literal["I", "I+II"] = Field("I+II", description="Disentangling only, or also tuning against MacroNet.")
     triplet_weight: float = Field(1e-3, ge=0, description="λ of L_tri (Eq. 10).")
     adversarial_weight: float = Field(1e-3, ge=0, description="λ of L_adv (Eq. 10); 0: without discriminator.")
@@ -95,6 +106,11 @@ class EIDNetRecipe(Disentangling):
     tuning_rate: float = Field(5e-6, gt=0, description="Learning rate of encoder and classifier in phase II.")
     discriminator_rate: float = Field(1e-5, gt=0, description="Learning rate of the discriminator.")
     tuning_epochs: int = Field(30, ge=1, description="Number of epochs of phase II.")
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """Keys of phase II, where it does not run."""
+        return _PHASE_2 if self.phases == "I" else frozenset()
 
     @property
     def pretraining(self) -> str | None:

@@ -59,6 +59,16 @@ class FRRecipe(PlanesRecipe):
     def _number_as_text(cls, value: object) -> object:
         return 1 if value == "1" else value
 
+    @property
+    def idle(self) -> frozenset[str]:
+        """Keys of the refinement, where the recipe has none or another one; momentum without SGD."""
+        refinement = {
+            "attention": frozenset[str](),
+            "fc": frozenset({"attention_scale"}),
+            "none": frozenset({"attention_scale", "fusion", "loss_weight"}),
+        }
+        return refinement[self.refine] | (frozenset() if self.optimiser == "sgd" else frozenset({"momentum"}))
+
     @model_validator(mode="after")
     def _momentum_is_used(self) -> Self:
         if self.momentum and self.optimiser != "sgd":

@@ -44,23 +44,38 @@ STATED = frozenset(
         "recipe.backbone", "recipe.size", "recipe.learning_rate", "recipe.weight_decay", "recipe.batch_size",
         "recipe.epochs", "recipe.pretrain", "recipe.tuned", "recipe.reconstruction", "recipe.position",
         "recipe.reconstruction_form", "pretraining.recipe.equivariance", "pretraining.recipe.reconstruction_form",
-        "pretraining.databases", "pretraining.recipe.delta", "pretraining.recipe.space",
+        "pretraining.databases", "pretraining.source", "pretraining.recipe.delta", "pretraining.recipe.space",
         "pretraining.recipe.batch_size", "pretraining.recipe.epochs", "pretraining.recipe.learning_rate",
         "pretraining.recipe.dit_width", "pretraining.recipe.dit_depth", "pretraining.recipe.dit_heads", "apex.policy",
     }
 )  # fmt: skip
 
+#: Macro-expression videos: face crops of their owners, all clips of DFEW and AFEW, whether labelled or not.
+_VIDEOS = {
+    "faces.mode": "precropped",
+    "apex.policy": "interframe_diff",
+    "database.unlabelled@dfew": True,
+    "database.unlabelled@afew": True,
+}
 #: The frozen autoencoder of the latents.
 _CODEC = {
     "pretraining.pretraining.task": "autoencoder",
     "pretraining.pretraining.recipe.kind": "stable_diffusion",
     "pretraining.pretraining.recipe.weights": "a file",
     "pretraining.pretraining.databases": ["dfew"],
+    **{f"pretraining.pretraining.{key}": value for key, value in _VIDEOS.items()},
 }
 #: The paper names ResNet-18 and not how it starts: ImageNet weights are ours.
 _START = {"recipe.imagenet_weights": "a file"}
 _TASK_START = {"pretraining.recipe.imagenet_weights": "a file"}
-_MACRO = {"pretraining.task": "ma2mi", "pretraining.databases": ["dfew"]} | _TASK_START
+_MACRO = {
+    "pretraining.task": "ma2mi",
+    "pretraining.databases": ["dfew"],
+    **{f"pretraining.{key}": value for key, value in _VIDEOS.items()},
+    **_TASK_START,
+}
+#: Classes of the pre-training by recognition: all of DFEW.
+_CLASSES = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
 #: Eq. 5 prints a norm.
 _EQ_5 = {"pretraining.recipe.equivariance": "norm"}
 #: Eq. 9 prints a norm; it matters where the reconstruction is added to the class loss.
@@ -69,7 +84,7 @@ _LATENT = _MACRO | _CODEC | _EQ_5
 #: Pre-training of each row; of the others, prediction of future frames in the latent space.
 _PRETRAINING: dict[str, dict[str, Any]] = {
     "without pre-training": {},
-    "macro recognition": _MACRO | {"pretraining.task": "ma2mi_recognition"},
+    "macro recognition": _MACRO | {"pretraining.task": "ma2mi_recognition", "pretraining.labels": _CLASSES},
     "pixel space": _MACRO | _EQ_5 | {"pretraining.recipe.space": "pixel"},
     "no position encoder": _LATENT | {"pretraining.recipe.position": "none"},
     "no L_pos": _LATENT | {"pretraining.recipe.position": "reconstruction"},

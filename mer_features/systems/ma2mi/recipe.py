@@ -107,6 +107,11 @@ class MA2MIRecipe(Branches):
     weight_decay: float = Field(0.1, ge=0, description="Weight decay of AdamW.")
     batch_size: int = Field(16, ge=2, description="Clips per step.")
 
+    @property
+    def idle(self) -> frozenset[str]:
+        """The form of a loss that is not used."""
+        return frozenset() if self.reconstruction else frozenset({"reconstruction_form"})
+
     @model_validator(mode="after")
     def _parts_exist(self) -> Self:
         if self.position == "none" and self.tuned == "position":
@@ -150,6 +155,11 @@ class FutureFrameRecipe(Branches):
         "L_1 and L_2 that they are not learned (docs/systems/ma2mi.md).",
     )
     batch_size: int = Field(32, ge=2, description="Pairs per step, one per clip, on all devices together.")
+
+    @property
+    def filled(self) -> Mapping[str, Any]:
+        """The side of a patch, which depends on the space."""
+        return {"patch": self.patch_side}
 
     @property
     def patch_side(self) -> int:
@@ -215,6 +225,12 @@ class AutoencoderRecipe(FacesRecipe):
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate of Adam for the small autoencoder.")
     batch_size: int = Field(32, ge=1, description="Frames per step, one per clip.")
     epochs: int = Field(40, ge=1, description="Number of epochs of the small autoencoder; each has one frame per clip.")
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """Keys of the small autoencoder, where the user's is taken."""
+        small = {"size", "width", "learning_rate", "batch_size", "epochs"}
+        return frozenset({"sha256", *(small if self.kind == "stable_diffusion" else ())})  # a checksum only refuses
 
     @model_validator(mode="after")
     def _file_is_given(self) -> Self:

@@ -117,6 +117,13 @@ class MapMerRecipe(Recipe):
         """The groups of the three planes."""
         return ("magnified", "flow")
 
+    @property
+    def idle(self) -> frozenset[str]:
+        """Keys of parts that the recipe does without."""
+        alignment = frozenset[str]() if self.au_alignment else frozenset({"wscl", "alignment_weight", "temperature"})
+        area = frozenset({"awm_width"}) if self.awm == "none" else frozenset[str]()
+        return alignment | area | (frozenset({"val_share"}) if self.select == "last" else frozenset())
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if self.branches == 1 and self.awm != "none":

@@ -15,6 +15,10 @@ _SETTING = {
     "style.databases": ["bu3dfe"],
     "pretraining.task": "sa_at",
     "pretraining.databases": ["bu3dfe"],
+    "pretraining.labels": "bu3dfe-3",
+    "pretraining.faces.mode": "box",
+    "pretraining.faces.register": "none",
+    "pretraining.apex.policy": "lbp_roi",
 }
 
 #: Keys whose values the paper prints.
@@ -22,7 +26,7 @@ STATED = frozenset(
     {
         "recipe.images", "recipe.micro_training", "recipe.at_form", "recipe.at_p", "recipe.init_std",
         "recipe.learning_rate", "recipe.batch_size", "recipe.size", "apex.policy", "style.method",
-        "pretraining.databases", "pretraining.recipe.network", "pretraining.recipe.batch_size",
+        "pretraining.databases", "pretraining.labels", "pretraining.recipe.network", "pretraining.recipe.batch_size",
         "pretraining.recipe.learning_rate", "pretraining.recipe.init_std",
     }
 )  # fmt: skip

@@ -84,6 +84,17 @@ class SAATRecipe(Recipe):
         """The group of the apex faces."""
         return (self.images,)
 
+    @property
+    def idle(self) -> frozenset[str]:
+        """Keys of the student, where the teacher itself is tested."""
+        student = {"student", "beta", "at_form", "at_p", "flip", "init_std", "learning_rate", "batch_size", "epochs"}
+        return frozenset() if self.micro_training else frozenset(student)
+
+    @property
+    def filled(self) -> Mapping[str, Any]:
+        """β, which depends on the form of the distance."""
+        return {"beta": self.weight}
+
 
 class SAATTeacherRecipe(Recipe):
     """Teacher of SA-AT: a classifier of single faces of a macro-expression database, of still images or of clips."""
