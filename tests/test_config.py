@@ -177,7 +177,10 @@ def test_included_files_give_what_the_including_file_leaves_open(tmp_path: Path)
 @pytest.mark.parametrize(
     ("trees", "message"),
     [
-        ({"mine": "include: [gone.yaml]\n"}, r"mine\.yaml: include: .*gone\.yaml: no such file"),
+        (
+            {"mine": "include: [gone.yaml]\n"},
+            r"mine\.yaml: include: .*gone\.yaml: expected a configuration file, found no such file",
+        ),
         ({"mine": "include: other.yaml\n"}, r"mine\.yaml: include: expected a list of files, found 'other\.yaml'"),
         ({"mine": "include: [3]\n"}, r"mine\.yaml: include: expected a list of files, found \[3\]"),
         ({"mine": "include: [b.yaml]\n", "b": "include: [mine.yaml]\n"}, r"mine\.yaml: include: .*includes itself"),
@@ -255,4 +258,42 @@ def test_a_style_of_each_fold_is_not_there_before_the_folds():
     }
     assert "pretraining.teacher: it reads /style" in _error(tree)
     tree["pretraining"]["teacher"]["recipe"] = {}
+    config.validate(tree)
+
+
+def test_a_later_file_wins_with_all_that_it_includes(tmp_path: Path):
+    first = tmp_path / "first.yaml"
+    first.write_text("seed: 11\nfaces: {size: 64, margin: 0.1}\n")
+    (tmp_path / "part.yaml").write_text("seed: 22\nfaces: {size: 96}\n")
+    second = tmp_path / "second.yaml"
+    second.write_text("include: [part.yaml]\nflow: {method: dis}\n")
+    written = {"seed": 11, "faces": {"size": 64, "margin": 0.1}, "include": ["part.yaml"], "flow": {"method": "dis"}}
+    expected = {"seed": 22, "faces": {"size": 96, "margin": 0.1}, "flow": {"method": "dis"}}
+    assert config.completed(written, [first, second]) == expected
+    assert config.completed(written | {"seed": 5}, [first, second]) == expected | {"seed": 5}  # --config seed=5
+    changed = written | {"faces": {"size": 64, "margin": 0.3}}
+    assert config.completed(changed, [first, second])["faces"] == {"size": 96, "margin": 0.3}
+    with pytest.raises(
+        config.ConfigError, match="include: expected in a configuration file, found on the command line"
+    ):
+        config.completed({"include": ["x.yaml"]}, [])
+
+
+def test_null_leaves_out_an_entry_of_an_included_file(tmp_path: Path):
+    (tmp_path / "part.yaml").write_text("systems: {a: {system: fr}, b: {system: fr}}\ncache: {keyframes: 3}\n")
+    path = tmp_path / "mine.yaml"
+    path.write_text("include: [part.yaml]\nsystems: {a: null, c: {system: fr}}\n")
+    assert config.read_tree(path)["systems"] == {"b": {"system": "fr"}, "c": {"system": "fr"}}
+
+
+def test_the_same_folder_under_another_name_is_a_leak(tmp_path: Path):
+    tree = {
+        "databases": {name: {"adapter": "casme2", "root": str(tmp_path)} for name in ("tested", "again")},
+        "protocols": {"p": {"databases": ["tested"]}, "macro": {"databases": ["again"]}},
+        "style": {"method": "clahe"},
+        "pretraining": {"teacher": {"task": "sa_at", "protocol": "macro"}},
+        "systems": {"s": {"system": "sa_at", "protocols": ["p"], "pretrained": "teacher"}},
+    }
+    assert "learns from 'again', which has the folder of 'tested'" in _error(tree)
+    tree["databases"]["again"]["root"] = str(tmp_path / "other")
     config.validate(tree)

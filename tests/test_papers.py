@@ -245,5 +245,5 @@ def test_the_page_says_of_every_table_who_makes_it_or_why_nobody_does():
 
 
 def test_the_page_names_every_configuration_and_no_other():
-    named = set(re.findall(r"papers/(\w+/table[\w-]*\.yaml)", PAGE.read_text(encoding="utf-8")))
+    named = set(re.findall(r"config/papers/(\w+/table[\w-]*\.yaml)", PAGE.read_text(encoding="utf-8")))
     assert named == {name_of(path) for path in TABLES}

@@ -65,6 +65,9 @@ class Kind(StrEnum):
     CONTROL = "control: shuffled labels"
 
 
+_NOTHING_KNOWN: Mapping[str, Any] = {"recipe": {}, "pretraining": None, "stages": {}, "options": {}}
+
+
 @dataclass(frozen=True)
 class Run:
     """One system under one protocol."""
@@ -80,7 +83,7 @@ class Run:
     confusion: np.ndarray  # (K, K) int, rows: true class, columns: predicted class; summed over seeds
     shuffled: bool
     databases: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)  # scores by database
-    setting: Mapping[str, Any] = field(default_factory=dict)  # see mer_features.workflow.setting
+    setting: Mapping[str, Any] = field(default_factory=lambda: dict(_NOTHING_KNOWN))  # mer_features.workflow.setting
 
     @property
     def kind(self) -> Kind:
@@ -94,6 +97,8 @@ METRICS = ("uf1", "uar", "accuracy")
 def read_run(protocol: str, name: str, path: Path) -> Run:
     """Read the evaluation of one run."""
     tree = json.loads(path.read_text(encoding="utf-8"))
+    if "setting" not in tree:
+        raise ValueError(f"{path}: found no `setting`, as an earlier version wrote it; evaluate the run again")
     return Run(
         protocol=protocol,
         name=name,

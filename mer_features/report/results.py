@@ -20,6 +20,7 @@ from mer_features.report.differences import Differences
 from mer_features.report.inline import Explained, Picture, svg
 from mer_features.systems import printed, registry
 from mer_features.systems.printed import Beside
+from mer_features.training.options import SYNTHETIC
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def build(
         classes=table.classes,
         folds=len(table.folds),
         chance=chance,
-        synthetic=any("synthetic" in run.measured_on for run in runs),
+        synthetic=any(run.measured_on in SYNTHETIC for run in runs),
         lines=(lines := [_line(run, same_preset) for run in runs]),
         differences=differences.build(comparison, runs),
         charts=[_chart(runs, metric, label, chance[metric]) for metric, label in _CHARTS] if runs else [],
@@ -216,7 +217,7 @@ _CHARTS = (("uf1", "unweighted F1 (UF1)"), ("uar", "unweighted average recall (U
 
 def _line(run: Run, preset: str | None) -> Line:
     """The table row of a run. ``preset`` is the preset with the same clip counts as the run's protocol, if any."""
-    comparable = None if "synthetic" in run.measured_on else preset
+    comparable = None if run.measured_on in SYNTHETIC else preset
     beside = None if run.shuffled else printed.beside(run.system, run.setting, comparable)
     return Line(
         name=run.name,

@@ -20,6 +20,8 @@ from mer_features.systems.common.recipe import FlowRecipe
 _FOLD_STYLE = ("mer_features.training.style.folds", "mer_features.stages.style.fitted")
 
 
+#: What a run was measured on, if all or some of its databases are embedded ones; otherwise the databases are named.
+SYNTHETIC = ("synthetic", "partly synthetic")
 #: How the report names what a run on published flow maps was measured on, before the names of the databases.
 PUBLISHED_MAPS = "published flow maps"
 

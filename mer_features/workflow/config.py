@@ -152,15 +152,27 @@ class Config(CommandConfig):
     def _refuse_leak(self, name: str, system: System) -> None:
         """No pre-training may learn from a database whose subjects are held out."""
         tested = {database for item in system.protocols for database in self.protocols[item].databases}
+        recordings = {self._recordings(database): database for database in tested}
         entry = system.pretrained
         for _ in self.pretraining:  # a chain is no longer than that
             if entry is None or entry not in self.pretraining:
                 break
             task = self.pretraining[entry]
             labelled = self.protocols[task.protocol].databases if task.protocol in self.protocols else ()
-            if shared := tested & {*task.databases, *labelled}:
+            learned = {*task.databases, *labelled}
+            if shared := tested & learned:
                 raise ValueError(f"systems.{name}.pretrained: {entry!r} learns from {min(shared)!r}, which is tested")
+            for database in sorted(learned):
+                if (other := recordings.get(self._recordings(database))) is not None:
+                    raise ValueError(
+                        f"systems.{name}.pretrained: {entry!r} learns from {database!r}, which has the folder of "
+                        f"{other!r}, which is tested"
+                    )
             entry = task.pretrained
+
+    def _recordings(self, database: str) -> tuple[str, Path]:
+        """What two entries for the same people have in common, whatever their names."""
+        return self.databases[database].adapter, self.database_root(database).absolute()
 
     def _require_task(self, where: str, name: str | None, task: str | None) -> None:
         """A named pre-training must exist and be of the task that is needed."""
@@ -266,13 +278,16 @@ class _Loader(yaml.SafeLoader):
 
 #: Key with the files that a configuration is completed from.
 INCLUDE = "include"
+#: Sections of named entries, from which `name: null` leaves out an entry of an included file.
+_NAMED = ("databases", "protocols", "pretraining", "systems")
 
 
 def read_tree(path: Path | str) -> dict[str, Any]:
     """The plain tree of a YAML file, with the files that its key ``include`` names.
 
     An included file, named from the folder of the file that names it, gives what the including file leaves open. Of
-    several included files, a later one wins. Sections are merged key by key; lists are replaced.
+    several included files, a later one wins. Sections are merged key by key; lists are replaced. ``name: null`` leaves
+    out an entry of the databases, protocols, pre-trainings or systems of an included file.
 
     Raises
     ------
@@ -297,9 +312,53 @@ def _read_with_included(path: Path, including: tuple[Path, ...]) -> dict[str, An
     for name in names:
         included = path.parent / name
         if not included.is_file():
-            raise ConfigError(f"{path}: {INCLUDE}: {included}: no such file")
+            found = "a folder" if included.is_dir() else "no such file"
+            raise ConfigError(f"{path}: {INCLUDE}: {included}: expected a configuration file, found {found}")
         merged = merge(merged, _read_with_included(included, (*including, path.resolve())))
-    return merge(merged, tree)
+    left_out = {
+        section: {name for name, item in entries.items() if item is None}
+        for section, entries in tree.items()
+        if section in _NAMED and isinstance(entries, Mapping)
+    }
+    merged = merge(merged, tree)
+    for section, names in left_out.items():
+        merged[section] = {name: item for name, item in merged[section].items() if name not in names}
+    return merged
+
+
+def completed(tree: Mapping[str, Any], files: Iterable[Path | str]) -> dict[str, Any]:
+    """Snakemake's merged configuration with what its files include.
+
+    Of several files, a later one wins with all that it includes. Values that differ from those of the files come from
+    the command line and win over all.
+
+    Raises
+    ------
+    ConfigError
+        If a file cannot be read, or if the command line gives ``include``.
+    """
+    as_written: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
+    for file in files:
+        as_written = merge(as_written, _read_one(Path(file)))
+        whole = merge(whole, read_tree(file))
+    given = _changed(as_written, tree)
+    if INCLUDE in given:
+        raise ConfigError(f"{INCLUDE}: expected in a configuration file, found on the command line")
+    return merge(whole, given)
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What differs in ``after``, key by key."""
+    changed: dict[str, Any] = {}
+    for key, value in after.items():
+        known = before.get(key)
+        if isinstance(value, Mapping) and isinstance(known, Mapping):
+            if inner := _changed(known, value):
+                changed[key] = inner
+        elif key not in before or value != known:
+            changed[key] = value
+    return changed
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

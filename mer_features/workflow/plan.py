@@ -16,7 +16,7 @@ from mer_features.features.options import FeatureConfig, Provenance
 from mer_features.stages import run as stages
 from mer_features.stages.options import STAGES, Stage
 from mer_features.synthetic import renderer
-from mer_features.training.options import PUBLISHED_MAPS, used_pretrainings
+from mer_features.training.options import PUBLISHED_MAPS, SYNTHETIC, used_pretrainings
 from mer_features.workflow import config as configuration
 from mer_features.workflow import needs
 from mer_features.workflow.config import Config
@@ -90,11 +90,7 @@ class Plan:
         scripts: Path | str = SCRIPTS,
     ) -> None:
         self._script_folder = Path(scripts)
-        included: dict[str, Any] = {}
-        for file in config_files:
-            included = configuration.merge(included, configuration.read_tree(file))
-        given = {key: value for key, value in tree.items() if key != configuration.INCLUDE}
-        self.config: Config = configuration.validate(configuration.merge(included, given))
+        self.config: Config = configuration.validate(configuration.completed(tree, config_files))
         if refresh and not another_runs():
             files.sweep("results", skip=("data",))
             databases.refresh_sources(self.config.databases)
@@ -208,7 +204,7 @@ class Plan:
         names = self.config.protocols[protocol].databases
         embedded = [name for name in names if name in self.synthetic]
         if embedded:
-            return "synthetic" if embedded == list(names) else "partly synthetic"
+            return SYNTHETIC[embedded != list(names)]
         maps = [name for name in names if isinstance(self.config.databases[name], FlowMapsDatabase)]
         return f"{PUBLISHED_MAPS} of {', '.join(names)}" if maps == list(names) else ", ".join(names)
 

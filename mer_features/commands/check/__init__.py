@@ -6,8 +6,11 @@ whole database takes seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from mer_features import databases
 from mer_features.commands.check.cost import Cost, cost
@@ -15,6 +18,7 @@ from mer_features.commands.check.database import DatabaseCheck, check_database, 
 from mer_features.commands.check.protocol import ProtocolCheck, check_protocol
 from mer_features.commands.check.text import text
 from mer_features.core.clips import Clip
+from mer_features.training.options import used_pretrainings
 from mer_features.workflow.config import Config
 
 __all__ = ["Check", "Cost", "DatabaseCheck", "ProtocolCheck", "check", "text"]
@@ -27,6 +31,7 @@ class Check:
     databases: list[DatabaseCheck]
     protocols: list[ProtocolCheck]
     cost: Cost
+    missing_files: list[str] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
@@ -37,6 +42,7 @@ class Check:
         return [
             *(f"database {item.name}: {problem}" for item in self.databases for problem in item.problems),
             *(f"protocol {item.name}: {problem}" for item in self.protocols for problem in item.problems),
+            *self.missing_files,
         ]
 
     def as_dict(self) -> dict[str, Any]:
@@ -50,9 +56,28 @@ class Check:
 
 
 def check(config: Config) -> Check:
-    """Check every database and protocol of a configuration, and reckon what a run costs."""
+    """Check every database, protocol and named file of a configuration, and estimate what a run costs."""
     clips: dict[str, tuple[Clip, ...]] = {}
     listings = databases.read_all({name: item for name, item in config.databases.items() if rendered(config, name)})
     checked = [check_database(config, name, listings.get(name), clips) for name in config.databases]
     protocols = [check_protocol(config, name, clips) for name in config.protocols]
-    return Check(checked, protocols, cost(config, clips, protocols))
+    return Check(checked, protocols, cost(config, clips, protocols), _missing_files(config))
+
+
+def _missing_files(config: Config) -> list[str]:
+    """Files of weights and models that the configuration names and that are not there, with what needs each."""
+    sections: dict[str, BaseModel] = {
+        "faces": config.faces,
+        "magnify": config.magnify,
+        "style": config.style,
+        "train_style": config.train_style,
+    }
+    sections |= {f"systems.{name}": item.full_recipe for name, item in config.systems.items()}
+    needed = used_pretrainings(config.systems, config.pretraining) if config.systems else config.pretraining
+    sections |= {f"pretraining.{name}": config.pretraining[name].full_recipe for name in needed}
+    named: dict[Path, list[str]] = {}
+    for place, section in sections.items():
+        for key in type(section).model_fields:
+            if isinstance(path := getattr(section, key), Path) and not path.is_file():
+                named.setdefault(path, []).append(f"{place}.{key}")
+    return [f"{path}: no such file; needed by {', '.join(places)}" for path, places in named.items()]

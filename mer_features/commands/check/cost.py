@@ -1,8 +1,9 @@
-"""What a run will cost: jobs, CPU hours and disk, reckoned from the clips and from measured rates."""
+"""What a run will cost: jobs, CPU hours and disk, estimated from the clips and from measured rates."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,9 +20,10 @@ from mer_features.workflow.config import Config
 MB_PER_FRAME = 0.2
 #: Mean frames of a clip of the composite (docs/scale.md), for a database that is not there.
 FRAMES_PER_CLIP = 57
-#: Jobs of a database without a stage of its own: clip table and feature file.
+#: Jobs of a database that are not of a stage: clip table and feature file.
 _OTHER_JOBS = 2
 #: CPU seconds of a training step of the default recipe, and the samples of a clip (docs/systems/README.md).
+#: Dual-Inception has FR's trunk and batch and takes no longer than FR.
 SECONDS_PER_STEP: Mapping[str, tuple[float, int]] = {
     "fr": (0.117, 1),
     "sa_at": (20.9, 1),
@@ -32,6 +34,8 @@ SECONDS_PER_STEP: Mapping[str, tuple[float, int]] = {
     "ststnet": (0.079, 1),
     "dual_inception": (0.117, 1),
 }
+#: Keys that change the size of a network; its rate is that of the default.
+_NETWORK_KEYS = ("backbone", "network", "student", "stem", "size", "image_size", "width", "blocks", "dit_width")
 #: The same of a pre-training.
 PRETRAINING_SECONDS: Mapping[str, tuple[float, int]] = {
     "eidnet": (22.9, 3),
@@ -48,7 +52,8 @@ class Cost:
     jobs: dict[str, int] = field(default_factory=dict)
     hours: dict[str, float] = field(default_factory=dict)
     gigabytes: float = 0.0
-    unknown: list[str] = field(default_factory=list)  # what could not be reckoned
+    unknown: list[str] = field(default_factory=list)  # what could not be estimated
+    remarks: list[str] = field(default_factory=list)  # what was estimated with less certainty
 
     @property
     def total_hours(self) -> float:
@@ -87,11 +92,16 @@ def cost(config: Config, clips: Mapping[str, Sequence[Clip]], protocols: Iterabl
             found.unknown.append(f"database {name}")
     found.jobs["protocols"] = len(tables)
     _pretrainings(config, clips, tables, found)
+    if config.style.method == "cyclegan" and config.style.model is None:
+        found.unknown.append("training of the generators of style aggregation")
     for name, system in config.systems.items():
         for protocol in system.protocols:
             if protocol in tables:
                 _run(config, name, protocol, tables[protocol], found)
-    found.jobs["comparisons and report"] = len(tables) + 1
+            else:
+                found.unknown.append(f"training of {name} under {protocol}")
+    runs = Counter(protocol for system in config.systems.values() for protocol in system.protocols)
+    found.jobs["comparisons and report"] = sum(number > 1 for number in runs.values()) + 1
     return found
 
 
@@ -109,7 +119,9 @@ def _size(config: Config, item: ProtocolCheck) -> _Size:
     protocol, counts = config.protocols[item.name], item.counts or item.published
     clips = sum(map(_clips, counts.values()))
     if protocol.folds == "transfer":
-        return _Size(clips, 1, sum(_clips(part) for name, part in counts.items() if name not in protocol.test))
+        folds = protocol.transfer_folds or 1
+        source = sum(_clips(part) for name, part in counts.items() if name not in protocol.test)
+        return _Size(clips, folds, source - (source // folds if folds > 1 else 0))
     subjects = sum(part.get("subjects", 0) for part in counts.values())
     folds = item.folds or (subjects if protocol.folds == "loso" else int(protocol.folds))
     return _Size(clips, folds, clips - clips // max(folds, 1))
@@ -127,7 +139,8 @@ def _features(config: Config, name: str, frames: int, shards: int, found: Cost) 
 def _pretrainings(
     config: Config, clips: Mapping[str, Sequence[Clip]], tables: Mapping[str, _Size], found: Cost
 ) -> None:
-    for name in used_pretrainings(config.systems, config.pretraining):
+    names = used_pretrainings(config.systems, config.pretraining) if config.systems else list(config.pretraining)
+    for name in names:
         item = config.pretraining[name]
         _add(found.jobs, "pre-trainings", 1)
         rate = PRETRAINING_SECONDS.get(item.task)
@@ -139,6 +152,7 @@ def _pretrainings(
             found.unknown.append(f"pre-training {name}")
         else:
             _add(found.hours, "pre-trainings", _training(rate, item.full_recipe, samples) / 3600)
+            _remark(f"pre-training {name}", item.full_recipe, found)
 
 
 def _run(config: Config, name: str, protocol: str, size: _Size, found: Cost) -> None:
@@ -151,9 +165,19 @@ def _run(config: Config, name: str, protocol: str, size: _Size, found: Cost) -> 
     if system.system not in SECONDS_PER_STEP:
         found.unknown.append(f"training of {name} under {protocol}")
         return
+    _remark(name, recipe, found)
     one = _training(SECONDS_PER_STEP[system.system], recipe, size.trained)
     models = size.folds * len(system.seeds) + system.embedding / 2
     _add(found.hours, "trainings", one * models / 3600)
+
+
+def _remark(name: str, recipe: Recipe, found: Cost) -> None:
+    """Say that the network of a recipe is not the one whose rate was measured."""
+    fields = type(recipe).model_fields
+    changed = [key for key in _NETWORK_KEYS if key in fields and getattr(recipe, key) != fields[key].default]
+    text = f"{name} counts as its default network, whatever {' and '.join(changed)}"
+    if changed and text not in found.remarks:
+        found.remarks.append(text)
 
 
 def _training(rate: tuple[float, int], recipe: Recipe, clips: int) -> float:

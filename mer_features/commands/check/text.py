@@ -36,13 +36,14 @@ def text(check: Check) -> str:
 
 
 def _cost(cost: Cost) -> Iterator[str]:
-    yield "a run from nothing, reckoned from measured rates (docs/scale.md, docs/systems/README.md)"
+    yield "a run from nothing, estimated from measured rates (docs/scale.md, docs/systems/README.md)"
     yield _line("jobs", f"{sum(cost.jobs.values())}: " + ", ".join(f"{n} {name}" for name, n in cost.jobs.items() if n))
     hours = ", ".join(f"{name} {_hours(value)}" for name, value in cost.hours.items())
     yield _line("CPU time", f"{_hours(cost.total_hours)} of one core{f': {hours}' if hours else ''}")
     yield _line("disk", f"{cost.gigabytes:.1f} GB of stage and feature files")
     if cost.unknown:
         yield _line("not counted", ", ".join(cost.unknown))
+    yield from (_line("note", remark) for remark in cost.remarks)
 
 
 def _hours(value: float) -> str:
