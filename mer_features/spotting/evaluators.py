@@ -139,7 +139,7 @@ def _abpn(film: _Film) -> Counts:
 def _auw_gcn(film: _Film) -> Counts:
     """Spots that fit at least one event; an event may be hit by several of them."""
     spots = film.spots if film.events else ()
-    return _counts(sum(max(_shorter_overlap(spot, film.events)) > 0.5 for spot in spots), film)
+    return _counts(sum(bool(max(_shorter_overlap(spot, film.events)) > 0.5) for spot in spots), film)
 
 
 def _zhao(recordings: Sequence[Recording], events: Sequence[Event], spots: Sequence[Spot]) -> Printed:

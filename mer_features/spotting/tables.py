@@ -25,7 +25,7 @@ from mer_features.databases.table import read_cells
 from mer_features.spotting.events import Event, Recording, Row, Spot, kind_of, within
 
 #: Lowest and highest frame rate accepted, from time lapse to the fastest cameras.
-_RATES_HZ = (0.001, 1e7)
+RATES_HZ = (0.001, 1e7)
 _LARGEST_FRAME = 2**31
 
 
@@ -88,9 +88,7 @@ class _Line:
     def frame(self, column: str) -> int:
         text = self[column]
         if not re.fullmatch(r"[+-]?\d{1,12}(\.0*)?", text) or abs(float(text)) >= _LARGEST_FRAME:
-            raise TableError(
-                f"{self.where}: {column} is {text!r}; expected a whole frame number (not a time in seconds)"
-            )
+            raise TableError(f"{self.where}: {column} is {text!r}; expected a whole frame number, not a time")
         return int(float(text))
 
     def frame_or_none(self, column: str) -> int | None:
@@ -133,7 +131,7 @@ def read_recordings(path: Path, fps: float | None = None) -> tuple[Recording, ..
         raise TableError(f"{path}: found the columns {', '.join(header)}; missing {', '.join(missing)}")
     recordings: dict[str, Recording] = {}
     for line in lines:
-        name, rate = line["recording_id"], line.number("fps", *_RATES_HZ)
+        name, rate = line["recording_id"], line.number("fps", *RATES_HZ)
         first, last = line.frame_or_none("first"), line.frame_or_none("last")
         if not name:
             raise TableError(f"{line.where}: recording_id is empty; expected the name of a recording")
