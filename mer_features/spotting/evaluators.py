@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mer_features.spotting.events import KINDS, Event, Interval, Recording, Spot
-from mer_features.spotting.metrics import Counts, iou
+from mer_features.spotting.events import KINDS, Event, Recording, Spot
+from mer_features.spotting.metrics import Counts
 
 Ends = tuple[int, int]  # onset and offset
 
@@ -85,11 +85,13 @@ def _megc2020(film: _Film) -> Counts:
 
 def _descending(spot: Ends, events: Sequence[Ends]) -> list[tuple[float, int]]:
     """IoU of a spot with each event, and the event's position, largest first; of equal ones the last event first."""
-    return sorted(((float(iou(_interval(spot), _interval(event))), i) for i, event in enumerate(events)), reverse=True)
+    return sorted(((_overlap(spot, event), position) for position, event in enumerate(events)), reverse=True)
 
 
-def _interval(ends: Ends) -> Interval:
-    return Interval("", *ends)
+def _overlap(one: Ends, other: Ends) -> float:
+    """IoU with both ends inside, as it should be."""
+    common = max(0, min(one[1], other[1]) - max(one[0], other[0]) + 1)
+    return common / (one[1] - one[0] + 1 + other[1] - other[0] + 1 - common)
 
 
 #: In recordings without a spot these scripts put one that hits nothing, so that a library does not fail.
@@ -123,7 +125,8 @@ def _shorter_overlap(one: Ends, others: Sequence[Ends]) -> np.ndarray:
     start, end = np.array(others, dtype=np.float64).T
     common = np.maximum(np.minimum(end, one[1]) - np.maximum(start, one[0]), 0.0)
     with np.errstate(invalid="ignore"):
-        return common / ((one[1] - one[0]) + (end - start) - common)
+        overlap: np.ndarray = common / ((one[1] - one[0]) + (end - start) - common)
+    return overlap
 
 
 def _abpn(film: _Film) -> Counts:
@@ -195,7 +198,7 @@ def _strs_metric(
     for name in dict.fromkeys(event.recording_id for event in micro[0] if subject[event.recording_id] in active):
         free = [event for event in micro[0] if event.recording_id == name]
         for spot in (row for row in micro[1] if row.recording_id == name):
-            hits = [event for event in free if iou(event, spot) >= 0.5]
+            hits = [event for event in free if _overlap((event.onset, event.offset), (spot.onset, spot.offset)) >= 0.5]
             pairs += [(event.emotion, spot.emotion) for event in hits]
             free = [event for event in free if event not in hits]
             false += not hits

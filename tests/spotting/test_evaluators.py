@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from mer_features.spotting import Counts, Event, Recording, Spot
+from mer_features.spotting import Counts, Event, Recording, Spot, match
 from mer_features.spotting.evaluators import EVALUATORS, Printed
 
 from .cases import CASES, rows
@@ -87,3 +90,28 @@ def test_a_single_frame_hides_other_spots_from_abpn():
 def test_strs_metric_needs_subjects():
     printed = RUN["STRS-Metric"]([Recording("1")], [Event("1", 1, 9)], [Spot("1", 1, 9)])
     assert printed.error == "needs the subject of every recording"
+
+
+def _cell(printed: Printed | Counts) -> str:
+    if isinstance(printed, Printed) and printed.error:
+        return "stops"
+    counts = printed if isinstance(printed, Counts) else printed.counts.get("overall", printed.counts.get("micro"))
+    assert counts is not None
+    return "-".join(f"(−{-number})" if number < 0 else str(number) for number in (counts.tp, counts.fp, counts.fn))
+
+
+def test_the_page_shows_what_is_computed():
+    page = (Path(__file__).parents[2] / "docs" / "spotting.md").read_text(encoding="utf-8")
+    table = [re.split(r"(?<!\\)\|", line)[1:-1] for line in page.splitlines() if re.match(r"\| (spots|\d+–).*→", line)]
+    header, *lines = [[cell.strip().strip("*") for cell in row] for row in table]
+    assert header[2:] == [item.name for item in EVALUATORS]
+    assert len(lines) == len(CASES)
+    for (shown, *cells), case in zip(lines, CASES.values(), strict=True):
+        found, annotated = (
+            [part.replace("none", "").replace(",", "").replace("–", "-").strip() for part in side.split("\\|")]
+            for side in shown.split("→")
+        )
+        assert list(zip(found, annotated, strict=True)) == case
+        films, events, spots = rows(case)
+        right = _cell(match(events, spots).counts)
+        assert cells == [right, *(_cell(item.run(films, events, spots)) for item in EVALUATORS)], shown
