@@ -206,6 +206,8 @@ def _strs_metric(
     if not pairs:
         return Printed(error="KeyError: no event is hit")
     counts = Counts(len(pairs), false, missed)
+    if not any(event.emotion for event in micro[0]):
+        return Printed({"micro": counts})  # the script wants the emotions, and its counts do not need them
     chosen = list(dict.fromkeys(event.emotion for event in micro[0])) if classes is None else list(classes)
     return Printed({"micro": counts}, _strs_values(counts, [pair for pair in pairs if pair[0] in chosen], chosen))
 

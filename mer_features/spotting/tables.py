@@ -176,7 +176,9 @@ def read_events(
     """
     form, header, lines = _intervals(path, "table of events")
     if recordings is None:
-        found = {_name(line, form): line["subject"] for line in lines}
+        found: dict[str, str] = {}
+        for line in lines:
+            found[_name(line, form)] = found.get(_name(line, form)) or line["subject"]
         listed = tuple(Recording(name, subject or _subject(name), fps=fps) for name, subject in found.items() if name)
         if not listed:
             raise TableError(f"{path}: no event; expected at least one, or a list of recordings besides")

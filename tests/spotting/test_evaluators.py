@@ -92,6 +92,11 @@ def test_strs_metric_needs_subjects():
     assert printed.error == "needs the subject of every recording"
 
 
+def test_strs_metric_without_emotions_has_counts_alone():
+    printed = _run("STRS-Metric", [Event("s/1", 1, 9)], [Spot("s/1", 1, 9)])
+    assert (printed.counts, printed.values) == ({"micro": Counts(1, 0, 0)}, {})
+
+
 def _cell(printed: Printed | Counts) -> str:
     if isinstance(printed, Printed) and printed.error:
         return "stops"
