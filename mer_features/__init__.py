@@ -21,6 +21,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 _MOVED = {
     "action_units": "core.action_units",
     "apex": "stages.apex",
+    "assess": "workflow.assess",
     "cache": "features",
     "config": "workflow.config",
     "dataset": "features.dataset",

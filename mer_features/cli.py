@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands)
     _add_train_style(commands)
     _add_forget(commands)
+    _add_score(commands)
     for command in commands.choices.values():
         command.add_argument("-v", "--verbose", action="store_true", help="print more, including tracebacks")
     return parser
@@ -192,6 +193,27 @@ def _add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--results", type=Path, default=Path("results"), help="folder of results (default %(default)s)"
     )
     command.set_defaults(run_command=_forget)
+
+
+def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("score", help="score the spots found in long recordings against annotated events")
+    command.add_argument("result", type=Path, metavar="RESULT", help="table of spots, a TSV or CSV (docs/spotting.md)")
+    command.add_argument("--events", type=Path, required=True, metavar="TABLE", help="table of the annotated events")
+    command.add_argument(
+        "--recordings",
+        type=Path,
+        metavar="TABLE",
+        help="table of all recordings to count, with their first and last frame (default: those with an event)",
+    )
+    command.add_argument("--fps", type=float, help="frame rate of recordings for which the table has none")
+    command.add_argument(
+        "--classes", metavar="A,B,...", help="classes of spot-then-recognise (default: all emotions of the events)"
+    )
+    command.add_argument(
+        "--labels", metavar="MAP", help="label map that gives the class of each emotion, e.g. megc2019"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    command.set_defaults(run_command=_score)
 
 
 def _forget(arguments: argparse.Namespace) -> int:
@@ -341,6 +363,22 @@ def _explain(arguments: argparse.Namespace) -> int:
         out.print(f"wrote {path}", highlight=False, soft_wrap=True)
     if not explanation["pictures"]:
         out.print("This system cannot show which image regions it used.", highlight=False)
+    return 0
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from mer_features.commands import score
+
+    classes = [name.strip() for name in (arguments.classes or "").split(",") if name.strip()]
+    scores = score.score_files(
+        arguments.result,
+        arguments.events,
+        recordings=arguments.recordings,
+        fps=arguments.fps,
+        classes=classes or None,
+        labels=arguments.labels,
+    )
+    print(json.dumps(scores.as_dict(), indent=2, ensure_ascii=False) if arguments.json else score.text(scores))
     return 0
 
 

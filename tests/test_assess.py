@@ -9,12 +9,12 @@ import pytest
 from scipy import ndimage
 from skimage import color, data
 
-from mer_features.assess import stages as assess
 from mer_features.core.clips import Clip
 from mer_features.core.quality import Issue
 from mer_features.stages.options import FlowMethod
 from mer_features.stages.store import ClipRecord, ShardWriter
 from mer_features.synthetic import Truth
+from mer_features.workflow.assess import stages as assess
 
 SOURCE, SIZE, FRAMES, ONSET, APEX = 140, 112, 9, 20, 25
 TRANSFORM = np.array([[0.9, -0.15, -5.0], [0.15, 0.9, -15.0]])  # source to crop: turned, smaller, shifted

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from mer_features.assess import magnification
 from mer_features.stages.magnify import magnify
 from mer_features.stages.options import Magnify
+from mer_features.workflow.assess import magnification
 
 from .test_assess import stages  # noqa: F401  # two clips of a bump on a photograph, and a rejected one
 

@@ -146,7 +146,7 @@ RULES: dict[str, set[str]] = {
     "ingest": CORE | {"databases/ingest"},
     "style_fit": READER | FLOW | {"core/tensors", "stages/style/*", "training/style/fitting"},
     "style_measure": READER | FLOW | {
-        "assess/stages", "assess/style", "stages/faces/landmarks", "stages/style/*", "synthetic/*",
+        "workflow/assess/stages", "workflow/assess/style", "stages/faces/landmarks", "stages/style/*", "synthetic/*",
     },
     "train_style": READER | FLOW | {
         "core/tensors", "stages/style/*", "systems/common/contract", "systems/common/recipe", "training/style/*",
@@ -161,7 +161,7 @@ RULES: dict[str, set[str]] = {
     "train_magnifier": CORE | {"core/tensors", "stages/magnify/*", "synthetic/*", "training/magnifier/*",
         "systems/common/contract", "systems/common/recipe",
     },
-    "assess": STAGE | FLOW | {"core/tensors", "assess/*", "stages/magnify/*", "synthetic/*"},
+    "assess": STAGE | FLOW | {"core/tensors", "workflow/assess/*", "stages/magnify/*", "synthetic/*"},
     "report": STAGE | READER | MAPS | {
         "features/*", "protocols/*", "report/*", "report/templates/*", "stages/flow/light", "systems/*/printed",
         "systems/printed",

@@ -34,14 +34,14 @@ MODULES = (
     "stages.run",
     "stages.style",
     "training.style.fitting",
-    "assess.style",
+    "workflow.assess.style",
     "features",
     "stages.faces",
     "stages.apex",
     "stages.flow",
     "report",
     "protocols",
-    "assess.stages",
+    "workflow.assess.stages",
     "cli",
 )
 

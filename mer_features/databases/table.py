@@ -53,7 +53,7 @@ def read(name: str, root: Path, table: Path) -> Listing:
 
 
 def _rows(table: Path) -> Iterator[dict[str, str]]:
-    lines = [cells for cells in _cells(table) if any(map(str.strip, cells))]
+    lines = [cells for _, cells in read_cells(table)]
     if not lines:
         raise DatabaseError(f"{table}: empty; expected a header with {', '.join(REQUIRED)} and one line per clip")
     header = [cell.strip().lower() for cell in lines[0]]
@@ -72,31 +72,45 @@ def _rows(table: Path) -> Iterator[dict[str, str]]:
         yield row | {_BEYOND: "\t".join(filter(None, map(str.strip, cells[len(header) :])))}
 
 
-def _cells(table: Path) -> list[list[str]]:
-    text = _text(table)
+def read_cells(table: Path, what: str = "clip table") -> list[tuple[int, list[str]]]:
+    """Number and cells of every line that is not empty, of a TSV or CSV in UTF-8 or UTF-16.
+
+    Parameters
+    ----------
+    table
+        The file; its first line that is not empty decides what separates the cells: tabs, semicolons or commas.
+    what
+        What the file is, for messages.
+
+    Raises
+    ------
+    DatabaseError
+        If the file cannot be read or is not such a table.
+    """
+    text = _text(table, what)
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = "\t" if "\t" in first else ";" if ";" in first else ","
     try:
         # Strict: otherwise an unclosed quotation mark would silently put the lines below into one cell.
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        return list(reader)
+        return [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except csv.Error as error:
         raise DatabaseError(
             f"{table}:{reader.line_num}: not a table ({error}); is a quotation mark not closed?"
         ) from error
 
 
-def _text(table: Path) -> str:
+def _text(table: Path, what: str) -> str:
     try:
         if not table.is_file():  # reading a pipe would never return
             reason = "not a file" if table.exists() else "no such file"
-            raise DatabaseError(f"{table}: the clip table cannot be read ({reason})")
+            raise DatabaseError(f"{table}: the {what} cannot be read ({reason})")
         if (size := table.stat().st_size) > _MAX_BYTES:
-            raise DatabaseError(f"{table}: {size} bytes; no clip table is larger than {_MAX_BYTES}")
+            raise DatabaseError(f"{table}: {size} bytes; no {what} is larger than {_MAX_BYTES}")
         data = table.read_bytes()
         return data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except OSError as error:
-        raise DatabaseError(f"{table}: the clip table cannot be read ({error.strerror})") from error
+        raise DatabaseError(f"{table}: the {what} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DatabaseError(f"{table}: not UTF-8 text; save the table as UTF-8 TSV or CSV") from error
 

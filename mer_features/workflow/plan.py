@@ -26,7 +26,7 @@ from mer_features.workflow.setting import setting as run_setting
 _CODE = {
     "ingest": ("mer_features.databases.ingest",),
     "style_fit": ("mer_features.training.style.fitting",),
-    "style_measure": ("mer_features.assess.style",),
+    "style_measure": ("mer_features.workflow.assess.style",),
     "train_style": ("mer_features.training.style.training", "mer_features.training.style.fitting"),
     "cache": ("mer_features.features.writer",),
     "protocol": ("mer_features.protocols.rules", "mer_features.features.reader"),
@@ -35,8 +35,8 @@ _CODE = {
     "compare": ("mer_features.training.comparison",),
     "train_magnifier": ("mer_features.training.magnifier.train",),
     "assess": (
-        "mer_features.assess.stages",
-        "mer_features.assess.magnification",
+        "mer_features.workflow.assess.stages",
+        "mer_features.workflow.assess.magnification",
         *stages.NETWORK,  # measured wherever it can run, whatever the run's own method
     ),
     "report": ("mer_features.report",),

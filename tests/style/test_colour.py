@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_features.assess import style as measure
 from mer_features.stages.style import aggregate, aggregate_pair, fitted, lab
 from mer_features.training.style import folds
+from mer_features.workflow.assess import style as measure
 
 from .conftest import smile, warped
 

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_features.assess import style as gap
 from mer_features.stages import style
 from mer_features.stages.style import geometry, lab, peers
 from mer_features.stages.style.fitted import Source, fit
+from mer_features.workflow.assess import style as gap
 
 from .conftest import restyled, warped
 

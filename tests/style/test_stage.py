@@ -403,7 +403,7 @@ def _write(path: Path, image: np.ndarray) -> None:
 
 
 def test_still_images_have_no_motion_to_keep(shards: dict[str, Path], made: Path, tmp_path: Path):
-    from mer_features.assess import style as measure
+    from mer_features.workflow.assess import style as measure
 
     stills = {stage: tmp_path / f"{stage}.h5" for stage in ("faces", "apex", "style")}
     options = config.validate({"databases": {"d": {"adapter": "synthetic"}}}).features_of("d")
@@ -426,7 +426,7 @@ def test_still_images_have_no_motion_to_keep(shards: dict[str, Path], made: Path
 
 
 def test_what_it_did_is_measured(shards: dict[str, Path], made: Path, tmp_path: Path):
-    from mer_features.assess import style as measure
+    from mer_features.workflow.assess import style as measure
 
     path = _build(shards | {"style": made}, tmp_path / "d.h5")
     alone = measure.measure({"d": path}, {})

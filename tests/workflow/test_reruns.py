@@ -22,7 +22,7 @@ EVERYTHING = {"faces", *AFTER_FACES}
 EDITS: dict[str, set[str]] = {
     "mer_features/report/results.py": {"html"},
     "mer_features/synthetic/portrait_parts.py": {"assess", "html"},
-    "mer_features/assess/stages.py": {"assess", "html"},
+    "mer_features/workflow/assess/stages.py": {"assess", "html"},
     "mer_features/stages/magnify/learned.py": {"assess", "html"},
     "mer_features/workflow/plan.py": set(),
     "mer_features/stages/options.py": set(),

@@ -3,9 +3,9 @@ import json
 from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features.assess import magnification, stages
     from mer_features.core import clips, files
     from mer_features.stages.options import Magnify
+    from mer_features.workflow.assess import magnification, stages
 
     root, listed = snakemake.params.root, clips.read(snakemake.input.clips)
     settings = Magnify.model_validate(snakemake.params.magnify)

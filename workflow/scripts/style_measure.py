@@ -4,8 +4,8 @@ from pathlib import Path
 from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features.assess import style
     from mer_features.core import files
+    from mer_features.workflow.assess import style
 
     found = style.measure(
         {Path(path).stem: Path(path) for path in snakemake.input.caches},

@@ -16,7 +16,6 @@ import cv2
 import joblib
 import numpy as np
 
-from mer_features.assess.stages import MOVING_PX, mask_in_crop, shards_by_clip, truth_flow_in_crop
 from mer_features.core.clips import Clip
 from mer_features.stages import flow
 from mer_features.stages.flow import light
@@ -25,6 +24,7 @@ from mer_features.stages.magnify.phase import Transport, carried
 from mer_features.stages.options import FlowMethod, Magnify
 from mer_features.stages.store import ClipView, ShardReader
 from mer_features.synthetic import Truth, read_truth
+from mer_features.workflow.assess.stages import MOVING_PX, mask_in_crop, shards_by_clip, truth_flow_in_crop
 
 #: Factors that are tested in addition to the configured one, and number of clips (about 3 s per clip).
 FACTORS, CLIPS = (2.0, 10.0), 3

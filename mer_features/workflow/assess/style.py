@@ -19,13 +19,13 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mer_features.assess.stages import flow_errors, mask_in_crop, truth_flow_in_crop
 from mer_features.features import open_features
 from mer_features.stages import flow
 from mer_features.stages.faces import landmarks
 from mer_features.stages.flow import light
 from mer_features.stages.style import geometry, lab
 from mer_features.synthetic import read_truth
+from mer_features.workflow.assess.stages import flow_errors, mask_in_crop, truth_flow_in_crop
 
 #: Rings of the spectrum for the probe, and number of cross-validation folds, which keep subjects together.
 RINGS, FOLDS = 8, 5
