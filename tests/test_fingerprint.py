@@ -164,7 +164,7 @@ RULES: dict[str, set[str]] = {
     "assess": STAGE | FLOW | {"core/tensors", "workflow/assess/*", "stages/magnify/*", "synthetic/*"},
     "report": STAGE | READER | MAPS | {
         "features/*", "protocols/*", "report/*", "report/templates/*", "stages/flow/light", "systems/*/printed",
-        "systems/printed",
+        "systems/printed", "systems/common/recipe", "workflow/config",
     },
 }  # fmt: skip
 
