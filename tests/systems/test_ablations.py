@@ -25,7 +25,8 @@ ELSEWHERE = {"ma2mi"}
 TABLES = {kind: recipe.ablations for kind, recipe in RECIPES.items() if recipe.ablations and kind not in ELSEWHERE}
 #: Few steps with large rates, whatever a row says about them.
 SHORT: dict[str, dict[str, Any]] = {kind: {"epochs": 2, "learning_rate": 0.01} for kind in TABLES} | {
-    "eidnet": {"epochs": 1, "tuning_epochs": 1, "encoder_rate": 0.01, "tuning_rate": 0.01, "batch_size": 20}
+    "capsulenet": {"epochs": 1, "size": 136, "batch_size": 8},
+    "eidnet": {"epochs": 1, "tuning_epochs": 1, "encoder_rate": 0.01, "tuning_rate": 0.01, "batch_size": 20},
 }
 
 
@@ -44,7 +45,7 @@ def equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 
 
 def test_the_tables_are_those_of_all_systems():
-    assert set(TABLES) == {"fr", "sa_at", "eidnet", "map_mer", "dual_inception", "ststnet"}
+    assert set(TABLES) == {"fr", "sa_at", "eidnet", "map_mer", "dual_inception", "ststnet", "capsulenet"}
 
 
 @pytest.mark.parametrize("kind", TABLES)

@@ -41,7 +41,7 @@ EDITS: dict[str, set[str]] = {
     "mer_features/core/quality.py": AFTER_INGEST,
     "mer_features/stages/store.py": EVERYTHING - TRAIN,
     "mer_features/databases/ingest.py": AFTER_INGEST,
-    "mer_features/training/evaluation.py": {"embed", "evaluate", "compare", "html"},
+    "mer_features/training/evaluation.py": {"evaluate", "compare", "html"},
     "mer_features/training/comparison.py": {"compare", "html"},
     "mer_features/protocols/comparison.py": {"compare", "html"},
     "workflow/scripts/evaluate.py": {"evaluate", "html"},

@@ -168,6 +168,11 @@ class CapsuleNetRecipe(FacesRecipe):
         "tested subject.)",
     )
 
+    @property
+    def compares_frames(self) -> bool:
+        """False: it reads the apex alone."""
+        return False
+
     @model_validator(mode="after")
     def _margins_are_ordered(self) -> Self:
         if self.absent_margin >= self.present_margin:
