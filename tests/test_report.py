@@ -661,7 +661,7 @@ def test_drawings_are_the_same_every_time():
 
 
 def test_methods_say_what_was_set_and_cite_in_order():
-    plain = methods.build(_tree())
+    plain = methods.build(_tree(style={"method": "statistical", "fit_on": "all"}))
     text = " ".join(paragraph.sentence + " ".join(paragraph.items) for paragraph in plain.paragraphs)
     cited = [int(number) for group in re.findall(r"\[([\d, ]+)\]", text) for number in group.split(", ")]
     assert sorted(set(cited)) == list(range(1, len(plain.references) + 1))

@@ -190,6 +190,7 @@ def _style(options: Mapping[str, Any], cite: Citations) -> str:
     method = options["method"]
     if method == "none":
         return ""
+    idea = cite("sa_at")  # first, because it stands first
     sources = _STYLE_SOURCES.get(method, ())
     operation = _STYLES[method].format(clusters=options["clusters"]) + (f" {cite(*sources)}" if sources else "")
     fit = ""
@@ -198,7 +199,7 @@ def _style(options: Mapping[str, Any], cite: Citations) -> str:
         fitted_on = _FITTED_ON[options["fit_on"]].format(databases=databases)
         fit = ", with the result of an earlier fit" if options["model"] is not None else f", {fitted_on}"
     grey = " were made grey and" if options["colour"] == "grey" else " were"
-    return f"Onset and apex crops{grey} converted to one style {cite('sa_at')} by {operation}{fit}."
+    return f"Onset and apex crops{grey} converted to one style {idea} by {operation}{fit}."
 
 
 def _descriptors(options: Mapping[str, Any], cite: Citations) -> str:
