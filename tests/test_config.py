@@ -297,3 +297,10 @@ def test_the_same_folder_under_another_name_is_a_leak(tmp_path: Path):
     assert "learns from 'again', which has the folder of 'tested'" in _error(tree)
     tree["databases"]["again"]["root"] = str(tmp_path / "other")
     config.validate(tree)
+
+
+def test_a_misspelt_override_of_still_images_is_named_with_its_place():
+    tree = {"databases": {"b": {"adapter": "bu3dfe", "root": "bu", "overrides": {"face": {"size": 64}}}}}
+    assert "databases.b.bu3dfe.overrides.face: unknown key" in _error(tree)
+    tree["databases"]["b"]["overrides"] = {"faces": {"size": 64}}
+    assert config.validate(tree).features_of("b").faces.stills

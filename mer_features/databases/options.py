@@ -118,9 +118,11 @@ class OwnerDatabase(RecordedSection):
             return tree
         if tree.get("variant") != _STILLS[tree["adapter"]]:
             return tree
-        overrides = Overrides.model_validate(tree.get("overrides", {}))
-        stills = overrides.model_copy(update={"faces": {"stills": True, **overrides.faces}})
-        return {**tree, "overrides": stills}
+        overrides = tree.get("overrides", {})
+        faces = overrides.get("faces", {}) if isinstance(overrides, Mapping) else None
+        if not isinstance(faces, Mapping):  # the model says what is wrong
+            return tree
+        return {**tree, "overrides": {**overrides, "faces": {"stills": True, **faces}}}
 
 
 class FlowMapsDatabase(RecordedSection):
