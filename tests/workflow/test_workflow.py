@@ -18,7 +18,7 @@ from mer_features import features as feature_file
 from mer_features.core import clips
 
 from .arrays import arrays
-from .conftest import SHARDS, STAGES, Project, make_project
+from .conftest import SHARDS, STAGES, TINY, Project, make_project
 
 pytestmark = pytest.mark.workflow
 pytest.importorskip("snakemake", reason="the workflow extra is not installed")
@@ -164,3 +164,27 @@ def test_a_wrong_key_stops_before_any_work(tmp_path: Path):
     assert done.returncode != 0
     assert "did you mean 'method'" in done.stdout + done.stderr
     assert not (project.root / "results").exists()
+
+
+def test_a_pretraining_behind_one_run_finds_its_shards(finished: Project, tmp_path: Path):
+    """A run is added to a finished project and asked for alone; its pre-training reads shards of a new database."""
+    project = Project(tmp_path / "project")
+    shutil.copytree(finished.root, project.root, symlinks=True)
+    macro = {"adapter": "synthetic", "preset": "tiny", "seed": 7, "shards": SHARDS}
+    run = {"system": "ma2mi", "protocols": ["three"], "pretrained": "future", "seeds": [0]}
+    project.configure(
+        databases={**TINY["databases"], "macro": macro},
+        pretraining={
+            "codec": {"task": "autoencoder", "databases": ["macro"]},
+            "future": {"task": "ma2mi", "databases": ["macro"], "pretrained": "codec"},
+        },
+        systems={**TINY["systems"], "ma2mi": run},
+    )
+    project.run("--cores", "2", "results/clips/macro.tsv")
+    for target in ("results/runs/three/ma2mi/metrics.json", "results/comparisons/three.json"):
+        rules = project.run("--cores", "1", "-n", "--quiet", "host", "--", target).split("rule pretrain:")[1:]
+        assert len(rules) == 2
+        for rule in rules:
+            inputs = rule.partition("output:")[0]
+            assert "results/faces/macro/s0" in inputs
+            assert "<TBD>" not in inputs

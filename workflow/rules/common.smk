@@ -102,6 +102,13 @@ def pretrained_file(wildcards):
     return [f"results/pretraining/{wanted}/weights.pt"] if wanted else []
 
 
+def compared_pretrained(wildcards):
+    """Input function: the pre-trainings that the systems under a protocol start from."""
+    names = [name for protocol, name in plan.runs if protocol == wildcards.protocol]
+    wanted = dict.fromkeys(plan.config.systems[name].pretrained for name in names)
+    return [f"results/pretraining/{name}/weights.pt" for name in wanted if name]
+
+
 def pretraining_protocol(wildcards):
     """Input function: the protocol whose clips a pre-training learns from, if they are labelled."""
     wanted = plan.config.pretraining[wildcards.task].protocol

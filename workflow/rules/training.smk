@@ -89,9 +89,12 @@ rule embed:
         "../scripts/embed.py"
 
 
+# Its batches are known once the protocol is. The pre-training, which is known from the start, is named here as well:
+# Snakemake does not look for further checkpoints behind the jobs that a checkpoint adds.
 rule evaluate:
     input:
         protocol="results/protocols/{protocol}.tsv",
+        pretrained=pretrained_file,
         predictions=run_files("predictions.tsv"),
         embedding=embedding_files,
     output:
@@ -123,6 +126,7 @@ rule evaluate:
 rule compare:
     input:
         protocol="results/protocols/{protocol}.tsv",
+        pretrained=compared_pretrained,
         predictions=compared_predictions,
     output:
         "results/comparisons/{protocol}.json",
