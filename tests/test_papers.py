@@ -204,7 +204,7 @@ def test_a_changed_input_is_noticed(table: str, run: str, protocol: str, changed
 @pytest.mark.parametrize(
     ("table", "run", "protocol", "recipe"),
     [
-        ("sa_at/table-3", "sa-at", "cde", {"beta": 1.0}),  # what None stands for
+        ("sa_at/table-3", "sa-at", "cde", {"beta": 1.0}),  # what None means
         ("sa_at/table-3", "resnet", "cde", {"epochs": 3, "student": "resnet8"}),  # nothing is trained
         ("eidnet/table-2", "phase-1", "cde", {"tuning_epochs": 3, "adversarial_weight": 0}),
         ("map_mer/table-4", "casme2-sb", "casme2-5", {"wscl": "code", "temperature": 1.0, "awm_width": 8}),

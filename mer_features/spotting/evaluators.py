@@ -1,6 +1,6 @@
 """What public evaluation scripts print for a result, with their faults, so that published figures can be understood.
 
-Each rule below is written anew after the public source that it names and does what that source does. None of them
+Each rule below was written after the public source that it names and does what that source does. None of them
 should be used to score a method; :mod:`mer_features.spotting.metrics` does that. They see the intervals as the files
 give them, in the order of the files, at an IoU of 0.5. Not repeated are steps before the scoring: non-maximum
 suppression, the reduction of the frame rate, the choice of an epoch by the test result.

@@ -31,13 +31,13 @@ class Analysis:
     f1: float  # 2 P R / (P + R) of these two means
     uf1: float  # mean over classes of the F1 of each
     clips: int  # hits of which the event has one of the classes
-    outside: int  # hits that are left out because the event has none of them
+    outside: int  # hits that are left out because the event lacks them
 
 
 def analyse(pairs: Sequence[Pair], classes: Sequence[str], variant: Variant = "fixed") -> Analysis:
     """Score the predicted classes of the hits.
 
-    An event of no class is left out. A prediction that is no class is a miss of the event's class, and no false
+    An event without a class is left out. A prediction outside the classes is a miss of the event's class, and no false
     positive of any class.
 
     Parameters

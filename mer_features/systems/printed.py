@@ -47,7 +47,7 @@ STATED: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(RIVALS, STATED_OF_RIVALS),
 }
 
-#: What stands for a path: files have other names on every computer.
+#: Replaces every path: files have other names on every computer.
 FILE = "a file"
 
 
@@ -129,7 +129,7 @@ def plain(model: BaseModel) -> dict[str, Any]:
 
 
 def effective(recipe: Recipe) -> dict[str, Any]:
-    """Keys of a recipe that have an effect, with what stands for None."""
+    """Keys of a recipe that have an effect, with the values that None means."""
     keys = {**plain(recipe), **recipe.filled}
     return {key: value for key, value in keys.items() if key not in recipe.idle}
 

@@ -3,7 +3,7 @@
     python tests/cluster/kills.py --kills 50 --seed 0 --folder /tmp/kills
 
 Each kill is SIGKILL to every process of the run at once: driver, jobs, workers. Then the workflow is run again in the
-same folder, to be killed again; a run that ends well is compared with an uninterrupted one and begun anew from nothing.
+same folder, to be killed again; a run that ends well is compared with an uninterrupted one and one begun from nothing.
 Before that the workflow is killed once inside the write of every stage, as soon as its temporary file appears.
 Exit code 0 only if no array differs, no temporary file is left, and no job ran again after Snakemake had recorded
 its end. Not part of the default tests: 50 kills take some twenty minutes on two cores.

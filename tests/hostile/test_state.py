@@ -1,4 +1,4 @@
-"""A killed machine may leave half a file of a finished fold: it is trained anew, and nothing in it is executed."""
+"""A killed machine may leave half a file of a finished fold: it is trained again, and nothing in it is executed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The style stage in the workflow: switched on, fitted anew, learned."""
+"""The style stage in the workflow: switched on, fitted again, learned."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def _times(clip: Clip, sequence: FrameSequence, stamps: Sequence[tuple[int, floa
 
 
 def motion_issues(face: FaceClip, keys: KeyFrames) -> tuple[Issue, ...]:
-    """Issues if the head motion between onset and apex is too large (up to the offset if there is no apex)."""
+    """Issues if the head motion between onset and apex is too large (up to the offset without an apex)."""
     low, high = sorted((keys.onset, keys.offset if keys.apex is None else keys.apex))
     size = face.crops.shape[1]
     steps = (np.arange(8) + 0.5) * size / 8

@@ -111,7 +111,7 @@ class Network(engine.Network):
         super().__init__(recipe.epochs)
         self.recipe = recipe
         resnet = backbones.resnet("resnet18", recipe.imagenet_weights)
-        # Without ResNet's max pooling, as in the published code: a place of the maps stands for 8 pixels.
+        # Without ResNet's max pooling, as in the published code: a place of the maps covers 8 pixels.
         self.features = nn.Sequential(
             resnet.conv1, resnet.bn1, resnet.relu, resnet.layer1, resnet.layer2, resnet.layer3,
             nn.Conv2d(_CHANNELS, _CHANNELS, _KERNEL), nn.ReLU(),

@@ -49,7 +49,7 @@ class Recipe(BaseModel):
 
     @property
     def filled(self) -> Mapping[str, Any]:
-        """Values that stand for None, by key."""
+        """Values that None means, by key."""
         return {}
 
     def reading(self, groups: Collection[str]) -> Self:

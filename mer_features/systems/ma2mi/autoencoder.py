@@ -288,7 +288,7 @@ def pretrain(recipe: AutoencoderRecipe, material: Material, setup: Setup, output
     Raises
     ------
     ValueError
-        If the file is not the expected one, if there is no video, or if there are fewer than two clips.
+        If the file is not the expected one, if no video is given, or if there are fewer than two clips.
     ImportError
         If Stable Diffusion's autoencoder is used without the extra `diffusion`.
     """

@@ -224,7 +224,7 @@ def pretrain(recipe: FutureFrameRecipe, material: Material, setup: Setup, output
     Raises
     ------
     ValueError
-        If there is no video, if fewer than two clips are long enough, or if the file of the autoencoder is missing or
+        If no video is given, if fewer than two clips are long enough, or if the file of the autoencoder is missing or
         is not one.
     """
     torch.set_num_threads(setup.execution.threads)
