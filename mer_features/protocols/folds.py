@@ -35,7 +35,7 @@ def assign(owners: Sequence[Subject], labels: Sequence[str], protocol: Protocol,
     """
     subjects = dict.fromkeys(owners)
     if protocol.folds == "loso":
-        return {(database, subject): f"{database}/{subject}" for database, subject in subjects}
+        return {owner: of_subject(*owner) for owner in subjects}
     if protocol.folds != "transfer":
         return _numbered(owners, labels, protocol.folds, seed)
     if protocol.transfer_folds is None:
@@ -45,6 +45,11 @@ def assign(owners: Sequence[Subject], labels: Sequence[str], protocol: Protocol,
         for tested in (False, True)
     )
     return {owner: train_only_except(fold) for owner, fold in source.items()} | target
+
+
+def of_subject(database: str, subject: str) -> str:
+    """Fold that holds out this subject alone."""
+    return f"{database}/{subject}"
 
 
 def _of(

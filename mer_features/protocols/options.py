@@ -39,7 +39,18 @@ class Protocol(Section):
         "of whole subjects, and each fold trains on the source without one part and tests one part of the target. "
         "None: one training on the whole source, tested on the whole target.",
     )
+    spots: dict[str, str] = Field(
+        {},
+        description="With `folds: loso`, databases of spotted clips that are recognised as well: `{spots: events}`, "
+        "where `events` is the database in `databases` that has the annotated clips of the same people. A spot is "
+        "recognised by the model that was trained without its subject, and never used for training.",
+    )
     accept_counts: bool = Field(False, description="Continue with a warning if the counts of a preset are not met.")
+
+    @property
+    def all_databases(self) -> tuple[str, ...]:
+        """Databases with annotated clips, then those with spots."""
+        return (*self.databases, *self.spots)
 
     @model_validator(mode="before")
     @classmethod
@@ -76,6 +87,12 @@ class Protocol(Section):
             raise ValueError(
                 f"test: found {', '.join(self.test)}; expected some of {', '.join(self.databases)}, not all"
             )
+        if self.spots and self.folds != "loso":
+            raise ValueError(f"spots: needs `folds: loso`, found {self.folds!r}")
+        if unknown := [name for name in self.spots.values() if name not in self.databases]:
+            raise ValueError(f"spots: {', '.join(unknown)} is not in `databases`; found {', '.join(self.databases)}")
+        if shared := [name for name in self.spots if name in self.databases]:
+            raise ValueError(f"spots: {', '.join(shared)} cannot be in `databases`, whose clips have a class")
         if not self.preset:
             labels.configured(self.labels)
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -93,11 +94,42 @@ def _build(clips: Sequence[Clip], protocol: Protocol, seed: int) -> tuple[FoldTa
         FoldRow(clip.clip_id, *owner, rules[clip.database].word(clip), label, names[owner])
         for (clip, label), owner in zip(used, owners, strict=True)
     )
+    rows += _spots(clips, protocol)
+    if protocol.spots:
+        _refuse_shared_recordings(rows, clips)
     left_out = Counter(clip.emotion for clip, label in labelled if not label)
     table = FoldTable(rows, dict(sorted(left_out.items())))
     _refuse_empty_classes(table, sorted({label for rule in rules.values() for label in rule.words.values()}))
     _log_editions(candidates, rules)
     return table, rules
+
+
+def _spots(clips: Sequence[Clip], protocol: Protocol) -> tuple[FoldRow, ...]:
+    """Rows of the spotted clips, each in the fold that holds out its subject."""
+    spots = [clip for clip in clips if clip.database in protocol.spots]
+    _refuse_duplicates(spots)
+    return tuple(
+        FoldRow(
+            clip.clip_id, clip.database, clip.subject, clip.emotion, "",
+            folds.of_subject(protocol.spots[clip.database], clip.subject),
+        )
+        for clip in sorted(spots, key=lambda clip: _order(clip, list(protocol.spots)))
+    )  # fmt: skip
+
+
+def _refuse_shared_recordings(rows: Sequence[FoldRow], clips: Sequence[Clip]) -> None:
+    """A recording belongs to one fold, whatever its clips and its subject are called in two databases."""
+    sources = {(clip.database, clip.clip_id): os.path.realpath(clip.source) for clip in clips}
+    first: dict[str, FoldRow] = {}
+    for row in rows:
+        source = sources[row.database, row.clip_id]
+        other = first.setdefault(source, row)
+        if other.fold != row.fold:
+            raise ValueError(
+                f"{other.database}/{other.clip_id} and {row.database}/{row.clip_id} are of the same recording, "
+                f"{source}, but belong to the folds {other.fold!r} and {row.fold!r}, so one would be trained on while the other "
+                "is tested; does `spots` name the database of the same people?"
+            )
 
 
 def _rules(protocol: Protocol) -> dict[str, _Rule]:

@@ -28,13 +28,17 @@ def train_only_except(fold: str) -> str:
 
 @dataclass(frozen=True)
 class FoldRow:
-    """One clip of a protocol: its class and the fold in which it is tested, or that it is only used for training."""
+    """One clip of a protocol: its class and the fold in which it is tested, or that it is only used for training.
+
+    A clip without a class is a spot: a method found it in a recording. It is recognised in the fold of its subject, and
+    never used for training.
+    """
 
     clip_id: str
     database: str
     subject: str
     emotion: str  # the owner's word
-    label: str  # the class
+    label: str  # the class; "" for a spot
     fold: str
 
     @property
@@ -62,23 +66,29 @@ class FoldTable:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, sorted."""
-        return tuple(sorted({row.label for row in self.rows}))
+        return tuple(sorted({row.label for row in self.rows if row.label}))
 
     @property
     def folds(self) -> tuple[str, ...]:
         """Names of the folds, in the order of their first clips."""
-        return tuple(dict.fromkeys(row.fold for row in self.tested))
+        return tuple(dict.fromkeys(row.fold for row in self.rows if not row.train_only))
 
     @property
     def tested(self) -> tuple[FoldRow, ...]:
-        """The clips that are tested in a fold: all clips, unless the protocol trains on whole databases."""
-        return tuple(row for row in self.rows if not row.train_only)
+        """The clips with a class that are tested in a fold: all, unless the protocol trains on whole databases."""
+        return tuple(row for row in self.rows if row.label and not row.train_only)
+
+    @property
+    def annotated(self) -> FoldTable:
+        """The table without spots."""
+        return FoldTable(tuple(row for row in self.rows if row.label), self.left_out)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Number of clips of each class and of ``subjects``, by database."""
+        """Number of clips of each class and of ``subjects``, by database; spots are not counted."""
         result: dict[str, dict[str, int]] = {}
-        for database in dict.fromkeys(row.database for row in self.rows):
-            rows = [row for row in self.rows if row.database == database]
+        annotated = [row for row in self.rows if row.label]
+        for database in dict.fromkeys(row.database for row in annotated):
+            rows = [row for row in annotated if row.database == database]
             labels = Counter(row.label for row in rows)
             result[database] = {name: labels[name] for name in self.classes}
             result[database]["subjects"] = len({row.subject for row in rows})
@@ -88,12 +98,12 @@ class FoldTable:
 def trains(rows: Sequence[FoldRow], fold: str) -> list[bool]:
     """Whether each clip is used for training in a fold.
 
-    Those are the clips that the fold does not test. If a protocol has clips that are only used for training, it trains
-    on no others: the target of a cross-database protocol is never trained on.
+    Those are the clips that the fold does not test, without spots. If a protocol has clips that are only used for
+    training, it trains on no others: the target of a cross-database protocol is never trained on.
     """
     if any(row.train_only for row in rows):
         return [row.train_only and row.fold != train_only_except(fold) for row in rows]
-    return [row.fold != fold for row in rows]
+    return [bool(row.label) and row.fold != fold for row in rows]
 
 
 _COLUMNS = tuple(item.name for item in fields(FoldRow))

@@ -198,7 +198,7 @@ def build(
 
 def _with_sum(counts: Mapping[str, Mapping[str, int]], table: FoldTable) -> dict[str, Mapping[str, int]]:
     """Counts with their sum as ``all``, if several databases form one test set."""
-    if len(counts) < 2 or len(table.tested) < len(table.rows):
+    if len(counts) < 2 or len(table.tested) < len(table.annotated.rows):
         return dict(counts)
     total: Counter[str] = Counter()
     for part in counts.values():

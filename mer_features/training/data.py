@@ -61,7 +61,7 @@ class Clips:
 
     rows: tuple[FoldRow, ...]
     features: Arrays  # name -> (N, ...)
-    labels: np.ndarray  # (N,) int64, position of the class in the list of classes
+    labels: np.ndarray  # (N,) int64, position of the class in the list of classes; -1 for a spot
     identities: tuple[frozenset[str], ...]  # digests of the source frames and of the crops or maps
 
     def take(self, chosen: Sequence[int]) -> Clips:
@@ -114,7 +114,8 @@ def load_clips(caches: Mapping[str, Path], table: FoldTable, inputs: Inputs, res
         pixels = {hashlib.sha256(read[name].tobytes()).hexdigest() for name in identity}
         identities.append(frozenset(pixels | ({clip.source_sha256} - {""})))
     features = {name: np.stack(columns.pop(name)) for name in list(columns)}
-    labels = np.array([table.classes.index(row.label) for row in table.rows], dtype=np.int64)
+    number = {"": -1} | {name: place for place, name in enumerate(table.classes)}
+    labels = np.array([number[row.label] for row in table.rows], dtype=np.int64)
     return Clips(table.rows, features, labels, tuple(identities))
 
 

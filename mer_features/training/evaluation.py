@@ -11,7 +11,7 @@ from sklearn.manifold import TSNE
 
 from mer_features.protocols import metrics
 from mer_features.protocols.metrics import Prediction
-from mer_features.protocols.table import COMPANION, FoldTable
+from mer_features.protocols.table import COMPANION, FoldRow, FoldTable
 from mer_features.protocols.table import read as read_protocol
 from mer_features.training.options import System
 
@@ -74,7 +74,7 @@ def evaluate(
     return header | metrics.summarise(runs, table.classes, seed=seed)
 
 
-def read_runs(paths: Sequence[Path], table: FoldTable) -> dict[int, list[Prediction]]:
+def read_runs(prediction_tsvs: Sequence[Path], table: FoldTable) -> dict[int, list[Prediction]]:
     """Predictions of a system by seed, complete and in the order of the protocol.
 
     Raises
@@ -82,7 +82,17 @@ def read_runs(paths: Sequence[Path], table: FoldTable) -> dict[int, list[Predict
     ValueError
         If the prediction of a clip is missing, occurs twice or belongs to another protocol.
     """
-    rows = {(row.database, row.clip_id): row for row in table.tested}
+    return _read_runs(prediction_tsvs, table, table.tested)
+
+
+def read_spots(prediction_tsvs: Sequence[Path], table: FoldTable) -> dict[int, list[Prediction]]:
+    """Predictions for spots by seed, as :func:`read_runs`; their ground truth is empty."""
+    return _read_runs(prediction_tsvs, table, [row for row in table.rows if not row.label])
+
+
+def _read_runs(paths: Sequence[Path], table: FoldTable, wanted: Sequence[FoldRow]) -> dict[int, list[Prediction]]:
+    known = {(row.database, row.clip_id): row.label for row in table.rows if not row.train_only}
+    rows = {(row.database, row.clip_id): row for row in wanted}
     runs: dict[int, dict[tuple[str, str], Prediction]] = {}
     for path in paths:
         predictions, classes = metrics.read_predictions(path)
@@ -90,8 +100,10 @@ def read_runs(paths: Sequence[Path], table: FoldTable) -> dict[int, list[Predict
             raise ValueError(f"{path}: classes {classes}, but the protocol has {table.classes}")
         for item in predictions:
             key = (item.database, item.clip_id)
-            if key not in rows or item.truth != rows[key].label:
+            if known.get(key) != item.truth:
                 raise ValueError(f"{path}: clip {item.clip_id!r} is not in the protocol as {item.truth!r}")
+            if key not in rows:
+                continue
             if key in runs.setdefault(item.seed, {}):
                 raise ValueError(f"{path}: clip {item.clip_id!r} is predicted twice with seed {item.seed}")
             runs[item.seed][key] = item

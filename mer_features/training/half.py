@@ -103,7 +103,7 @@ def embed_half(
         Output files.
     """
     system = settled(system, sources)
-    table = half(read_protocol(sources.protocol_tsv), seed)
+    table = half(read_protocol(sources.protocol_tsv).annotated, seed)
     fold = _TARGET if _TARGET in table.folds else _HELD_OUT
     clips = FoldClips(sources, table, inputs_of(system), seed)
     style = clips.style(fold)

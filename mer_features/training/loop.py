@@ -195,10 +195,11 @@ def _fold(
     state.save(
         fold, {"probabilities": result.probabilities, "losses": np.array(json.dumps(result.losses)), **result.embedded}
     )
-    correct = int((result.probabilities.argmax(axis=1) == test.labels).sum())
+    correct, spots = int((result.probabilities.argmax(axis=1) == test.labels).sum()), int((test.labels < 0).sum())
     log.info(
-        "fold %s, seed %d: trained on %d clips, %d of %d held-out clips correct, %.1f s",
-        fold, setup.seed, len(train.rows), correct, len(test.rows), time.perf_counter() - started,
+        "fold %s, seed %d: trained on %d clips, %d of %d held-out clips correct, %.1f s%s",
+        fold, setup.seed, len(train.rows), correct, len(test.rows) - spots, time.perf_counter() - started,
+        f", {spots} spots recognised" if spots else "",
     )  # fmt: skip
     # A trained network and its trainer refer to each other. Without this, the optimiser of each fold stays in memory.
     del model

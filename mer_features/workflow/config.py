@@ -72,6 +72,7 @@ class Config(CommandConfig):
     def _names_exist(self) -> Config:
         for name, protocol in self.protocols.items():
             _require(f"protocols.{name}.databases", protocol.databases, self.databases)
+            _require(f"protocols.{name}.spots", tuple(protocol.spots), self.databases)
         for name, system in self.systems.items():
             _require(f"systems.{name}.protocols", system.protocols, self.protocols)
             self._require_task(f"systems.{name}.pretrained", system.pretrained, system.full_recipe.pretraining)
@@ -88,7 +89,7 @@ class Config(CommandConfig):
         """Every system and pre-training finds the groups that it reads in the feature files of its databases."""
         for name, system in self.systems.items():
             for protocol in system.protocols:
-                databases = self.protocols[protocol].databases
+                databases = self.protocols[protocol].all_databases
                 self._require_groups(f"systems.{name}", system.full_recipe, databases, self.groups_of)
                 self._require_descriptor(f"systems.{name}", system.full_recipe, databases)
         for name, task in self.pretraining.items():
@@ -151,7 +152,7 @@ class Config(CommandConfig):
 
     def _refuse_leak(self, name: str, system: System) -> None:
         """No pre-training may learn from a database whose subjects are held out."""
-        tested = {database for item in system.protocols for database in self.protocols[item].databases}
+        tested = {database for item in system.protocols for database in self.protocols[item].all_databases}
         recordings = {self._recordings(database): database for database in tested}
         entry = system.pretrained
         for _ in self.pretraining:  # a chain is no longer than that
@@ -191,7 +192,7 @@ class Config(CommandConfig):
             database
             for name, item in self.protocols.items()
             if name not in learned_only
-            for database in item.test or item.databases
+            for database in item.test or item.all_databases
         }
         if shared := tested & set(self.style.databases):
             raise ValueError(

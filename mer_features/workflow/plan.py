@@ -252,7 +252,7 @@ class Plan:
 
     def system(self, name: str, protocol: str) -> dict[str, Any]:
         """What a training run depends on besides its inputs; the recipe with all its defaults and sources settled."""
-        item = self.config.systems[name].reading(self.config.groups_of(self.config.protocols[protocol].databases))
+        item = self.config.systems[name].reading(self.config.groups_of(self.config.protocols[protocol].all_databases))
         chosen = {name: getattr(item, name) for name in ("system", "ablation", "pretrained", "shuffle_labels")}
         return chosen | {"recipe": item.full_recipe.model_dump(mode="json"), "protocols": [protocol]}
 

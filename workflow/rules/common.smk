@@ -65,7 +65,7 @@ def protocol_files(pattern):
     """Input function: one file for each database of a protocol."""
 
     def files(wildcards):
-        names = plan.config.protocols[wildcards.protocol].databases
+        names = plan.config.protocols[wildcards.protocol].all_databases
         return expand(pattern, database=names)
 
     return files
