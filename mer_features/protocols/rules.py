@@ -127,8 +127,8 @@ def _refuse_shared_recordings(rows: Sequence[FoldRow], clips: Sequence[Clip]) ->
         if other.fold != row.fold:
             raise ValueError(
                 f"{other.database}/{other.clip_id} and {row.database}/{row.clip_id} are of the same recording, "
-                f"{source}, but belong to the folds {other.fold!r} and {row.fold!r}, so one would be trained on while the other "
-                "is tested; does `spots` name the database of the same people?"
+                f"{source}, but belong to the folds {other.fold!r} and {row.fold!r}, so one would be trained on while "
+                "the other is tested; does `spots` name the database of the same people?"
             )
 
 
