@@ -14,6 +14,7 @@ from mer_features.spotting import KINDS, Event, Recording, Spot, read_events, re
 from mer_features.spotting.evaluators import EVALUATORS, Printed, printed_strs
 from mer_features.spotting.metrics import Counts, as_dict
 from mer_features.spotting.scores import SWEEP
+from mer_features.spotting.summary import without_nan
 from mer_features.spotting.tables import RATES_HZ, Table
 
 _WIDTH = 30  # of the names on the left, in characters
@@ -62,7 +63,7 @@ class Scores:
             }
             for item in EVALUATORS
         }
-        return _without_nan(
+        return without_nan(
             {
                 "result": str(self.spots.path),
                 "events": str(self.events.path),
@@ -73,14 +74,6 @@ class Scores:
                 "public_evaluators": printed,
             }
         )
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def score_files(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from mer_features.report import (
     inline,
     magnified,
     methods,
+    recordings,
     results,
     style,
     truth,
@@ -50,6 +51,8 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
     style_measured: Path | None = None,
     comparisons: Mapping[str, Path] | None = None,
     pretrainings: Mapping[str, Path] | None = None,
+    spotting: Sequence[Path] = (),
+    recognised: Sequence[Path] = (),
 ) -> None:
     """Write the report, atomically.
 
@@ -74,6 +77,8 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
         Differences between the runs of a protocol, by protocol, for those that have them.
     pretrainings
         Summaries of the pre-trainings that systems use, by name.
+    spotting, recognised
+        Scores of spotters in recordings, and of the recognition of what they found.
     """
     databases = [data.read_database(name, path, caches[name], config) for name, path in clips.items()]
     tables = {name: fold_tables.read(path) for name, path in protocols.items()}
@@ -86,6 +91,7 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
     files += (comparisons or {}).values()
     summaries = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in (pretrainings or {}).items()}
     files += (pretrainings or {}).values()
+    files += [*spotting, *recognised]
     everything = list(evaluated.values())
     context = {
         "about": about.build(config, databases, everything, files),
@@ -109,6 +115,7 @@ def build(  # noqa: PLR0913  # one argument for each kind of file that the workf
             )
             for name, table in tables.items()
         ],
+        "recordings": recordings.build(spotting, recognised),
         "methods": methods.build(config, summaries),
         "cde": PRESETS["megc2019"].title,
         "cde_table": CDE_TABLE,
