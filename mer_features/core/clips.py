@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -51,7 +51,9 @@ class Clip:
 _COLUMNS = tuple(field.name for field in fields(Clip))
 #: Columns hidden from the pixel stages, so that correcting a label recomputes no pixels.
 LABEL_COLUMNS = ("emotion", "action_units")
-_NUMBERS = {"first": int, "onset": int, "apex": int, "offset": int, "last": int, "fps": float}
+_NUMBERS: Mapping[str, type[int | float]] = {
+    **dict.fromkeys(("first", "onset", "apex", "offset", "last"), int), "fps": float,
+}  # fmt: skip
 
 
 def without_labels(clip: Clip) -> Clip:
@@ -61,12 +63,17 @@ def without_labels(clip: Clip) -> Clip:
 
 def dumps(clips: Iterable[Clip]) -> str:
     """Clips as tab-separated text with a header; the same clips give the same text."""
+    return table_text(_COLUMNS, clips)
+
+
+def table_text(columns: Sequence[str], rows: Iterable[object]) -> str:
+    """Tab-separated text with a header; ``columns`` are attributes of the rows."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
     quoting = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(_COLUMNS)
-    for clip in clips:
-        cells = [_cell(getattr(clip, column)) for column in _COLUMNS]
+    writer.writerow(columns)
+    for row in rows:
+        cells = [_cell(getattr(row, column)) for column in columns]
         # Python before 3.13 quotes no lone carriage return, which its own reader takes for the end of a line.
         (quoting if any("\r" in cell for cell in cells) else writer).writerow(cells)
     return out.getvalue()
@@ -86,24 +93,52 @@ def read(path: Path | str) -> tuple[Clip, ...]:
     ValueError
         If the header is not the one :func:`dumps` writes or a number cannot be read; names file and line.
     """
+    rows = read_table(path, _COLUMNS, _NUMBERS, "clip table")
+    return tuple(Clip(**row) for _, row in rows)  # type: ignore[arg-type]  # the columns are the fields
+
+
+def read_table(
+    path: Path | str, columns: Sequence[str], numbers: Mapping[str, type[int | float]], what: str
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Place (file and line) and values of each row that :func:`table_text` wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        The whole header. A column ``issues`` holds issues.
+    numbers
+        Columns of numbers, which are None where the cell is empty.
+    what
+        What the file is, for messages.
+
+    Raises
+    ------
+    ValueError
+        If the header differs or a cell cannot be read; names file and line.
+    """
     try:
         with Path(path).open(newline="", encoding="utf-8") as handle:
             rows = list(csv.reader(handle, delimiter="\t"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a clip table; found bytes that are not UTF-8 text ({error.reason})") from error
+        raise ValueError(f"{path}: not a {what}; found bytes that are not UTF-8 text ({error.reason})") from error
     except csv.Error as error:
-        raise ValueError(f"{path}: not a clip table ({error})") from error
-    if not rows or tuple(rows[0]) != _COLUMNS:
+        raise ValueError(f"{path}: not a {what} ({error})") from error
+    if not rows or rows[0] != list(columns):
         found = rows[0] if rows else "an empty file"
-        raise ValueError(f"{path}: not a clip table; found {found}, expected the columns {', '.join(_COLUMNS)}")
-    return tuple(_parse(row, f"{path}:{line}") for line, row in enumerate(rows[1:], start=2))
+        raise ValueError(f"{path}: not a {what}; found {found}, expected the columns {', '.join(columns)}")
+    for line, row in enumerate(rows[1:], start=2):
+        yield f"{path}:{line}", _parse(row, columns, numbers, f"{path}:{line}")
 
 
-def _parse(row: Sequence[str], where: str) -> Clip:
-    if len(row) != len(_COLUMNS):
-        raise ValueError(f"{where}: {len(row)} cells, expected {len(_COLUMNS)}")
-    values: dict[str, object] = dict(zip(_COLUMNS, row, strict=True))
-    for column, kind in _NUMBERS.items():
+def _parse(
+    row: Sequence[str], columns: Sequence[str], numbers: Mapping[str, type[int | float]], where: str
+) -> dict[str, object]:
+    if len(row) != len(columns):
+        raise ValueError(f"{where}: {len(row)} cells, expected {len(columns)}")
+    values: dict[str, object] = dict(zip(columns, row, strict=True))
+    for column, kind in numbers.items():
         try:
             values[column] = kind(str(values[column])) if values[column] else None
         except ValueError as error:
@@ -112,7 +147,7 @@ def _parse(row: Sequence[str], where: str) -> Clip:
         values["issues"] = quality.loads(str(values["issues"]))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: column 'issues' cannot be read ({error})") from error
-    return Clip(**values)  # type: ignore[arg-type]  # the columns are the fields
+    return values
 
 
 def shard_of(subject: str, shards: int) -> str:

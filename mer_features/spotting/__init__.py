@@ -1,12 +1,12 @@
 """Spotting: events in recordings, the matching of spots with them, and scores.
 
 An event is an annotated interval of a recording, the ground truth; a spot is an interval that a method found
-(:mod:`~mer_features.spotting.events`). :func:`match` assigns them to each other, :func:`score` gives all measures, and
+(:mod:`~mer_features.core.recordings`). :func:`match` assigns them to each other, :func:`score` gives all measures, and
 :mod:`~mer_features.spotting.evaluators` what public scripts print for the same intervals. ``docs/spotting.md`` explains
 every measure.
 """
 
-from mer_features.spotting.events import KINDS, Event, Interval, Recording, Spot
+from mer_features.core.recordings import KINDS, Event, Interval, Recording, Spot
 from mer_features.spotting.metrics import Counts, Matching, Pair, average_precision, match
 from mer_features.spotting.scores import score
 from mer_features.spotting.tables import TableError, read_events, read_recordings, read_spots

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mer_features.spotting.events import KINDS, Event, Recording, Spot
+from mer_features.core.recordings import KINDS, Event, Recording, Spot
 from mer_features.spotting.metrics import Counts
 
 Ends = tuple[int, int]  # onset and offset

@@ -21,8 +21,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from mer_features.core.recordings import Event, Interval, Recording, Row, Spot
 from mer_features.protocols.metrics import interval
-from mer_features.spotting.events import Event, Interval, Recording, Spot, grouped, order
 
 #: IoU from which a spot fits an event.
 IOU = 0.5
@@ -108,6 +108,20 @@ def iou(one: Interval, other: Interval) -> Fraction:
     """Intersection over union of two intervals in frames, 0 to 1, exact: 10 to 30 and 16 to 36 have 15 / 27."""
     common = max(0, min(one.offset, other.offset) - max(one.onset, other.onset) + 1)
     return Fraction(common, one.frames + other.frames - common)
+
+
+def order(row: Event | Spot) -> tuple[object, ...]:
+    """Sort key of events or of spots, independent of the order of a table; spots with high scores come first."""
+    own = row.event_id if isinstance(row, Event) else math.inf if row.score is None else -row.score
+    return (row.recording_id, row.kind, row.onset, row.offset, row.apex is None, row.apex or 0, row.emotion, own)
+
+
+def grouped(rows: Iterable[Row], *, kinds: bool = True) -> dict[tuple[str, str], list[Row]]:
+    """Rows by recording and kind, each group in the order of :func:`order`; without ``kinds``, by recording alone."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in sorted(rows, key=order):
+        groups.setdefault((row.recording_id, row.kind if kinds else ""), []).append(row)
+    return groups
 
 
 def match(events: Sequence[Event], spots: Sequence[Spot], threshold: float = IOU, *, kinds: bool = True) -> Matching:

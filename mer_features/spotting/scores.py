@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from mer_features.core.recordings import KINDS, Event, Recording, Spot
 from mer_features.spotting import metrics, recognition
-from mer_features.spotting.events import KINDS, Event, Recording, Spot
 from mer_features.spotting.metrics import IOU, Counts, Matching, as_dict, match
 
 #: IoU thresholds of the sweep, and those of which the mean F1 is given.

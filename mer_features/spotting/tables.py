@@ -4,7 +4,7 @@ All are TSV or CSV with a header. Three headers are known for events and spots; 
 columns:
 
 - our own: ``recording_id``, ``onset``, ``offset``, ``kind``; ``event_id``, ``apex``, ``emotion`` and, of spots,
-  ``score`` may follow, and so may the columns of the events of a database that are not needed here;
+  ``score`` may follow, and so may all columns of :mod:`mer_features.core.recordings`;
 - MEGC 2022: ``vid``, ``pred_onset``, ``pred_offset``, ``type`` (``me`` or ``mae``);
 - MEGC 2024 and 2025, STRS-Metric: ``subject``, ``video``, ``onset``, ``offset``, ``emotion``; all are
   micro-expressions.
@@ -20,9 +20,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Generic
 
+from mer_features.core import quality
+from mer_features.core.quality import Issue
+from mer_features.core.recordings import EVENT_COLUMNS, Event, Recording, Row, Spot, kind_of, within
 from mer_features.databases.listing import DatabaseError
 from mer_features.databases.table import read_cells
-from mer_features.spotting.events import Event, Recording, Row, Spot, kind_of, within
 
 #: Lowest and highest frame rate accepted, from time lapse to the fastest cameras.
 RATES_HZ = (0.001, 1e7)
@@ -44,17 +46,12 @@ class Format:
     offset: str = "offset"
 
 
-_UNUSED = ("action_units", "note", "corrected", "issues")
+_OWN = ("recording_id", "onset", "offset", "kind")
 FORMATS = (
-    Format(
-        "own",
-        ("recording_id", "onset", "offset", "kind"),
-        ("event_id", "subject", "apex", "emotion", "score", *_UNUSED),
-    ),
+    Format("own", _OWN, (*(column for column in EVENT_COLUMNS if column not in _OWN), "subject", "score")),
     Format("MEGC 2022", ("vid", "pred_onset", "pred_offset", "type"), ("score",), "pred_onset", "pred_offset"),
     Format("MEGC 2024", ("subject", "video", "onset", "offset", "emotion"), ("apex", "score")),
 )
-_RECORDINGS = ("recording_id",), ("subject", "database", "source", "first", "last", "fps", "digest", "issues")
 
 
 @dataclass(frozen=True)
@@ -107,6 +104,13 @@ class _Line:
             raise TableError(f"{self.where}: {column} is {self[column]!r}; expected a number{between}")
         return value
 
+    def issues(self) -> tuple[Issue, ...]:
+        """Issues that this project wrote; none in the column of another program."""
+        try:
+            return quality.loads(self["issues"])
+        except (ValueError, TypeError):
+            return ()
+
 
 def read_recordings(path: Path, fps: float | None = None) -> tuple[Recording, ...]:
     """The recordings to count, also those without an event.
@@ -126,9 +130,8 @@ def read_recordings(path: Path, fps: float | None = None) -> tuple[Recording, ..
         If the table cannot be read, names a recording twice, or has another frame rate than ``fps``.
     """
     header, lines = _read(path, "list of recordings")
-    missing = [column for column in _RECORDINGS[0] if column not in header]
-    if missing:
-        raise TableError(f"{path}: found the columns {', '.join(header)}; missing {', '.join(missing)}")
+    if "recording_id" not in header:
+        raise TableError(f"{path}: found the columns {', '.join(header)}; missing recording_id")
     recordings: dict[str, Recording] = {}
     for line in lines:
         name, rate = line["recording_id"], line.number("fps", *RATES_HZ)
@@ -142,7 +145,15 @@ def read_recordings(path: Path, fps: float | None = None) -> tuple[Recording, ..
         if fps is not None and rate not in (None, fps):
             raise TableError(f"{line.where}: {name} has {rate:g} frames per second; {fps:g} were given for all")
         recordings[name] = Recording(
-            name, line["subject"] or _subject(name), line["database"], first, last, fps if rate is None else rate
+            name,
+            line["subject"] or _subject(name),
+            line["database"],
+            first,
+            last,
+            fps if rate is None else rate,
+            line["source"],
+            line["digest"],
+            line.issues(),
         )
     if not recordings:
         raise TableError(f"{path}: no line below the header; expected one line per recording")
@@ -191,7 +202,8 @@ def read_events(
         if identifier and identifier in seen:
             raise TableError(f"{line.where}: event {identifier} is listed twice; expected unique identifiers")
         seen.add(identifier)
-        return Event(*_values(line, form, film, words or {}), event_id=identifier)
+        texts = {column: line[column] for column in ("action_units", "note", "corrected")}
+        return Event(*_values(line, form, film, words or {}), event_id=identifier, **texts, issues=line.issues())
 
     return _table(path, form, header, lines, listed, row), listed
 

@@ -43,7 +43,8 @@ def test_our_own_format(write: Write):
     )
     table, films = read_events(path, fps=30.0, words={"happiness": "positive"})
     assert table.rows == table.inside == (
-        Event("s1/a", 10, 30, "micro", 15, "positive", "e1"), Event("s1/a", 40, 60, "macro", None, "", "e2"),
+        Event("s1/a", 10, 30, "micro", 15, "positive", "e1", "12"),
+        Event("s1/a", 40, 60, "macro", None, "", "e2", "4"),
     )  # fmt: skip
     assert (table.format, table.ignored) == ("own", ())
     assert films == (Recording("s1/a", "s1", fps=30.0),)
