@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from mer_features.core.recordings import Event, Recording, Row, Spot
 from mer_features.protocols.metrics import Prediction, interval
 from mer_features.spotting import recognition
-from mer_features.spotting.events import Event, Recording, Row, Spot
 from mer_features.spotting.metrics import Matching, match
 from mer_features.spotting.scores import score
 
