@@ -22,6 +22,7 @@ from mer_features.databases.options import (
     Database,
     FlowMapsDatabase,
     OwnerDatabase,
+    RecordingClips,
     SyntheticDatabase,
     TableDatabase,
 )
@@ -49,6 +50,8 @@ def read(name: str, database: Database, results: Path = Path("results")) -> List
     DatabaseError
         If the root is missing, the sheet cannot be read, or no clip is left.
     """
+    if isinstance(database, RecordingClips):
+        return _cut_clips(name, results)
     root = database.folder(name)
     if not root.is_dir():
         offered = f"; {flow_maps.OFFERED}" if isinstance(database, FlowMapsDatabase) else ""
@@ -77,6 +80,14 @@ def read(name: str, database: Database, results: Path = Path("results")) -> List
     return replace(listing, clips=_with_rate(name, database, clips), notes=(*listing.notes, *notes))
 
 
+def _cut_clips(name: str, results: Path) -> Listing:
+    """Clips that the workflow cut from recordings."""
+    path = source_table(name, results)
+    if not path.exists():
+        raise DatabaseError(f"databases.{name}: {path} is not there yet; the workflow cuts it from the recordings")
+    return Listing(clip_tables.read(path))
+
+
 def read_all(configured: Mapping[str, Database], results: Path = Path("results")) -> dict[str, Listing | DatabaseError]:
     """:func:`read` of several databases, with the error in place of a listing that cannot be read.
 
@@ -101,7 +112,12 @@ def read_all(configured: Mapping[str, Database], results: Path = Path("results")
     return listings
 
 
-def _listing(name: str, database: Database, root: Path, left_out: exclusion.LeftOut) -> Listing:
+def _listing(
+    name: str,
+    database: SyntheticDatabase | TableDatabase | OwnerDatabase | FlowMapsDatabase,
+    root: Path,
+    left_out: exclusion.LeftOut,
+) -> Listing:
     match database:
         case SyntheticDatabase():
             return table.read(name, root, root / SHEET)
@@ -212,7 +228,8 @@ def refresh_sources(configured: Mapping[str, Database]) -> None:
     """Update the source tables from the disk; called when the workflow starts.
 
     A table is rewritten only if it changed, so its time stamp changes only then. The table of an embedded database
-    that is not rendered yet is written by the rule that renders it.
+    that is not rendered yet is written by the rule that renders it, that of clips of recordings by the rule that cuts
+    them.
 
     Raises
     ------
@@ -222,7 +239,8 @@ def refresh_sources(configured: Mapping[str, Database]) -> None:
     present = {
         name: database
         for name, database in configured.items()
-        if not isinstance(database, SyntheticDatabase) or source_table(name).exists()
+        if not isinstance(database, RecordingClips)
+        and (not isinstance(database, SyntheticDatabase) or source_table(name).exists())
     }
     for name, listing in read_all(present).items():
         if isinstance(listing, DatabaseError):

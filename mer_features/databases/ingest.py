@@ -1,4 +1,4 @@
-"""Writes the clip tables that the stages read (one per shard) and the full clip table with labels."""
+"""Writes the tables of clips, or of recordings, that the stages read: one per shard, and the full table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from mer_features.core import clips as clip_tables
-from mer_features.core import quality
+from mer_features.core import quality, recordings
 from mer_features.core.files import write_text
 
 log = logging.getLogger(__name__)
@@ -38,3 +38,15 @@ def split_table(source: Path | str, table: Path | str, folder: Path | str, *, sh
     for clip in flagged:
         log.warning("%s is %s: %s", clip.clip_id, quality.status(clip.issues), quality.dumps(clip.issues))
     log.info("%d clips of %d subjects", len(clips), len({clip.subject for clip in clips}))
+
+
+def split_recordings(source: Path | str, table: Path | str, folder: Path | str, *, shards: int) -> None:
+    """Write the full table of recordings and one table per shard; arguments as in :func:`split_table`."""
+    films = recordings.read(source)
+    write_text(table, recordings.dumps(films))
+    groups: dict[str, list[recordings.Recording]] = {}
+    for film in films:
+        groups.setdefault(clip_tables.shard_of(film.subject, shards), []).append(film)
+    for name, members in groups.items():
+        write_text(Path(folder) / f"{name}.tsv", recordings.dumps(members))
+    log.info("%d recordings of %d subjects", len(films), len({film.subject for film in films}))

@@ -140,6 +140,23 @@ class FlowMapsDatabase(RecordedSection):
     )
 
 
+class RecordingClips(DatabaseSection):
+    """Clips cut from recordings: around each annotated event, or around each spot that a method found."""
+
+    adapter: Literal["recordings"]
+    recordings: str = Field(description="Name of the set of recordings in `recordings`.")
+    spotter: str | None = Field(
+        None, description="Name in `spotting` of the method whose spots are cut; by default, the annotated events are."
+    )
+    kinds: tuple[Literal["micro", "macro"], ...] = Field(
+        ("micro",), min_length=1, description="Kinds of expressions that are cut."
+    )
+    margin_s: float = Field(
+        0.2, ge=0, le=10, description="Seconds of film before the onset and after the offset that belong to a clip."
+    )
+
+
 Database = Annotated[
-    SyntheticDatabase | TableDatabase | OwnerDatabase | FlowMapsDatabase, Field(discriminator="adapter")
+    SyntheticDatabase | TableDatabase | OwnerDatabase | FlowMapsDatabase | RecordingClips,
+    Field(discriminator="adapter"),
 ]

@@ -102,11 +102,12 @@ def _read_runs(paths: Sequence[Path], table: FoldTable, wanted: Sequence[FoldRow
             key = (item.database, item.clip_id)
             if known.get(key) != item.truth:
                 raise ValueError(f"{path}: clip {item.clip_id!r} is not in the protocol as {item.truth!r}")
+            run = runs.setdefault(item.seed, {})
             if key not in rows:
                 continue
-            if key in runs.setdefault(item.seed, {}):
+            if key in run:
                 raise ValueError(f"{path}: clip {item.clip_id!r} is predicted twice with seed {item.seed}")
-            runs[item.seed][key] = item
+            run[key] = item
     if not runs:
         raise ValueError("no predictions")
     for seed, run in runs.items():

@@ -1,0 +1,147 @@
+# Recordings: region motion, spotting without the subject, clips of what was found, and its recognition.
+rule film:
+    output:
+        recordings="results/sources/recordings/{recordings}/recordings.tsv",
+        events="results/sources/recordings/{recordings}/events.tsv",
+    log:
+        "results/logs/film/{recordings}.log",
+    benchmark:
+        "results/benchmarks/film/{recordings}.tsv"
+    wildcard_constraints:
+        recordings="|".join(plan.embedded_recordings) or "(?!)",
+    conda:
+        "../../envs/features.yaml"
+    threads: 2
+    resources:
+        **plan.needs("film"),
+    params:
+        recordings=lambda wildcards: plan.film(wildcards.recordings),
+    script:
+        "../scripts/film.py"
+
+
+checkpoint recordings:
+    input:
+        "results/sources/recordings/{recordings}/recordings.tsv",
+    output:
+        table="results/recordings/{recordings}.tsv",
+        shards=directory("results/recordings/{recordings}"),
+    log:
+        "results/logs/recordings/{recordings}.log",
+    benchmark:
+        "results/benchmarks/recordings/{recordings}.tsv"
+    conda:
+        "../../envs/features.yaml"
+    resources:
+        **plan.needs("ingest"),
+    params:
+        shards=lambda wildcards: plan.config.recordings[wildcards.recordings].shards,
+        code=plan.code("recordings"),
+    script:
+        "../scripts/recordings.py"
+
+
+# Every analysed frame is decoded once, here; spotters read the signals.
+rule signals:
+    input:
+        table="results/recordings/{recordings}/{shard}.tsv",
+    output:
+        "results/signals/{recordings}/{shard}.h5",
+    log:
+        "results/logs/signals/{recordings}/{shard}.log",
+    benchmark:
+        "results/benchmarks/signals/{recordings}/{shard}.tsv"
+    conda:
+        "../../envs/features.yaml"
+    threads: plan.config.resources.stage_threads
+    resources:
+        **plan.needs("signals"),
+    params:
+        options=plan.signals,
+        code=plan.code("signals"),
+        weights=plan.signals_weights,
+    script:
+        "../scripts/signals.py"
+
+
+# One job per spotter: what it does without a subject is the same work for every fold.
+rule spot:
+    input:
+        recordings="results/recordings/{recordings}.tsv",
+        events="results/sources/recordings/{recordings}/events.tsv",
+        signals=signal_files,
+    output:
+        spots="results/spotting/{recordings}/{spotter}/spots.tsv",
+        folds="results/spotting/{recordings}/{spotter}/folds.json",
+        scores=report(
+            "results/spotting/{recordings}/{spotter}/scores.json",
+            caption="../report/spotting.rst",
+            category="Spotting",
+        ),
+    log:
+        "results/logs/spotting/{recordings}/{spotter}.log",
+    benchmark:
+        "results/benchmarks/spotting/{recordings}/{spotter}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        **plan.needs("spot"),
+    params:
+        spotter=lambda wildcards: plan.spotter(wildcards.spotter),
+        about=lambda wildcards: plan.about_recordings(wildcards.recordings),
+        seed=plan.config.seed,
+        code=lambda wildcards: plan.spotter_code(wildcards.spotter),
+    script:
+        "../scripts/spot.py"
+
+
+# The clips of a database that was cut from recordings; its stages are those of every database.
+rule cut:
+    input:
+        recordings=lambda wildcards: f"results/recordings/{plan.cut(wildcards.database)['recordings']}.tsv",
+        intervals=lambda wildcards: plan.cut_from(wildcards.database),
+    output:
+        "results/sources/{database}.tsv",
+    log:
+        "results/logs/cut/{database}.log",
+    benchmark:
+        "results/benchmarks/cut/{database}.tsv"
+    wildcard_constraints:
+        database="|".join(plan.cut_databases) or "(?!)",
+    conda:
+        "../../envs/features.yaml"
+    resources:
+        **plan.needs("ingest"),
+    params:
+        cut=lambda wildcards: plan.cut(wildcards.database),
+        code=plan.code("cut"),
+    script:
+        "../scripts/cut.py"
+
+
+# What the systems made of the spots, by the models that were trained without their subjects.
+rule recognise:
+    input:
+        recordings=lambda wildcards: f"results/recordings/{plan.spots_of(wildcards.protocol)['recordings']}.tsv",
+        events=lambda wildcards: (
+            f"results/sources/recordings/{plan.spots_of(wildcards.protocol)['recordings']}/events.tsv"
+        ),
+        spots=lambda wildcards: plan.cut_from(plan.spots_of(wildcards.protocol)["database"]),
+        protocol="results/protocols/{protocol}.tsv",
+        predictions=run_files("predictions.tsv"),
+    output:
+        "results/runs/{protocol}/{system}/recognition.json",
+    log:
+        "results/logs/recognise/{protocol}/{system}.log",
+    benchmark:
+        "results/benchmarks/recognise/{protocol}/{system}.tsv"
+    conda:
+        "../../envs/features.yaml"
+    resources:
+        **plan.needs("evaluate"),
+    params:
+        spots=lambda wildcards: plan.spots_of(wildcards.protocol),
+        seed=plan.config.seed,
+        code=plan.code("recognise"),
+    script:
+        "../scripts/recognise.py"

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from mer_features.core.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    from mer_features.spotting import run
+
+    run.spot_files(
+        run.Tables(Path(snakemake.input.recordings), Path(snakemake.input.events)),
+        [Path(path) for path in snakemake.input.signals],
+        snakemake.params.spotter,
+        names=(snakemake.wildcards.recordings, snakemake.wildcards.spotter),
+        about=snakemake.params.about,
+        outputs=run.Outputs(**{name: Path(path) for name, path in snakemake.output.items()}),
+        seed=snakemake.params.seed,
+    )
