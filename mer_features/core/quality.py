@@ -52,7 +52,7 @@ CODES: dict[str, Code] = {
     "onset_missing": Code(_W, "no onset annotated; the first frame is used"),
     "offset_missing": Code(_W, "no offset annotated; the last frame is used"),
     "frame_not_on_disk": Code(_W, "an annotated onset, apex or offset has no file; the nearest frame was taken"),
-    "apex_outside": Code(_W, "the annotated apex lies outside onset..offset; the apex was spotted instead"),
+    "apex_outside": Code(_W, "the annotated apex lies outside onset..offset; clips take a spotted one"),
     "apex_equals_onset": Code(_W, "the apex is the onset: the onset-apex flow is zero"),
     "apex_equals_offset": Code(_W, "the apex is the offset"),
     "static_clip": Code(_W, "no frame differs from the onset; the spotted apex is arbitrary"),
@@ -71,6 +71,9 @@ CODES: dict[str, Code] = {
     "same_picture": Code(_W, "a clip of another person has exactly the same flow map"),
     "empty_channel": Code(_W, "a channel of the flow map has one value everywhere"),
     "several_frames": Code(_R, "the database is one of still images, and the source has more than one frame"),
+    "offset_assumed": Code(_W, "no offset is annotated for the event; it follows from a rule of the configuration"),
+    "onset_before_film": Code(_W, "the event began before the film; its onset is the first frame"),
+    "event_cut": Code(_W, "the event reaches beyond the film and was cut there"),
 }
 
 

@@ -115,7 +115,7 @@ class Spot(Interval):
     score: float | None = None  # a higher one is more certain
 
 
-Row = TypeVar("Row", Event, Spot)
+Row = TypeVar("Row", Event, Blink, Spot)
 Annotated = TypeVar("Annotated", Event, Blink)
 
 RECORDING_COLUMNS = tuple(field.name for field in fields(Recording))

@@ -171,19 +171,22 @@ class Sources:
             return replace(clip, source=self._tree.root.as_posix())  # paths outside the root are not named
         if quality.status(clip.issues) is quality.Status.REJECTED:
             return clip  # its source is not used
-        if clip.source not in self._known:
-            self._known[clip.source] = self._examine(Path(clip.source))
-        digest, leaving = self._known[clip.source]
+        digest, leaving = self.examine(clip.source)
         if not leaving:
             return replace(clip, digest=digest)
         unsafe = Issue("unsafe_path", f"{self._tree.shown(Path(clip.source) / leaving)} leaves the root")
         return replace(clip, issues=(*clip.issues, unsafe))
 
-    def _examine(self, source: Path) -> tuple[str, str]:
+    def examine(self, source: str) -> tuple[str, str]:
         """Digest of a source, and the name of an entry that is a symbolic link out of the root ("" if there is none).
 
         The digest covers names, sizes and times of the files. It is cheap and changes if the pixels may have changed.
         """
+        if source not in self._known:
+            self._known[source] = self._examine(Path(source))
+        return self._known[source]
+
+    def _examine(self, source: Path) -> tuple[str, str]:
         digest = hashlib.blake2b(digest_size=12)
         try:
             if not source.is_dir():

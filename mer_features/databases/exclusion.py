@@ -10,14 +10,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from mer_features.core.clips import Clip
 from mer_features.core.files import write_text
 from mer_features.core.jobs import counted
+from mer_features.core.recordings import Recording
 from mer_features.databases.folders import unpadded
 from mer_features.databases.listing import DatabaseError, Note
 
 NAME = "forgotten.json"
+
+Item = TypeVar("Item", Clip, Recording)
 
 
 def remember(results: Path, database: str, subject: str) -> None:
@@ -72,14 +76,14 @@ class LeftOut:
 
 
 def without(
-    clips: Iterable[Clip], left_out: LeftOut, people: Iterable[str] = ()
-) -> tuple[tuple[Clip, ...], tuple[Note, ...]]:
-    """The clips of all other subjects, and notes on how many subjects are left out.
+    clips: Iterable[Item], left_out: LeftOut, people: Iterable[str] = ()
+) -> tuple[tuple[Item, ...], tuple[Note, ...]]:
+    """The clips, or recordings, of all other subjects, and notes on how many subjects are left out.
 
     Parameters
     ----------
     clips
-        All clips of the database.
+        All clips, or recordings, of the database.
     left_out
         Subjects to leave out.
     people

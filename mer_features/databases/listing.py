@@ -1,4 +1,4 @@
-"""What an adapter returns: clips, and notes on the database as a whole."""
+"""What an adapter returns: clips, or recordings and events, and notes on the database as a whole."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mer_features.core.clips import Clip
+from mer_features.core.recordings import Blink, Event, Recording
 
 
 class DatabaseError(ValueError):
@@ -46,3 +47,30 @@ class Listing:
     notes: tuple[Note, ...] = ()
     published: tuple[Published, ...] = ()
     people: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class PublishedRecordings:
+    """Published counts of a database of recordings.
+
+    ``recordings`` is ``None`` if it is not known how many there are; ``annotated`` counts those with an event, and
+    ``subjects`` the people in those.
+    """
+
+    edition: str  # e.g. "SAMM_LongVideos_V2_Release"
+    recordings: int | None
+    annotated: int
+    subjects: int
+    micro: int
+    macro: int
+
+
+@dataclass(frozen=True)
+class RecordedListing:
+    """Recordings, also those without an event, in the order of their names; events and blinks in that of the sheet."""
+
+    recordings: tuple[Recording, ...]
+    events: tuple[Event, ...] = ()
+    blinks: tuple[Blink, ...] = ()
+    notes: tuple[Note, ...] = ()
+    published: tuple[PublishedRecordings, ...] = ()

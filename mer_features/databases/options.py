@@ -160,3 +160,80 @@ Database = Annotated[
     SyntheticDatabase | TableDatabase | OwnerDatabase | FlowMapsDatabase | RecordingClips,
     Field(discriminator="adapter"),
 ]
+
+
+class OwnerRecordings(RecordedSection):
+    """Whole recordings of a database in the layout in which its owner distributes them."""
+
+    root: Path = Field(description="Folder that the owner's archive was unpacked into; nothing outside it is opened.")
+    sheet: Path | None = Field(
+        None, description="Sheet of the events, relative to `root` or absolute; by default found by its name."
+    )
+    errata: bool = Field(True, description="Apply the known corrections of the sheet; each correction is reported.")
+
+
+class CasmesqRecordings(OwnerRecordings):
+    """CAS(ME)²: recordings with micro- and macro-expressions."""
+
+    adapter: Literal["casmesq"]
+    offset_zero: Literal["apex", "apex+20", "mirror", "drop"] = Field(
+        "apex",
+        description="Offset of the 44 macro-expressions without an annotated one: the apex (evaluation of MEGC 2020), "
+        "20 frames later, as long after the apex as the onset is before it, or leave these events out.",
+    )
+
+
+class SammLongRecordings(OwnerRecordings):
+    """SAMM Long Videos: recordings with micro- and macro-expressions."""
+
+    adapter: Literal["samm_long"]
+    onset_zero: Literal["first", "drop"] = Field(
+        "first",
+        description="Onset of the 10 macro-expressions that began before the film: the first frame, or leave these "
+        "events out, as loaders do that find 333 macro-expressions.",
+    )
+
+
+class Casme3Recordings(OwnerRecordings):
+    """CAS(ME)³, part A: recordings with micro- and macro-expressions."""
+
+    adapter: Literal["casme3"]
+
+
+class SmicRecordings(OwnerRecordings):
+    """SMIC-E: short recordings around micro-expressions."""
+
+    adapter: Literal["smic"]
+    variant: Literal["hs-e", "vis-e", "nir-e"] = Field("hs-e", description="Camera.")
+    overlaps: Literal["merge", "keep"] = Field(
+        "merge",
+        description="Recordings that share frames: one recording with all their events, or as distributed. As "
+        "distributed, an event can lie in another recording that does not list it, and its spot counts as false.",
+    )
+
+
+class TableRecordings(RecordedSection):
+    """Own recordings: a table of recordings and a table of events (docs/databases/own_recordings.md)."""
+
+    adapter: Literal["table"]
+    root: Path = Field(description="Folder that the paths in the tables are relative to; nothing outside it is opened.")
+    recordings: Path = Field(
+        Path("recordings.tsv"), description="Table of the recordings, relative to `root` or absolute."
+    )
+    events: Path = Field(
+        Path("events.tsv"),
+        description="Table of the events, relative to `root` or absolute. May be missing if the key is not set: then "
+        "nothing is annotated.",
+    )
+    blinks: Path | None = Field(None, description="Table of the blinks, relative to `root` or absolute.")
+    unit: Literal["frame", "s"] = Field(
+        "frame",
+        description="Unit of onset, apex and offset: frame numbers, or seconds from the first frame of the "
+        "recording, which need `fps` in the table of recordings.",
+    )
+
+
+RecordingsDatabase = Annotated[
+    CasmesqRecordings | SammLongRecordings | Casme3Recordings | SmicRecordings | TableRecordings,
+    Field(discriminator="adapter"),
+]

@@ -142,6 +142,18 @@ def choose(
     )
 
 
+def choose_newest(
+    tree: Tree, option: Path | None, patterns: Sequence[re.Pattern[str]], *, expected: str, subject: re.Pattern[str]
+) -> tuple[Path, tuple[Note, ...]]:
+    """:func:`choose` with the first of ``patterns`` that a file has; for sheets whose version is not a date."""
+    files = {pattern: tree.files(pattern, subject) for pattern in patterns}
+    pattern = next((pattern for pattern in patterns if files[pattern]), patterns[-1])
+    path, notes = choose(tree, option, pattern, expected=expected, subject=subject)
+    older = dict.fromkeys(file for others in files.values() for file in others if file not in files[pattern])
+    unread = (Note("sheet", f"{tree.shown(file)} is there too and was not read") for file in older)
+    return path, (*notes, *(() if option else unread))
+
+
 def _date(path: Path) -> tuple[str, bool]:
     """Sort key of sheets: the date in the name; of two with the same date, the workbook is preferred to the CSV."""
     return max(re.findall(r"[0-9]{4,}", path.name), default=""), path.suffix.lower() != ".csv"

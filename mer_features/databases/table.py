@@ -49,27 +49,36 @@ def read(name: str, root: Path, table: Path) -> Listing:
     DatabaseError
         If the table is missing, empty or lacks a required column.
     """
-    return Listing(tuple(_clip(name, root, row) for row in _rows(table)))
+    return Listing(tuple(_clip(name, root, row) for _, row in read_rows(table, REQUIRED, OPTIONAL)))
 
 
-def _rows(table: Path) -> Iterator[dict[str, str]]:
-    lines = [cells for _, cells in read_cells(table)]
+def read_rows(
+    table: Path, required: Sequence[str], optional: Sequence[str], what: str = "clip"
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells by column of each line of a user's table; cells beyond the last column have the key "".
+
+    Raises
+    ------
+    DatabaseError
+        If the table cannot be read, lacks a required column, or has an unknown or repeated one.
+    """
+    lines = read_cells(table, f"{what} table")
     if not lines:
-        raise DatabaseError(f"{table}: empty; expected a header with {', '.join(REQUIRED)} and one line per clip")
-    header = [cell.strip().lower() for cell in lines[0]]
-    if missing := [column for column in REQUIRED if column not in header]:
+        raise DatabaseError(f"{table}: empty; expected a header with {', '.join(required)} and one line per {what}")
+    header = [cell.strip().lower() for cell in lines[0][1]]
+    if missing := [column for column in required if column not in header]:
         raise DatabaseError(f"{table}: found the columns {_shown(header)}; missing {', '.join(missing)}")
-    if unknown := [column for column in header if column not in REQUIRED + OPTIONAL]:
-        known = ", ".join(REQUIRED + OPTIONAL)
+    if unknown := [column for column in header if column not in (*required, *optional)]:
+        known = ", ".join((*required, *optional))
         raise DatabaseError(f"{table}: unknown columns {_shown(unknown)}; known are {known}")
     if duplicates := sorted({column for column in header if header.count(column) > 1}):
         raise DatabaseError(
             f"{table}: {', '.join(duplicates)} is in the header more than once; keep one column of each"
         )
-    for cells in lines[1:]:
+    for line, cells in lines[1:]:
         # A line with too few cells gets empty cells at its end; they are reported if they matter.
         row = dict(zip(header, [*map(str.strip, cells), *[""] * len(header)], strict=False))
-        yield row | {_BEYOND: "\t".join(filter(None, map(str.strip, cells[len(header) :])))}
+        yield line, row | {_BEYOND: "\t".join(filter(None, map(str.strip, cells[len(header) :])))}
 
 
 def read_cells(table: Path, what: str = "clip table") -> list[tuple[int, list[str]]]:
@@ -125,14 +134,14 @@ def _clip(database: str, root: Path, row: Mapping[str, str]) -> Clip:
     numbers: dict[str, int | float | None] = {}
     for column in (*_FRAME_NUMBERS, "fps"):
         text = row.get(column, "")
-        numbers[column] = _rate(text) if column == "fps" else frame_number(text)
+        numbers[column] = rate_of(text) if column == "fps" else frame_number(text)
         if text and numbers[column] is None:
             issues.append(Issue("bad_cell", f"{column}: {text[:80]!r} is not a valid number"))
     if row[_BEYOND]:
         issues.append(Issue("bad_cell", f"{row[_BEYOND][:80]!r} is after the last column"))
     subject = safe_name(row["subject"]) or "unknown"
     clip = safe_name(row.get("clip", "")) or safe_name(Path(row["path"]).stem) or "unnamed"
-    source, problem = _source(root, row["path"])
+    source, problem = source_of(root, row["path"])
     return Clip(
         clip_id=f"{subject}/{clip}",
         database=database,
@@ -145,8 +154,8 @@ def _clip(database: str, root: Path, row: Mapping[str, str]) -> Clip:
     )
 
 
-def _source(root: Path, path: str) -> tuple[Path, tuple[Issue, ...]]:
-    """Source of a clip, and its issue if there is one; a path that is too long or invalid is not returned."""
+def source_of(root: Path, path: str) -> tuple[Path, tuple[Issue, ...]]:
+    """Source that a path names, and its issue if there is one; a path that is too long or invalid is not returned."""
     # Some systems compose accented letters and others decompose them, so the spelling on disk may differ.
     for form in (path, *(unicodedata.normalize(kind, path) for kind in ("NFC", "NFD"))):
         source = root / form
@@ -160,7 +169,8 @@ def _source(root: Path, path: str) -> tuple[Path, tuple[Issue, ...]]:
     return root / path, (Issue("source_missing", str(root / path)),)
 
 
-def _rate(text: str) -> float | None:
+def rate_of(text: str) -> float | None:
+    """The frame rate in the text of a cell; ``None`` if it is not one."""
     try:
         value = float(text)
     except ValueError:

@@ -202,8 +202,14 @@ def read_events(
         if identifier and identifier in seen:
             raise TableError(f"{line.where}: event {identifier} is listed twice; expected unique identifiers")
         seen.add(identifier)
-        texts = {column: line[column] for column in ("action_units", "note", "corrected")}
-        return Event(*_values(line, form, film, words or {}), event_id=identifier, **texts, issues=line.issues())
+        return Event(
+            *_values(line, form, film, words or {}),
+            event_id=identifier,
+            action_units=line["action_units"],
+            note=line["note"],
+            corrected=line["corrected"],
+            issues=line.issues(),
+        )
 
     return _table(path, form, header, lines, listed, row), listed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import importlib.util
 import os
 import sys
@@ -100,6 +101,103 @@ def configured(owners: dict[str, Path], *names: str, **changes: dict[str, object
         for name in names
     }
 
+
+def rows_of(name: str) -> list[list[str]]:
+    """The rows of an owner's public table, without a header if it has one."""
+    with table(name).open(newline="", encoding="utf-8-sig") as handle:
+        rows = list(csv.reader(handle))
+    return rows[1:] if rows[0][0] == "Subject" else rows
+
+
+def film(folder: Path, marks: Iterable[int], name: str, first: int = 1, last: int = 0) -> Path:
+    """A recording with empty files for its first frame, the marks of its events, and the last of all."""
+    numbers = {first, last or max(marks, default=first), *marks}
+    return frames(folder, {number for number in numbers if number >= first}, name)
+
+
+def recorded(kind: str, root: Path) -> Path:
+    """The recordings of one of the owners' databases with the true layout and names, and its sheet; few frames."""
+    RECORDED[kind](root)
+    return root
+
+
+def _casmesq(root: Path) -> None:
+    rows = rows_of("casmesq_code_final_updated.csv")
+    marks: dict[str, set[int]] = {}
+    for row in rows:
+        marks.setdefault(row[10], set()).update(int(text) for text in row[2:5] if int(text))
+    for folder, numbers in marks.items():
+        film(root / "rawpic" / folder, numbers, "img{:03d}.jpg")
+    # The recordings without any event, and their numbers of frames.
+    for folder, count in (
+        ("s15/15_0508funnydunkey", 659),
+        ("s19/19_0502funnyerrors", 2273),
+        ("s23/23_0503unnyfarting", 2814),
+    ):
+        film(root / "rawpic" / folder, (), "img{:03d}.jpg", last=count)
+    cells = [[int(row[0]), row[1], *map(int, row[2:5]), *row[5:9]] for row in rows]
+    workbook(root / "CAS(ME)^2code_final(Updated).xlsx", cells, "code", **{"naming rule1": [], "naming rule2": []})
+
+
+def _samm_long(root: Path) -> None:
+    rows = rows_of("samm_long_videos_v2.csv")
+    counts = {"020_6": 5001, "036_7": 8201}  # shorter than their events
+    marks: dict[str, set[int]] = {}
+    for row in rows:
+        marks.setdefault(row[1].rpartition("_")[0], set()).update(map(int, row[3:6]))
+    for name, numbers in marks.items():
+        last = counts.get(name, max(numbers))
+        inside = [number for number in numbers if 1 <= number <= last]
+        film(root / "SAMM_longvideos" / name, inside, name + "_{:04d}.jpg", last=last)
+    header = [
+        "Subject",
+        "Filename",
+        "Inducement Code",
+        "Onset",
+        "Apex",
+        "Offset",
+        "Duration",
+        "Type",
+        "Action Units",
+        "Notes",
+    ]
+    cells = [[*row[:2], *map(int, row[2:7]), *row[7:]] for row in rows]
+    notes = [[f"note {line}"] for line in range(9)]
+    workbook(root / "SAMM_LongVideos_V2_Release.xlsx", [*notes, header, *cells], "FACS_Movement_Only")
+
+
+def _casme3(root: Path) -> None:
+    rows = rows_of("casme3_part_A_v2_AU_Emotion.csv")
+    marks: dict[tuple[str, str], set[int]] = {}
+    for row in rows:
+        marks.setdefault((row[0], row[1].lower()), set()).update(map(int, row[2:5]))
+    for (subject, video), numbers in marks.items():
+        film(root / "part_A" / subject / video / "color", numbers, "{}.jpg", first=min(numbers) or 1)
+    unlisted = next(video for video in "abcdefghijklm" if ("spNO.3", video) not in marks)
+    film(root / "part_A" / "spNO.3" / unlisted / "color", (), "{}.jpg", first=8, last=900)
+    header = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Expression type", "Objective class"]
+    cells = [[*row[:2], *map(int, row[2:5]), *row[5:]] for row in rows]
+    workbook(root / "CAS(ME)3_part_A_v2.xlsx", [header, *cells], "AU+Emotion")
+    header = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"]
+    cells = [[*row[:2], *map(int, row[2:5]), *row[5:]] for row in rows_of("casme3_part_A_ME_label_JpgIndex_v2.csv")]
+    workbook(root / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", [header, *cells], "label")
+
+
+def _smic(root: Path) -> None:
+    with table("smic_hs_e_annotation.csv").open(newline="") as handle:
+        header, *rows = csv.reader(handle)
+    for row in rows:
+        cells = dict(zip(header, row, strict=True))
+        first, last = int(cells["FirstF"]), int(cells["LastF"])
+        marks = [int(text) for key in header if key.startswith(("Onset", "Offset")) if (text := cells[key])]
+        inside = [number for number in marks if first <= number <= last]
+        folder = root / "SMIC-E_raw image/HS_long/SMIC-HS-E" / f"s{int(cells['Subject']):02d}" / cells["Filename"]
+        film(folder, inside, "image{:06d}.jpg", first, last)
+    numbers = [[int(cell) if cell.isdigit() else cell or None for cell in row] for row in rows]
+    workbook(root / "SMIC-HS-E_annotation.xlsx", [header, *numbers], "HS")
+
+
+RECORDED = {"casmesq": _casmesq, "samm_long": _samm_long, "casme3": _casme3, "smic": _smic}
 
 _watchers: list[list[Path]] = []
 

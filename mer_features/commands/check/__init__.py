@@ -1,4 +1,4 @@
-"""Checks the databases and protocols of a configuration before a run: what is found, missing or unusual.
+"""Checks the databases, recordings and protocols of a configuration before a run: what is found, missing or unusual.
 
 The check reads annotation sheets and lists folders. It opens no images but published flow maps, which are small, so a
 whole database takes seconds.
@@ -6,6 +6,7 @@ whole database takes seconds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,28 @@ from mer_features import databases
 from mer_features.commands.check.cost import Cost, cost
 from mer_features.commands.check.database import DatabaseCheck, check_database, rendered
 from mer_features.commands.check.protocol import ProtocolCheck, check_protocol
+from mer_features.commands.check.recordings import RecordingsCheck, check_recordings
 from mer_features.commands.check.text import text
 from mer_features.core.clips import Clip
+from mer_features.databases import DatabaseError
+from mer_features.databases.listing import RecordedListing
+from mer_features.databases.options import RecordingsDatabase
+from mer_features.databases.recordings import read_recordings
 from mer_features.training.options import used_pretrainings
 from mer_features.workflow.config import Config
 
-__all__ = ["Check", "Cost", "DatabaseCheck", "ProtocolCheck", "check", "text"]
+__all__ = ["Check", "Cost", "DatabaseCheck", "ProtocolCheck", "RecordingsCheck", "check", "text"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """Every database and protocol of a configuration."""
+    """Every database, database of recordings, and protocol of a configuration."""
 
     databases: list[DatabaseCheck]
     protocols: list[ProtocolCheck]
     cost: Cost
     missing_files: list[str] = field(default_factory=list)
+    recordings: list[RecordingsCheck] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
@@ -41,6 +48,7 @@ class Check:
         """
         return [
             *(f"database {item.name}: {problem}" for item in self.databases for problem in item.problems),
+            *(f"recordings {item.name}: {problem}" for item in self.recordings for problem in item.problems),
             *(f"protocol {item.name}: {problem}" for item in self.protocols for problem in item.problems),
             *self.missing_files,
         ]
@@ -50,6 +58,7 @@ class Check:
         return {
             "problems": self.problems,
             "databases": [item.as_dict() for item in self.databases],
+            "recordings": [item.as_dict() for item in self.recordings],
             "protocols": [item.as_dict() for item in self.protocols],
             "cost": self.cost.as_dict(),
         }
@@ -61,7 +70,21 @@ def check(config: Config) -> Check:
     listings = databases.read_all({name: item for name, item in config.databases.items() if rendered(config, name)})
     checked = [check_database(config, name, listings.get(name), clips) for name in config.databases]
     protocols = [check_protocol(config, name, clips) for name in config.protocols]
-    return Check(checked, protocols, cost(config, clips, protocols), _missing_files(config))
+    recordings = [_check_recordings(*item) for item in _recordings(config).items()]
+    return Check(checked, protocols, cost(config, clips, protocols), _missing_files(config), recordings)
+
+
+def _recordings(config: Config) -> Mapping[str, RecordingsDatabase]:
+    """The databases of recordings; none in a configuration that knows no recordings."""
+    return getattr(config, "recordings", {})
+
+
+def _check_recordings(name: str, database: RecordingsDatabase) -> RecordingsCheck:
+    try:
+        listing: RecordedListing | DatabaseError = read_recordings(name, database)
+    except DatabaseError as error:
+        listing = error
+    return check_recordings(name, str(database.folder(name)), listing)
 
 
 def _missing_files(config: Config) -> list[str]:

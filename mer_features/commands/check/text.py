@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mer_features.commands.check.cost import Cost
 from mer_features.commands.check.database import DatabaseCheck
 from mer_features.commands.check.protocol import ProtocolCheck
+from mer_features.commands.check.recordings import lines as recording_lines
 from mer_features.core.jobs import counted
 from mer_features.core.quality import CODES
 
@@ -21,10 +22,12 @@ _WIDTH = 12  # of the names on the left, in characters
 
 
 def text(check: Check) -> str:
-    """Every database, every protocol, and at the end the problems to resolve."""
+    """Every database, all recordings, every protocol, and at the end the problems to resolve."""
     lines: list[str] = []
     for database in check.databases:
         lines += [*_database(database), ""]
+    for recordings in check.recordings:
+        lines += [*recording_lines(recordings), ""]
     for protocol in check.protocols:
         lines += [*_protocol(protocol), ""]
     lines += [*_cost(check.cost), ""]

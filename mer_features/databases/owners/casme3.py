@@ -9,17 +9,18 @@ frames per second. The depth images are not read. Sources: the owners' repositor
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mer_features.databases import adapter
+from mer_features.databases import adapter, sheets
 from mer_features.databases.adapter import ClipBuilder, Place
 from mer_features.databases.errata import Errata
+from mer_features.databases.films import Annotation, EventReader, Films
 from mer_features.databases.folders import Tree, unpadded
-from mer_features.databases.listing import Listing, Published
-from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published, PublishedRecordings, RecordedListing
+from mer_features.databases.options import Casme3Recordings, OwnerDatabase
 from mer_features.databases.sheets import Column, Row
 from mer_features.databases.table import safe_name
 
@@ -161,3 +162,97 @@ VARIANTS = {
         published=(Published("part_C_ME", 165, 30, {"negative": 99, "surprise": 30, "others": 20, "positive": 16}),),
     ),
 }
+
+
+# Recordings of part A, with micro- and macro-expressions
+
+_EVENT_COLUMNS = {
+    **{name: column for name, column in _COLUMNS_A.items() if name != "emotion"},
+    "kind": Column(("Expression type",)),
+}
+_BLINK_COLUMNS = {name: _COLUMNS_A[name] for name in ("subject", "video", "onset", "offset")}
+_BLINK_COLUMNS |= {"apex": Column(("Apex",), needed=False)}
+#: Versions of the workbook of both kinds, the newest first.
+_WORKBOOKS_A = tuple(
+    re.compile(rf"cas\W*me\W*3[-_ ]part[-_ ]a[-_ ]{version}.*\.(?:xlsx|xls|csv)", re.IGNORECASE)
+    for version in ("v2", "v1")
+)
+PUBLISHED_RECORDINGS = (PublishedRecordings("CAS(ME)3_part_A_v2", None, 956, 98, 860, 3346),)
+
+
+def read_recordings(name: str, root: Path, options: Casme3Recordings) -> RecordedListing:
+    """Every recording of part A, also those without an event, the events of the workbook, and its blinks.
+
+    Parameters
+    ----------
+    name
+        Configured name of the database.
+    root
+        Folder that holds the workbook and, directly or one level below, ``part_A``.
+    options
+        ``sheet`` and ``errata``.
+
+    Raises
+    ------
+    DatabaseError
+        If the folder or the workbook is missing, or the workbook cannot be read.
+    """
+    part, tree = VARIANTS["part_a"], Tree(root)
+    top = adapter.find_part(tree, part.folders, part.inner, f"frames like {part.example}")
+    path, other_sheets = sheets.choose_newest(
+        tree, options.sheet, _WORKBOOKS_A, expected="CAS(ME)3_part_A_v2.xls", subject=part.inner
+    )
+    sheet = sheets.read(path, _EVENT_COLUMNS, titles=("AU+Emotion",))
+    films = Films(tree, name, FPS)
+    for folder in adapter.clip_folders(tree, top, part.inner):
+        if "color" in map(str.casefold, tree.entries(folder).folders):
+            films.add(f"{folder.parent.name}/{safe_name(folder.name)}", tree.folder(folder, "color"))
+    emotions, emotion_notes = _emotions(tree, options)
+    reader = EventReader(films, Errata("casme3", options.errata))
+    events = reader.events(_annotations(sheet.rows, films, emotions))
+    blink_rows, blink_notes = _blink_rows(path)
+    blinks = reader.blinks(_annotations(blink_rows, films, {}))
+    notes = (sheet.note, *emotion_notes, *blink_notes, *other_sheets, *reader.notes(), *tree.notes())
+    return RecordedListing(films.recordings, events, blinks, notes, PUBLISHED_RECORDINGS)
+
+
+def _annotations(rows: tuple[Row, ...], films: Films, emotions: Mapping[str, str]) -> Iterator[Annotation]:
+    for row in rows:
+        cells = row.cells
+        subject, video = (safe_name(cells[key]) or "unnamed" for key in ("subject", "video"))
+        recording = films.add_missing(f"{subject}/{video}")
+        texts = {key: cells.get(key, "") for key in ("onset", "offset", "kind", "action_units")}
+        micro = cells.get("kind", "").casefold().startswith("micro")
+        emotion = emotions.get(_event_key(row), "") if micro else ""
+        name = f"{cells['video']}_{cells['onset']}"
+        yield Annotation(row.line, recording, name, **texts, apex=cells.get("apex"), emotion=emotion)
+
+
+def _event_key(row: Row) -> str:
+    return unpadded(f"{row.cells['subject']}/{row.cells['video']}/{row.cells['onset']}")
+
+
+def _emotions(tree: Tree, options: Casme3Recordings) -> tuple[dict[str, str], tuple[Note, ...]]:
+    """Emotion of each micro-expression from the sheet of the micro-expressions, if it is there."""
+    files = tree.files(_SHEET_A, _SUBJECT_A)
+    if not files:
+        return {}, (Note("sheet", f"the events have no emotions: {_NAME_A} is not there"),)
+    sheet, errata, emotions = sheets.read(files[0], _COLUMNS_A, titles=("label",)), Errata("casme3", options.errata), {}
+    for row in sheet.rows:
+        cells = row.cells
+        corrected = errata.apply(cells["subject"], f"{cells['video']}_{cells['onset']}", {"onset": cells["onset"]})
+        emotions[_event_key(Row(row.line, {**cells, **corrected.values}))] = cells["emotion"]
+    return emotions, (sheet.note,)
+
+
+def _blink_rows(path: Path) -> tuple[tuple[Row, ...], tuple[Note, ...]]:
+    """Rows of the worksheet of blinks, in an unknown form: read if it has the columns of the others."""
+    titles = [title for title in sheets.read_grids(path) if "blink" in title.casefold()]
+    if not titles:
+        return (), (Note("sheet", f"{path.name} has no sheet of blinks"),)
+    others = [title for title in sheets.read_grids(path) if title not in titles]
+    try:
+        sheet = sheets.read(path, _BLINK_COLUMNS, titles=titles, never=others)
+    except DatabaseError as error:
+        return (), (Note("sheet", f"the blinks were not read: {error}"),)
+    return sheet.rows, (sheet.note,)

@@ -18,9 +18,17 @@ from mer_features.core.quality import Issue
 from mer_features.databases import adapter, sheets
 from mer_features.databases.adapter import ClipBuilder, Place
 from mer_features.databases.errata import Errata
+from mer_features.databases.films import Annotation, EventReader, Films, Zeros
 from mer_features.databases.folders import Tree
-from mer_features.databases.listing import DatabaseError, Listing, Note, Published
-from mer_features.databases.options import OwnerDatabase
+from mer_features.databases.listing import (
+    DatabaseError,
+    Listing,
+    Note,
+    Published,
+    PublishedRecordings,
+    RecordedListing,
+)
+from mer_features.databases.options import CasmesqRecordings, OwnerDatabase
 from mer_features.databases.sheets import Row
 from mer_features.databases.table import safe_name
 
@@ -51,7 +59,9 @@ PUBLISHED = {
     "macro": (Published(_EDITION, 300, 20, {"positive": 116, "negative": 105, "others": 63, "surprise": 16}),),
     "all": (Published(_EDITION, 357, 22, {"negative": 126, "positive": 124, "others": 82, "surprise": 25}),),
 }
+PUBLISHED_RECORDINGS = (PublishedRecordings(_EDITION, 98, 95, 22, 57, 300),)
 _SUBJECT = re.compile(r"s[0-9]{1,3}", re.IGNORECASE)
+_SHEET_NAME = "CAS(ME)^2code_final(Updated).xlsx"
 _SHEET = re.compile(r"cas\W*me\W*2[-_ ]?code.*\.(?:xlsx|xls|csv)", re.IGNORECASE)
 _TYPES = VARIANTS["all"]
 
@@ -76,8 +86,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     variant = adapter.variant(name, options, tuple(VARIANTS))
     tree = Tree(root)
     top = adapter.find_part(tree, ("rawpic",), _SUBJECT, "a folder rawpic with the subjects' folders (s15, s16, ...)")
-    expected = "CAS(ME)^2code_final(Updated).xlsx"
-    path, other_sheets = sheets.choose(tree, options.sheet, _SHEET, expected=expected, subject=_SUBJECT)
+    path, other_sheets = sheets.choose(tree, options.sheet, _SHEET, expected=_SHEET_NAME, subject=_SUBJECT)
     builder = ClipBuilder(name, Errata("casmesq", options.errata), FPS, recordings=True)
     rows = list(_rows(path))
     # A row of unknown type is listed under every variant, so that it is not overlooked.
@@ -86,6 +95,46 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     sheet_note = Note("sheet", f"read {path.name}, {len(rows)} rows, of which {len(chosen)} are listed ({variant})")
     notes = (sheet_note, *other_sheets, *skipped, *builder.errata.notes(), *tree.notes())
     return Listing(clips, notes, PUBLISHED[variant])
+
+
+def read_recordings(name: str, root: Path, options: CasmesqRecordings) -> RecordedListing:
+    """Every recording of ``rawpic``, also those without an event, and the events of the sheet.
+
+    Parameters
+    ----------
+    name
+        Configured name of the database.
+    root
+        As for :func:`read`.
+    options
+        ``sheet``, ``errata``, and ``offset_zero``: what an offset of 0 means.
+
+    Raises
+    ------
+    DatabaseError
+        If ``rawpic`` or the sheet is missing, or the sheet has another format.
+    """
+    tree = Tree(root)
+    top = adapter.find_part(tree, ("rawpic",), _SUBJECT, "a folder rawpic with the subjects' folders (s15, s16, ...)")
+    path, other_sheets = sheets.choose(tree, options.sheet, _SHEET, expected=_SHEET_NAME, subject=_SUBJECT)
+    films = Films(tree, name, FPS)
+    for folder in adapter.clip_folders(tree, top, _SUBJECT):
+        subject, code = folder.parent.name, _film(folder.name)
+        films.add(f"{subject}/{subject[1:]}_{code}" if code else f"{subject}/{safe_name(folder.name)}", folder)
+    rows = [row for row in _rows(path) if row.cells["clip"]]
+    reader = EventReader(films, Errata("casmesq", options.errata), Zeros(offset=options.offset_zero, apex=("0",)))
+    events = reader.events(_annotation(films, row) for row in rows)
+    notes = (Note("sheet", f"read {path.name}, {len(rows)} rows"), *other_sheets, *reader.notes(), *tree.notes())
+    return RecordedListing(films.recordings, events, (), notes, PUBLISHED_RECORDINGS)
+
+
+def _annotation(films: Films, row: Row) -> Annotation:
+    cells = row.cells
+    subject = SUBJECTS.get(cells["subject"], safe_name(cells["subject"]) or "unknown")
+    code = FILMS.get(cells["clip"].rsplit("_", 1)[0].lower(), safe_name(cells["clip"]))
+    recording = films.add_missing(f"{subject}/{subject.removeprefix('s')}_{code}")
+    texts = {key: cells[key] for key in ("onset", "apex", "offset", "emotion", "action_units")}
+    return Annotation(row.line, recording, cells["clip"], kind=cells["type"], **texts)
 
 
 def _rows(path: Path) -> Iterator[Row]:

@@ -23,7 +23,7 @@ FPS = 200.0
 _SUBJECT = re.compile(r"[0-9]{1,3}")
 #: Names of the folder of each variant. Some copies have the raw subjects directly under the root.
 VARIANTS = {"raw": ("SAMM",), "cropped": ("SAMM_CROP", "SAMM_cropped")}
-_SHEET = re.compile(r"samm[-_ ]micro[-_ ]facs[-_ ]codes.*\.(?:xlsx|xls|csv)", re.IGNORECASE)
+SHEET = re.compile(r"samm[-_ ]micro[-_ ]facs[-_ ]codes.*\.(?:xlsx|xls|csv)", re.IGNORECASE)
 COLUMNS = {
     "subject": Column(("Subject",)),
     "clip": Column(("Filename",)),
@@ -64,7 +64,7 @@ def read(name: str, root: Path, options: OwnerDatabase) -> Listing:
     )
     expected = "SAMM_Micro_FACS_Codes_v2.xlsx"
     sheet, other_sheets = adapter.read_sheet(
-        tree, options, _SHEET, COLUMNS, expected=expected, subject=_SUBJECT, titles=("MICRO_ONLY",)
+        tree, options, SHEET, COLUMNS, expected=expected, subject=_SUBJECT, titles=("MICRO_ONLY",)
     )
     release = Release(name, tree, part, _SUBJECT, partial(adapter.numbered_folder, "{:03d}"), FPS)
     listing = adapter.read_release(release, sheet.rows, Errata("samm", options.errata))

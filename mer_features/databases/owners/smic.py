@@ -9,19 +9,22 @@ tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from mer_features.core.clips import Clip
 from mer_features.core.quality import ClipRejectedError
+from mer_features.core.recordings import SEPARATOR
 from mer_features.databases import adapter, sheets
 from mer_features.databases.adapter import Release
 from mer_features.databases.errata import Errata
+from mer_features.databases.films import MERGED, Annotation, EventReader, Film, Films, within_frames
 from mer_features.databases.folders import Tree, unpadded
-from mer_features.databases.listing import DatabaseError, Listing, Note, Published
-from mer_features.databases.options import OwnerDatabase
-from mer_features.databases.sheets import Column, Row
+from mer_features.databases.listing import DatabaseError, Listing, Note, Published, PublishedRecordings, RecordedListing
+from mer_features.databases.options import OwnerDatabase, SmicRecordings
+from mer_features.databases.sheets import Column, Row, Sheet
 from mer_features.databases.table import safe_name
 
 FPS = {"hs": 100.0, "vis": 25.0, "nir": 25.0}
@@ -58,6 +61,14 @@ PUBLISHED = {
     ("vis", True): (
         Published("sheet of 71 rows, every expression a clip", 76, 8, {"negative": 26, "positive": 28, "surprise": 22}),
     ),
+}
+PUBLISHED_RECORDINGS = {
+    "hs-e": (
+        PublishedRecordings("sheet of 157 rows", 157, 157, 16, 166, 0),
+        PublishedRecordings("sheet of 162 rows", 162, 162, 16, 168, 0),
+    ),
+    "vis-e": (PublishedRecordings("sheet of 71 rows", 71, 71, 8, 76, 0),),
+    "nir-e": (),
 }
 #: (recording, number of the expression) -> name of the clip in the short release that has the same frame numbers.
 _SHORT_NAMES = {
@@ -165,18 +176,25 @@ def _disagreements(clips: Sequence[Clip], what: str) -> list[Note]:
 
 
 def _long(name: str, tree: Tree, part: Path, camera: str, options: OwnerDatabase) -> Listing:
+    sheet, other_sheets = _long_sheet(tree, camera, options.sheet)
+    rows, range_notes = _expressions(sheet.rows)
+    release = Release(name, tree, part, _SUBJECT, _subject_folder, FPS[camera], clip_key=unpadded)
+    listing = adapter.read_release(release, rows, Errata("smic", options.errata))
+    contradictions = _disagreements(listing.clips, "is {} in the sheet, but its name says otherwise; the sheet is used")
+    return Listing(listing.clips, (sheet.note, *other_sheets, *range_notes, *contradictions, *listing.notes))
+
+
+def _long_sheet(tree: Tree, camera: str, option: Path | None) -> tuple[Sheet, tuple[Note, ...]]:
     own = re.compile(_SHEET.format(camera), re.IGNORECASE)
     # The HS workbook also holds a sheet of the VIS clips.
     pattern = own if tree.files(own, _SUBJECT) else re.compile(_SHEET.format("|".join(FPS)), re.IGNORECASE)
     expected = f"SMIC-{camera.upper()}-E_annotation.xlsx"
-    path, other_sheets = sheets.choose(tree, options.sheet, pattern, expected=expected, subject=_SUBJECT)
-    sheet = sheets.read(path, COLUMNS, titles=(camera,), never=tuple(other for other in FPS if other != camera))
-    rows, range_notes = _expressions(sheet.rows)
-    folder_of = partial(adapter.numbered_folder, "s{:02d}", digits=2)
-    release = Release(name, tree, part, _SUBJECT, folder_of, FPS[camera], clip_key=unpadded)
-    listing = adapter.read_release(release, rows, Errata("smic", options.errata))
-    contradictions = _disagreements(listing.clips, "is {} in the sheet, but its name says otherwise; the sheet is used")
-    return Listing(listing.clips, (sheet.note, *other_sheets, *range_notes, *contradictions, *listing.notes))
+    path, others = sheets.choose(tree, option, pattern, expected=expected, subject=_SUBJECT)
+    return sheets.read(path, COLUMNS, titles=(camera,), never=tuple(other for other in FPS if other != camera)), others
+
+
+def _subject_folder(subject: str) -> str:
+    return adapter.numbered_folder("s{:02d}", subject, digits=2)
 
 
 def _expressions(rows: tuple[Row, ...]) -> tuple[list[Row], list[Note]]:
@@ -230,3 +248,97 @@ def _later(row: Row, base: dict[str, str], notes: list[Note]) -> Iterator[tuple[
 
 def _outside(onset: int, offset: int, low: int | None, high: int | None) -> bool:
     return (low is not None and onset < low) or (high is not None and offset > high)
+
+
+# Recordings of the long release
+
+
+def read_recordings(name: str, root: Path, options: SmicRecordings) -> RecordedListing:
+    """The recordings of the long release of one camera, and every expression of the sheet as a micro-expression.
+
+    Parameters
+    ----------
+    name
+        Configured name of the database.
+    root
+        As for :func:`read`.
+    options
+        ``variant``, ``sheet``, ``errata``, and ``overlaps``: whether recordings that share frames become one.
+
+    Raises
+    ------
+    DatabaseError
+        If the folder of the recordings or the sheet is missing, or the sheet cannot be read.
+    """
+    tree, camera = Tree(root), options.variant.split("-")[0]
+    searches = {key: partial(_parts, tree, key) for key in VARIANTS}
+    part, other_parts = adapter.choose_part(tree, searches, options.variant, _expected(options.variant))
+    sheet, other_sheets = _long_sheet(tree, camera, options.sheet)
+    films = Films(tree, name, FPS[camera])
+    for folder in adapter.clip_folders(tree, part, _SUBJECT):
+        films.add(f"{folder.parent.name}/{safe_name(folder.name)}", folder)
+    rows, range_notes = _expressions(sheet.rows)
+    annotations = _annotations(rows, films)
+    merged = _merge(films) if options.overlaps == "merge" else ()
+    annotations, repeated = _distinct(annotations, films)
+    reader = EventReader(films, Errata("smic", options.errata))
+    events = reader.events(annotations)
+    notes = (sheet.note, *other_parts, *other_sheets, *range_notes, *merged, *repeated, *reader.notes(), *tree.notes())
+    return RecordedListing(films.recordings, events, (), notes, PUBLISHED_RECORDINGS[options.variant])
+
+
+def _annotations(rows: Iterable[Row], films: Films) -> list[Annotation]:
+    annotations = []
+    for row in rows:
+        cells = row.cells
+        folder, subject = safe_name(cells.get("folder", cells["clip"])), safe_name(_subject_folder(cells["subject"]))
+        if folder:  # otherwise a remark below the table
+            recording = films.add_missing(f"{subject or 'unknown'}/{folder}")
+            texts = {key: cells[key] for key in ("onset", "offset", "emotion")}
+            annotations.append(Annotation(row.line, recording, cells["clip"], kind="micro", **texts))
+    return annotations
+
+
+def _merge(films: Films) -> tuple[Note, ...]:
+    """Put one film in the place of those of a subject that share frames."""
+    groups: list[list[Film]] = []
+    present = [film for film in films if film.numbers]
+    for film in sorted(present, key=lambda film: (film.recording.subject, film.numbers[0], film.numbers[-1])):
+        last = groups[-1] if groups else []
+        end = max((other.numbers[-1] for other in last), default=-1)
+        if last and last[0].recording.subject == film.recording.subject and film.numbers[0] <= end:
+            last.append(film)
+        else:
+            groups.append([film])
+    shared = [group for group in groups if len(group) > 1]
+    for group in shared:
+        films.replace(group, _merged(group))
+    names = [" + ".join(film.recording.recording_id for film in group) for group in shared]
+    fewer = sum(len(group) - 1 for group in shared)
+    text = f"recordings fewer, because these share frames and are one film each (`overlaps: merge`): {'; '.join(names)}"
+    return (Note(MERGED, f"{fewer} {text}", fewer),) if shared else ()
+
+
+def _merged(group: Sequence[Film]) -> Film:
+    first = group[0].recording
+    names = "+".join(film.recording.recording_id.split("/", 1)[1] for film in group)
+    recording = replace(
+        first,
+        recording_id=f"{first.subject}/{names}",
+        source=SEPARATOR.join(film.recording.source for film in group),
+    )
+    return within_frames(Film(recording, tuple(sorted({number for film in group for number in film.numbers}))))
+
+
+def _distinct(annotations: Iterable[Annotation], films: Films) -> tuple[list[Annotation], tuple[Note, ...]]:
+    """The annotations without those that repeat another one of the same film, and a note on them."""
+    kept: dict[tuple[str, str, str], Annotation] = {}
+    repeated = []
+    for annotation in annotations:
+        film = films.of(annotation.recording_id)
+        name = film.recording.recording_id if film else annotation.recording_id
+        if (key := (name, annotation.onset, annotation.offset)) in kept:
+            repeated.append(f"{annotation.name} ({kept[key].name})")
+        else:
+            kept[key] = annotation
+    return list(kept.values()), adapter.note_count("sheet", "expressions are in two rows and were read once", repeated)

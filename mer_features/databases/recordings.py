@@ -1,0 +1,135 @@
+"""Recordings, events and blinks of a configured database, with what explains differences from published counts.
+
+:func:`read_recordings` lists them. The adapters of the owners' databases are in
+:mod:`mer_features.databases.owners`, that of own tables in :mod:`mer_features.databases.recording_tables`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from mer_features.core import quality
+from mer_features.core.quality import Issue
+from mer_features.core.recordings import KINDS, Recording
+from mer_features.databases import Sources, exclusion, recording_tables
+from mer_features.databases.films import LEFT_OUT, MERGED
+from mer_features.databases.listing import DatabaseError, PublishedRecordings, RecordedListing
+from mer_features.databases.options import RecordingsDatabase, TableRecordings
+
+#: Notes that explain why counts differ from the published ones.
+_REASONS = (LEFT_OUT, MERGED, "excluded")
+
+
+def read_recordings(name: str, database: RecordingsDatabase, results: Path = Path("results")) -> RecordedListing:
+    """Everything that a configured database holds, with the digests of the sources. No image is opened.
+
+    Subjects that the configuration excludes or that were forgotten (``forgotten.json`` in ``results``) are left out
+    with their events and blinks.
+
+    Parameters
+    ----------
+    name
+        Name of the database in the configuration.
+    database
+        Its section of the configuration.
+    results
+        The folder that holds the list of forgotten subjects.
+
+    Raises
+    ------
+    DatabaseError
+        If the root is missing, a table cannot be read, or no recording is left.
+    """
+    root = database.folder(name)
+    if not root.is_dir():
+        raise DatabaseError(f"recordings.{name}.root: {root} is not a folder; expected the recordings there")
+    if isinstance(database, TableRecordings):
+        listing = recording_tables.read(name, root, database)
+    else:
+        module = importlib.import_module(f"mer_features.databases.owners.{database.adapter}")
+        listing = module.read_recordings(name, root, database)
+    left_out = exclusion.LeftOut(name, database.exclude_subjects, results)
+    chosen, notes = exclusion.without(listing.recordings, left_out)
+    if not chosen:
+        reason = f"all {len(listing.recordings)} belong to excluded subjects" if listing.recordings else "none is there"
+        raise DatabaseError(f"recordings.{name}: no recording is listed in {root}; {reason}")
+    sources, kept = Sources(root), {recording.recording_id for recording in chosen}
+    return replace(
+        listing,
+        recordings=tuple(_with_digest(recording, sources) for recording in chosen),
+        events=tuple(event for event in listing.events if event.recording_id in kept),
+        blinks=tuple(blink for blink in listing.blinks if blink.recording_id in kept),
+        notes=(*listing.notes, *notes),
+    )
+
+
+def _with_digest(recording: Recording, sources: Sources) -> Recording:
+    """The recording with a digest over its sources; rejected if one holds a link out of the root."""
+    if quality.status(recording.issues) is quality.Status.REJECTED:
+        return recording
+    examined = [(source, *sources.examine(source)) for source in recording.sources]
+    leaving = [f"{Path(source).name}/{link} leaves the root" for source, _, link in examined if link]
+    if leaving:
+        return replace(recording, issues=(*recording.issues, *(Issue("unsafe_path", text) for text in leaving)))
+    digests = [digest for _, digest, _ in examined]
+    joined = hashlib.blake2b("\n".join(digests).encode(), digest_size=12).hexdigest()
+    return replace(recording, digest=digests[0] if len(digests) == 1 else joined)
+
+
+def counts(listing: RecordedListing) -> dict[str, int]:
+    """Number of recordings, of those with an event (``annotated``), of subjects in these, of events by kind, blinks."""
+    annotated = {event.recording_id for event in listing.events}
+    kinds = Counter(event.kind for event in listing.events)
+    return {
+        "recordings": len(listing.recordings),
+        "annotated": len(annotated),
+        "subjects": len({item.subject for item in listing.recordings if item.recording_id in annotated}),
+        **{kind: kinds[kind] for kind in KINDS},
+        "blinks": len(listing.blinks),
+    }
+
+
+def nearest(listing: RecordedListing) -> PublishedRecordings | None:
+    """The published edition whose counts are most similar; None if none is known."""
+    found = counts(listing)
+
+    def distance(edition: PublishedRecordings) -> int:
+        return sum(abs(found[what] - count) for what, count in published_counts(edition).items())
+
+    return min(listing.published, key=distance, default=None)
+
+
+def published_counts(edition: PublishedRecordings) -> dict[str, int]:
+    """The counts of an edition, without those that are not known, in the order of :func:`counts`."""
+    values = {what: getattr(edition, what) for what in ("recordings", "annotated", "subjects", *KINDS)}
+    return {what: count for what, count in values.items() if count is not None}
+
+
+def differences(listing: RecordedListing) -> list[str]:
+    """One line for the counts that differ from the published ones, and one for each known reason; empty if equal."""
+    edition = nearest(listing)
+    if edition is None:
+        return []
+    found = counts(listing)
+    differing = [
+        f"{found[what]} {_WORDS.get(what, what)}, published {count}"
+        for what, count in published_counts(edition).items()
+        if found[what] != count
+    ]
+    if not differing:
+        return []
+    reasons = [note.detail for note in listing.notes if note.kind in _REASONS]
+    missing = [item.recording_id for item in listing.recordings if any(i.code == "source_missing" for i in item.issues)]
+    if missing:
+        reasons.append(f"{len(missing)} recordings of the sheet are not on disk, e.g. {missing[0]}")
+    told = [f"because {reason}" for reason in reasons] or [
+        "no reason is known: are all files there, is the sheet whole?"
+    ]
+    return [f"{'; '.join(differing)} ({edition.edition})", *told]
+
+
+_WORDS = {"annotated": "recordings with an event", "micro": "micro-expressions", "macro": "macro-expressions"}
