@@ -237,3 +237,14 @@ RecordingsDatabase = Annotated[
     CasmesqRecordings | SammLongRecordings | Casme3Recordings | SmicRecordings | TableRecordings,
     Field(discriminator="adapter"),
 ]
+
+
+class SyntheticRecordings(Section):
+    """Rendered recordings with known events, rendered into `root` if they are missing."""
+
+    adapter: Literal["synthetic"]
+    preset: Literal["long", "tiny-long"] = Field(
+        "long", description="12 recordings of 20 to 60 s (long), or 6 small ones of 20 s for trials (tiny-long)."
+    )
+    root: Path | None = Field(None, description="Folder to render into; default `results/data/<name>`.")
+    seed: Seed | None = Field(None, description="Default: the global seed.")

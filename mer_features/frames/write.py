@@ -18,13 +18,20 @@ _FORMATS: dict[str, tuple[str, str, str, dict[str, str]]] = {
     ".mov": ("mov", "libx264", "yuv420p", {"crf": "12", "preset": "medium"}),
     ".mkv": ("matroska", "ffv1", "bgr0", {}),
 }
+_MOTION_JPEG = ("matroska", "mjpeg", "yuvj420p", {"qmin": "2", "qmax": "2"})
 SUFFIXES = tuple(_FORMATS)
 
 _TICKS = Fraction(1, 90_000)  # the clock of MPEG; no common frame rate needs a finer one
 _BT601 = 5  # FFmpeg's number of the colour matrix that its converter uses by default
 
 
-def write(path: Path | str, frames: Iterable[tuple[np.ndarray, float]], fps: float | None = None) -> int:
+def write(
+    path: Path | str,
+    frames: Iterable[tuple[np.ndarray, float]],
+    fps: float | None = None,
+    *,
+    motion_jpeg: bool = False,
+) -> int:
     """Write a video, atomically; memory does not grow with its length.
 
     Parameters
@@ -36,6 +43,8 @@ def write(path: Path | str, frames: Iterable[tuple[np.ndarray, float]], fps: flo
         first is shown at time 0. H.264 needs even sides: for an odd side the last row or column is repeated.
     fps
         Frame rate in the header (default 25); players use the times.
+    motion_jpeg
+        Write Motion JPEG, as many webcams do, into an ``.mkv`` file.
 
     Returns
     -------
@@ -45,17 +54,19 @@ def write(path: Path | str, frames: Iterable[tuple[np.ndarray, float]], fps: flo
     Raises
     ------
     ValueError
-        For another suffix, or without frames.
+        For another suffix, without frames, or for Motion JPEG in another file than ``.mkv``.
     """
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
         raise ValueError(f"{path}: found suffix {path.suffix!r}, expected {', '.join(SUFFIXES)}")
-    container, codec, pixels, options = _FORMATS[path.suffix.lower()]
+    if motion_jpeg and path.suffix.lower() != ".mkv":
+        raise ValueError(f"{path}: found suffix {path.suffix!r}, expected .mkv for Motion JPEG")
+    container, codec, pixels, options = _MOTION_JPEG if motion_jpeg else _FORMATS[path.suffix.lower()]
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format=container) as out:
         stream: Any = None
         count, start_s = 0, 0.0
         for image, time_s in frames:
-            picture = _picture(image, even=pixels == "yuv420p")
+            picture = _picture(image, even=pixels != "bgr0")
             if stream is None:
                 rate = Fraction(fps or 25).limit_denominator(1001)
                 stream = out.add_stream(codec, rate=rate, options=options)

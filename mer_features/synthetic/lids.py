@@ -18,15 +18,15 @@ def window(landmarks: np.ndarray) -> Window:
     return Window(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
 
 
-def close(landmarks: np.ndarray, closure: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def close(landmarks: np.ndarray, closure: tuple[float, float], x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Vertical displacement of the sampling position that closes the lids.
 
     Parameters
     ----------
     landmarks : ndarray, shape (68, 2)
         Landmarks of the neutral face.
-    closure : float
-        0 (open) to 1 (closed).
+    closure : tuple of float
+        Of the person's right and left eye, 0 (open) to 1 (closed).
     x, y : ndarray, shape (h, w), float32
         Positions on the face, in the pixels of the landmarks.
 
@@ -37,17 +37,33 @@ def close(landmarks: np.ndarray, closure: float, x: np.ndarray, y: np.ndarray) -
         the edge of the lid does not move.
     """
     shift = np.zeros_like(y)
-    for upper, lower in _EYES:
+    for (upper, lower), shut in zip(_EYES, closure, strict=True):
         lid = _curve(landmarks[list(upper)], x)
         opening = 1.15 * np.maximum(_curve(landmarks[list(lower)], x) - lid, 0)  # the landmarks are inside the lids
         lash = lid + 0.1 * opening
         fold = lid - 0.95 * opening  # skin below this height unfolds over the eye
-        drop = np.float32(closure) * (lid + opening - lash)
+        drop = np.float32(shut) * (lid + opening - lash)
         edge = lash + drop
         # The lashes, with a thickness of a third of the opening, move down unchanged; the skin above is stretched.
         unfolded = (y - fold) / np.maximum(edge - 0.33 * opening - fold, 1e-3)
         shift -= np.where((y > fold) & (y < edge), drop * np.minimum(unfolded, 1), 0)
     return shift
+
+
+def opening(landmarks: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Weight of the motion of the eyeballs: 1 in the middle of an eye opening, 0 at the lids and beyond.
+
+    Parameters as in :func:`close`; the result has the shape of x, float32.
+    """
+    weight = np.zeros_like(y)
+    for upper, lower in _EYES:
+        top, bottom = (_curve(landmarks[list(lid)], x) for lid in (upper, lower))
+        height = np.maximum(bottom - top, 1e-3)
+        inward = np.minimum(np.minimum(y - top, bottom - y) / (0.3 * height), 1)
+        left, right = landmarks[[upper[0], upper[-1]], 0]
+        along = np.minimum(np.minimum(x - left, right - x) / (0.25 * (right - left)), 1)
+        weight += np.clip(inward, 0, 1) * np.clip(along, 0, 1)
+    return weight
 
 
 def _curve(points: np.ndarray, x: np.ndarray) -> np.ndarray:

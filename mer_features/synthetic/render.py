@@ -19,7 +19,7 @@ from mer_features.synthetic.nuisance import Lighting, Sensor
 from mer_features.synthetic.planning import ClipPlan
 from mer_features.synthetic.presets import Preset
 from mer_features.synthetic.resample import apply, compose, grid, invert, sample, similarity
-from mer_features.synthetic.subjects import Subject, subject
+from mer_features.synthetic.subjects import Subject, canvas_margin, subject
 
 #: The fixed-point iteration stops below this error, pixels.
 TOLERANCE_PX = 0.002
@@ -82,30 +82,147 @@ class RenderedClip:
 
 def render_clip(plan: ClipPlan, preset: Preset) -> RenderedClip:
     """Render one clip; the same plan and preset give the same bytes."""
-    scene = _Scene(plan, preset)
+    scene = _ClipScene(plan, preset)
     light = Lighting.draw(preset.nuisance, plan.frames, preset.fps, plan.stream("light"))
     sensor = Sensor(preset.nuisance, (3 if preset.style.colour else 1, *preset.size), plan.stream("sensor"))
     frames = np.stack([sensor.expose(light.apply(scene.frame(t), t)) for t in range(plan.frames)])
     return RenderedClip(frames, scene.truth())
 
 
-class _Scene:
+class Scene:
+    """A face in front of a camera: the geometry that the frames of a clip or of a recording have in common.
+
+    Parameters
+    ----------
+    face : Subject
+        The neutral face.
+    preset : Preset
+        Size and style of the frames.
+    pose : ndarray, shape (2, 3)
+        H, from canvas pixels to frame pixels.
+    reach_px : int
+        How far the head may leave its place, so that the part of the frame that is rendered again is large enough.
+    """
+
+    def __init__(self, face: Subject, preset: Preset, pose: np.ndarray, reach_px: int = 0) -> None:
+        self.face, self.preset, self.pose = face, preset, pose
+        self.to_canvas = invert(pose)
+        self.window: Window = action_units.window(face.landmarks)
+        self._prepare_frame(reach_px)
+
+    def _prepare_frame(self, reach_px: int) -> None:
+        """Compute what is the same in all frames: canvas positions without motion, head weight, backdrop."""
+        height, width = self.preset.size
+        x, y = grid(height, width)
+        self._x, self._y = _affine(self.to_canvas, x, y)
+        weight = sample(self.face.head, self._x, self._y, cv2.BORDER_CONSTANT)
+        rows, columns = np.flatnonzero(weight.any(axis=1)), np.flatnonzero(weight.any(axis=0))
+        self._head = (
+            slice(max(rows[0] - reach_px, 0), rows[-1] + 1 + reach_px),
+            slice(max(columns[0] - reach_px, 0), columns[-1] + 1 + reach_px),
+        )
+        self._weight = weight[self._head]
+        self._pixel = x[self._head], y[self._head]
+        self._still = self._texture(self._x, self._y)
+
+    def _texture(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        k = np.float32(self.preset.style.oversample)
+        return sample(self.face.texture, x * k, y * k)
+
+    def draw(
+        self,
+        motion: np.ndarray,
+        field: np.ndarray,
+        iterations: int,
+        closure: tuple[float, float] = (0.0, 0.0),
+        gaze: tuple[float, float] = (0.0, 0.0),
+    ) -> np.ndarray:
+        """A frame before lighting and sensor.
+
+        Parameters
+        ----------
+        motion : ndarray, shape (2, 3)
+            M_t, frame pixels.
+        field : ndarray, shape (2, h, w), float32
+            Displacement of the skin on the window, canvas pixels.
+        iterations
+            Number of steps in which the field is inverted.
+        closure
+            Closure of the lids of the person's right and left eye, 0..1.
+        gaze
+            Displacement of the pupils in x and y, canvas pixels.
+
+        Returns
+        -------
+        ndarray, shape (C, H, W), float32
+            Grey levels.
+        """
+        x, y = self._before_motion(motion)
+        skin = self._visible(self.window, motion)
+        x[skin], y[skin] = self._invert(field, x[skin], y[skin], iterations)
+        if max(closure) > 0 or gaze != (0.0, 0.0):
+            eyes = self._visible(lids.window(self.face.landmarks), motion)
+            if max(closure) > 0:
+                y[eyes] += lids.close(self.face.landmarks, closure, x[eyes], y[eyes])
+            if gaze != (0.0, 0.0):
+                weight = lids.opening(self.face.landmarks, x[eyes], y[eyes])
+                x[eyes] -= np.float32(gaze[0]) * weight
+                y[eyes] -= np.float32(gaze[1]) * weight
+        out = self._still.copy()
+        out[(slice(None), *self._head)] = self._texture(x, y)
+        return out
+
+    def _before_motion(self, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Canvas positions Y of the head pixels, with the expression."""
+        dx, dy = self._way_back(motion)
+        return self._x[self._head] + self._weight * dx, self._y[self._head] + self._weight * dy
+
+    def _way_back(self, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far head pixels have to go on the canvas to undo the head motion."""
+        return _affine(compose(self.to_canvas, invert(motion)) - self.to_canvas, *self._pixel)
+
+    def _visible(self, area: Window, motion: np.ndarray) -> tuple[slice, slice]:
+        """Rows and columns, relative to the head, of the pixels that may show a rectangle of the canvas."""
+        left, top, right, bottom = area.left, area.top, area.left + area.width, area.top + area.height
+        corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)], float)
+        pixels = apply(compose(motion, self.pose), corners) - [self._head[1].start, self._head[0].start]
+        low, high = np.floor(pixels.min(axis=0) - 2).astype(int), np.ceil(pixels.max(axis=0) + 3).astype(int)
+        low = np.maximum(low, 0)
+        return slice(low[1], max(high[1], 0)), slice(low[0], max(high[0], 0))
+
+    def _invert(
+        self, field: np.ndarray, x: np.ndarray, y: np.ndarray, iterations: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Solve X + field(X) = (x, y) for X."""
+        left, top = np.float32(self.window.left), np.float32(self.window.top)
+        at_x, at_y = x, y
+        for _ in range(iterations):
+            moved_x, moved_y = sample(field, at_x - left, at_y - top, cv2.BORDER_CONSTANT)
+            at_x, at_y = x - moved_x, y - moved_y
+        return at_x, at_y
+
+    def landmarks(self, field: np.ndarray) -> np.ndarray:
+        """Landmarks (68, 2), float32, of the face with this displacement of the skin, frame pixels without motion."""
+        points = self.face.landmarks
+        x, y = (points[:, i].astype(np.float32)[None] - (self.window.left, self.window.top)[i] for i in (0, 1))
+        return apply(self.pose, points + sample(field, x, y)[:, 0].T).astype(np.float32)
+
+
+class _ClipScene(Scene):
     """Geometry of one clip."""
 
     def __init__(self, plan: ClipPlan, preset: Preset) -> None:
-        self.plan, self.preset = plan, preset
-        self.face: Subject = subject(preset, plan.seed, plan.subject)
-        self._expression(plan, preset)
+        face = subject(preset, plan.seed, plan.subject)
         random = plan.stream("head")
-        self.pose = self._pose(random)
-        self.to_canvas = invert(self.pose)
+        super().__init__(face, preset, draw_pose(face.landmarks, preset, random))
+        self.plan = plan
+        self._expression(plan, preset)
         pivot = apply(self.pose, self.face.landmarks[8] + [0.0, 0.4 * preset.face_px])
         motion = dynamics.HeadMotion.draw(preset.nuisance, random)
         self.motion = dynamics.head_motion(motion, plan.frames, preset.fps, pivot, random)
         self.profile = dynamics.profile(plan.frames, plan.apex_index)
         rate = preset.nuisance.blink_rate
         self.blink = dynamics.blink(plan.frames, plan.apex_index, preset.fps, rate, plan.stream("blink"))
-        self._prepare_frame()
 
     def _expression(self, plan: ClipPlan, preset: Preset) -> None:
         rest = emotions.rest(preset.nuisance.rest_px, plan.stream("rest"))
@@ -117,67 +234,13 @@ class _Scene:
             self.rest, self.move, steepest = self.rest * factor, self.move * factor, MAX_SLOPE
             self.actions = tuple(Action(a.unit, a.left_px * factor, a.right_px * factor) for a in self.actions)
         longest = float(np.linalg.norm(np.abs(self.rest) + np.abs(self.move), axis=0).max())
-        self.window: Window = action_units.window(self.face.landmarks)
-        self.iterations = _iterations(longest, steepest)
-
-    def _pose(self, random: np.random.Generator) -> np.ndarray:
-        nuisance = self.preset.nuisance
-        turn = random.uniform(-nuisance.pose_deg, nuisance.pose_deg)
-        shift = random.uniform(-nuisance.pose_px, nuisance.pose_px, size=2) - self.face.margin
-        return similarity(random.uniform(0.985, 1.015), turn, tuple(shift), self.face.landmarks[30])
-
-    def _prepare_frame(self) -> None:
-        """Compute what is the same in all frames: canvas positions without motion, head weight, backdrop."""
-        height, width = self.preset.size
-        x, y = grid(height, width)
-        self._x, self._y = _affine(self.to_canvas, x, y)
-        weight = sample(self.face.head, self._x, self._y, cv2.BORDER_CONSTANT)
-        rows, columns = np.flatnonzero(weight.any(axis=1)), np.flatnonzero(weight.any(axis=0))
-        self._head = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-        self._weight = weight[self._head]
-        self._pixel = x[self._head], y[self._head]
-        self._still = self._texture(self._x, self._y)
-
-    def _texture(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        k = np.float32(self.preset.style.oversample)
-        return sample(self.face.texture, x * k, y * k)
+        self.iterations = iterations(longest, steepest)
 
     def frame(self, t: int) -> np.ndarray:
         """Frame t before lighting and sensor, (C, H, W) float32 grey levels."""
-        x, y = self._before_motion(t)
-        skin = self._visible(self.window, self.motion[t])
         field = self.rest + np.float32(self.profile[t]) * self.move
-        x[skin], y[skin] = self._invert(field, x[skin], y[skin])
-        if self.blink[t] > 0:
-            eyes = self._visible(lids.window(self.face.landmarks), self.motion[t])
-            y[eyes] += lids.close(self.face.landmarks, float(self.blink[t]), x[eyes], y[eyes])
-        out = self._still.copy()
-        out[(slice(None), *self._head)] = self._texture(x, y)
-        return out
-
-    def _before_motion(self, t: int) -> tuple[np.ndarray, np.ndarray]:
-        """Canvas positions Y of the head pixels of frame t, with the expression."""
-        back = compose(self.to_canvas, invert(self.motion[t])) - self.to_canvas
-        dx, dy = _affine(back, *self._pixel)
-        return self._x[self._head] + self._weight * dx, self._y[self._head] + self._weight * dy
-
-    def _visible(self, area: Window, motion: np.ndarray) -> tuple[slice, slice]:
-        """Rows and columns, relative to the head, of the pixels that may show a rectangle of the canvas."""
-        left, top, right, bottom = area.left, area.top, area.left + area.width, area.top + area.height
-        corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)], float)
-        pixels = apply(compose(motion, self.pose), corners) - [self._head[1].start, self._head[0].start]
-        low, high = np.floor(pixels.min(axis=0) - 2).astype(int), np.ceil(pixels.max(axis=0) + 3).astype(int)
-        low = np.maximum(low, 0)
-        return slice(low[1], max(high[1], 0)), slice(low[0], max(high[0], 0))
-
-    def _invert(self, field: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Solve X + field(X) = (x, y) for X."""
-        left, top = np.float32(self.window.left), np.float32(self.window.top)
-        at_x, at_y = x, y
-        for _ in range(self.iterations):
-            moved_x, moved_y = sample(field, at_x - left, at_y - top, cv2.BORDER_CONSTANT)
-            at_x, at_y = x - moved_x, y - moved_y
-        return at_x, at_y
+        closure = float(self.blink[t])
+        return self.draw(self.motion[t], field, self.iterations, (closure, closure))
 
     def truth(self) -> Truth:
         """Ground truth of the clip."""
@@ -189,7 +252,7 @@ class _Scene:
             offset=self.plan.offset,
             flow=self._flow(),
             head_motion=self.motion,
-            landmarks=self._landmarks(),
+            landmarks=self.landmarks(self.rest),
             face_mask=sample(self.face.face, self._x, self._y, cv2.BORDER_CONSTANT) > 0.5,
             au_names=names,
             au_intensity_px=sides.max(axis=1),
@@ -201,17 +264,20 @@ class _Scene:
 
     def _flow(self) -> np.ndarray:
         """Flow from onset to apex on the onset frame, in steps of 1/4096 px, which halves the size of the file."""
-        x, y = self._invert(self.rest, self._x[self._head], self._y[self._head])
+        x, y = self._invert(self.rest, self._x[self._head], self._y[self._head], self.iterations)
         moved = sample(self.move, x - self.window.left, y - self.window.top, cv2.BORDER_CONSTANT)
         flow = np.zeros((2, *self.preset.size), np.float32)
         rotated = np.tensordot(self.pose[:, :2].astype(np.float32), moved, axes=1)
         flow[(slice(None), *self._head)] = rotated
         return np.round(flow * 4096) / np.float32(4096)
 
-    def _landmarks(self) -> np.ndarray:
-        points = self.face.landmarks
-        x, y = (points[:, i].astype(np.float32)[None] - (self.window.left, self.window.top)[i] for i in (0, 1))
-        return apply(self.pose, points + sample(self.rest, x, y)[:, 0].T).astype(np.float32)
+
+def draw_pose(landmarks: np.ndarray, preset: Preset, random: np.random.Generator) -> np.ndarray:
+    """Draw the pose H (2, 3) of a clip or recording, from canvas pixels to frame pixels."""
+    nuisance = preset.nuisance
+    turn = random.uniform(-nuisance.pose_deg, nuisance.pose_deg)
+    shift = random.uniform(-nuisance.pose_px, nuisance.pose_px, size=2) - canvas_margin(preset)
+    return similarity(random.uniform(0.985, 1.015), turn, tuple(shift), landmarks[30])
 
 
 def _affine(transform: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -219,7 +285,7 @@ def _affine(transform: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.nda
     return a[0, 0] * x + a[0, 1] * y + a[0, 2], a[1, 0] * x + a[1, 1] * y + a[1, 2]
 
 
-def _iterations(longest: float, steepest: float) -> int:
+def iterations(longest: float, steepest: float) -> int:
     """Number of iterations n until the error, at most ``longest * steepest ** n`` pixels, is below the tolerance."""
     if longest <= TOLERANCE_PX or steepest <= 0:
         return 1

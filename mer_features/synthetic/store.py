@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -70,7 +71,8 @@ def render_database(
     root = Path(root)
     settings = named_preset(preset) if isinstance(preset, str) else preset
     clips = plan(settings, seed)
-    _claim(root, settings, seed)
+    stamp = {"renderer": RENDERER, "seed": seed, "preset": asdict(settings)}
+    claim(root, stamp, ("annotations.tsv",), ("frames", "truth"))
     missing = [clip for clip in clips if not _complete(root, clip)]
     finished = len(clips) - len(missing)
     if progress:
@@ -115,16 +117,30 @@ def _truth_path(root: Path, clip_id: str) -> Path:
     return root / "truth" / f"{clip_id}.npz"
 
 
-def _claim(root: Path, settings: Preset, seed: int) -> None:
-    """Mark ``root`` as this rendering; an earlier rendering with other settings is deleted."""
-    stamp = json.dumps({"renderer": RENDERER, "seed": seed, "preset": asdict(settings)}, indent=1) + "\n"
+def claim(root: Path, about: Mapping[str, Any], sheets: Sequence[str], folders: Sequence[str]) -> None:
+    """Mark ``root`` as a rendering, in ``synthetic.json``; an earlier rendering with other settings is deleted.
+
+    Parameters
+    ----------
+    about
+        Everything that decides the rendering.
+    sheets, folders
+        What a rendering consists of; nothing else is deleted. Folders that hold pictures come first.
+
+    Raises
+    ------
+    ValueError
+        If ``root`` holds the first of the folders, but no rendering.
+    """
+    stamp = json.dumps(about, indent=1) + "\n"
     path = root / "synthetic.json"
     if path.exists() and path.read_text(encoding="utf-8") == stamp:
         return
-    if not path.exists() and (root / "frames").exists():
-        raise ValueError(f"{root}: holds frames that are not a synthetic rendering; choose another folder")
-    (root / "annotations.tsv").unlink(missing_ok=True)
-    for folder in ("frames", "truth"):
+    if not path.exists() and (root / folders[0]).exists():
+        raise ValueError(f"{root}: holds {folders[0]} that are not a synthetic rendering; choose another folder")
+    for sheet_name in sheets:
+        (root / sheet_name).unlink(missing_ok=True)
+    for folder in folders:
         shutil.rmtree(root / folder, ignore_errors=True)
     write_text(path, stamp)
 
@@ -162,13 +178,14 @@ def _write_clip(root: Path, clip: ClipPlan, rendered: RenderedClip, settings: Pr
         shutil.rmtree(stale, ignore_errors=True)
     temporary.mkdir(parents=True)
     for index, frame in enumerate(rendered.frames):
-        _write_image(temporary / f"img{clip.onset + index}.{settings.image_format}", frame, settings.jpeg_quality)
+        write_image(temporary / f"img{clip.onset + index}.{settings.image_format}", frame, settings.jpeg_quality)
     with atomic_path(_truth_path(root, clip.clip_id)) as path, path.open("wb") as handle:
         np.savez_compressed(handle, **asdict(rendered.truth))
     temporary.rename(final)
 
 
-def _write_image(path: Path, frame: np.ndarray, quality: int) -> None:
+def write_image(path: Path, frame: np.ndarray, quality: int) -> None:
+    """Write a frame (H, W, C), uint8; ``quality`` is that of JPEG. ``OSError`` if this fails."""
     image = frame[..., ::-1] if frame.shape[-1] == 3 else frame  # OpenCV stores B, G, R
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
     if not cv2.imwrite(str(path), image, options):

@@ -51,11 +51,10 @@ def subject(preset: Preset, seed: int, name: str) -> Subject:
     """The neutral face of one subject of a preset; the last result is cached."""
     person = identities.identity(preset, seed, name)
     shaped = identities.shaped_landmarks(person)
-    margin = int(np.ceil(0.04 * max(preset.size))) + 8
+    margin = canvas_margin(preset)
     shape = (preset.size[0] + 2 * margin, preset.size[1] + 2 * margin)
+    centre, middle = _middles(preset, shaped)
     scale = preset.face_px / FACE_HEIGHT
-    centre = np.array([shaped[27, 0], (shaped[17:27, 1].min() + shaped[8, 1]) / 2])
-    middle = np.array([shape[1] / 2, margin + 0.56 * preset.size[0]])
     landmarks = (shaped - centre) * scale + middle
     x, y = _photo_positions(Bend(person, shaped), shape, centre - middle / scale, 1 / scale)
     parts = portrait.load()
@@ -69,6 +68,25 @@ def subject(preset: Preset, seed: int, name: str) -> Subject:
         head=sample(_head(parts), x, y, cv2.BORDER_REPLICATE),
         margin=margin,
     )
+
+
+def neutral_landmarks(preset: Preset, seed: int, name: str) -> np.ndarray:
+    """Landmarks of :func:`subject`, (68, 2) float64, without making its texture."""
+    shaped = identities.shaped_landmarks(identities.identity(preset, seed, name))
+    centre, middle = _middles(preset, shaped)
+    return (shaped - centre) * (preset.face_px / FACE_HEIGHT) + middle
+
+
+def canvas_margin(preset: Preset) -> int:
+    """Canvas pixels beyond the frame on each side."""
+    return int(np.ceil(0.04 * max(preset.size))) + 8
+
+
+def _middles(preset: Preset, shaped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The middle of the face in the photograph and on the canvas, x and y."""
+    centre = np.array([shaped[27, 0], (shaped[17:27, 1].min() + shaped[8, 1]) / 2])
+    margin = canvas_margin(preset)
+    return centre, np.array([preset.size[1] / 2 + margin, margin + 0.56 * preset.size[0]])
 
 
 def _photo_positions(
