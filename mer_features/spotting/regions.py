@@ -313,8 +313,3 @@ def _finding(
         rise_s=float(moved.rise_s[best]),
         duration_s=offset_s - onset_s,
     )
-
-
-def spots(findings: Sequence[Finding]) -> list[Spot]:
-    """Their spots alone."""
-    return [finding.spot for finding in findings]
