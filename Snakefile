@@ -5,13 +5,14 @@ from snakemake.utils import min_version
 min_version("9.18")
 
 # A configuration given on the command line replaces the demo instead of being merged into it.
-if "databases" not in config and "include" not in config:
+if not {"databases", "recordings", "include"} & config.keys():
 
     configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/databases.smk"
+include: "workflow/rules/recordings.smk"
 include: "workflow/rules/faces.smk"
 include: "workflow/rules/apex.smk"
 include: "workflow/rules/magnify.smk"
@@ -30,6 +31,8 @@ localrules:
     all,
     features,
     ingest,
+    recordings,
+    cut,
     protocol,
 
 

@@ -12,8 +12,8 @@ from mer_features.core.section import Section, Seed
 from mer_features.stages.options import Overrides
 
 
-class DatabaseSection(Section):
-    """Keys of all databases."""
+class ShardSection(Section):
+    """Keys of all databases and sets of recordings."""
 
     shards: int = Field(
         16,
@@ -22,7 +22,6 @@ class DatabaseSection(Section):
         description="Number of groups of subjects. A group is the unit of work of every stage: choose the number "
         "so that a job runs for half a minute or more. If it changes, all subjects are assigned to groups again.",
     )
-    overrides: Overrides = Field(Overrides(), description="Keys of stages that have other values for this database.")
 
     def folder(self, name: str) -> Path:
         """Root folder of the database; ``name`` is its name in the configuration."""
@@ -30,14 +29,24 @@ class DatabaseSection(Section):
         return root if root is not None else Path("results/data") / name
 
 
-class RecordedSection(DatabaseSection):
-    """Keys of all databases of real people."""
+class DatabaseSection(ShardSection):
+    """Keys of all databases."""
+
+    overrides: Overrides = Field(Overrides(), description="Keys of stages that have other values for this database.")
+
+
+class PeopleSection(ShardSection):
+    """Keys of databases and sets of recordings of real people."""
 
     exclude_subjects: tuple[str, ...] = Field(
         (),
         exclude=True,  # their names are in no feature file and no report
         description="Subjects that are left out, as the clip tables name them (docs/privacy.md).",
     )
+
+
+class RecordedSection(PeopleSection, DatabaseSection):
+    """Keys of all databases of real people."""
 
 
 class Look(Section):
@@ -162,7 +171,7 @@ Database = Annotated[
 ]
 
 
-class OwnerRecordings(RecordedSection):
+class OwnerRecordings(PeopleSection):
     """Whole recordings of a database in the layout in which its owner distributes them."""
 
     root: Path = Field(description="Folder that the owner's archive was unpacked into; nothing outside it is opened.")
@@ -212,7 +221,7 @@ class SmicRecordings(OwnerRecordings):
     )
 
 
-class TableRecordings(RecordedSection):
+class TableRecordings(PeopleSection):
     """Own recordings: a table of recordings and a table of events (docs/databases/own_recordings.md)."""
 
     adapter: Literal["table"]
@@ -233,13 +242,7 @@ class TableRecordings(RecordedSection):
     )
 
 
-RecordingsDatabase = Annotated[
-    CasmesqRecordings | SammLongRecordings | Casme3Recordings | SmicRecordings | TableRecordings,
-    Field(discriminator="adapter"),
-]
-
-
-class SyntheticRecordings(Section):
+class SyntheticRecordings(ShardSection):
     """Rendered recordings with known events, rendered into `root` if they are missing."""
 
     adapter: Literal["synthetic"]
@@ -248,3 +251,15 @@ class SyntheticRecordings(Section):
     )
     root: Path | None = Field(None, description="Folder to render into; default `results/data/<name>`.")
     seed: Seed | None = Field(None, description="Default: the global seed.")
+
+
+#: Recordings in files of their owner, or own ones.
+RecordingsDatabase = Annotated[
+    CasmesqRecordings | SammLongRecordings | Casme3Recordings | SmicRecordings | TableRecordings,
+    Field(discriminator="adapter"),
+]
+#: Any set of recordings.
+AnyRecordings = Annotated[
+    CasmesqRecordings | SammLongRecordings | Casme3Recordings | SmicRecordings | TableRecordings | SyntheticRecordings,
+    Field(discriminator="adapter"),
+]

@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mer_features.core import quality
+from mer_features.core import files, quality
+from mer_features.core import recordings as rows
 from mer_features.core.quality import Issue
 from mer_features.core.recordings import KINDS, Recording
 from mer_features.databases import Sources, exclusion, recording_tables
 from mer_features.databases.films import LEFT_OUT, MERGED
 from mer_features.databases.listing import DatabaseError, PublishedRecordings, RecordedListing
-from mer_features.databases.options import RecordingsDatabase, TableRecordings
+from mer_features.databases.options import AnyRecordings, RecordingsDatabase, SyntheticRecordings, TableRecordings
 
 #: Notes that explain why counts differ from the published ones.
 _REASONS = (LEFT_OUT, MERGED, "excluded")
@@ -65,6 +67,36 @@ def read_recordings(name: str, database: RecordingsDatabase, results: Path = Pat
         blinks=tuple(blink for blink in listing.blinks if blink.recording_id in kept),
         notes=(*listing.notes, *notes),
     )
+
+
+def source_tables(name: str, results: Path = Path("results")) -> Path:
+    """Folder of ``recordings.tsv`` and ``events.tsv`` of one set of recordings."""
+    return results / "sources" / "recordings" / name
+
+
+def refresh_recordings(configured: Mapping[str, AnyRecordings]) -> None:
+    """Update the tables of recordings and events from the disk; called when the workflow starts.
+
+    A table is rewritten only if it changed, so its time stamp changes only then. The tables of embedded recordings are
+    written by the rule that renders them.
+
+    Raises
+    ------
+    DatabaseError
+        As in :func:`read_recordings`.
+    """
+    for name, database in configured.items():
+        if isinstance(database, SyntheticRecordings):
+            continue
+        listing = read_recordings(name, database)
+        texts = {
+            "recordings.tsv": rows.dumps(listing.recordings),
+            "events.tsv": rows.dumps_events(listing.events),
+        }
+        for file, text in texts.items():
+            path = source_tables(name) / file
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                files.write_text(path, text)
 
 
 def _with_digest(recording: Recording, sources: Sources) -> Recording:

@@ -8,6 +8,7 @@ source that cannot be used raises :class:`~mer_features.core.quality.ClipRejecte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mer_features.core.clips import IMAGE_SUFFIXES
@@ -27,7 +28,9 @@ __all__ = [
 ]
 
 
-def open_frames(source: Path | str, first: int | None = None, last: int | None = None) -> FrameSequence:
+def open_frames(
+    source: Path | str, first: int | None = None, last: int | None = None, *, more: Sequence[Path | str] = ()
+) -> FrameSequence:
     """Open an image folder, a video file or a single image file.
 
     Parameters
@@ -37,6 +40,8 @@ def open_frames(source: Path | str, first: int | None = None, last: int | None =
         A file with an image suffix is one frame, number 0; any other file is a video.
     first, last : int, optional
         First and last frame number to read, both inclusive.
+    more : sequence of Path or str
+        Other folders with frames of the same film, if ``source`` is a folder.
 
     Raises
     ------
@@ -45,7 +50,7 @@ def open_frames(source: Path | str, first: int | None = None, last: int | None =
     """
     path = Path(source)
     if path.is_dir():
-        return ImageFolder(path, first, last)
+        return ImageFolder(path, first, last, [Path(other) for other in more])
     if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageFile(path, first, last)
     if path.is_file():

@@ -87,12 +87,18 @@ class Protocol(Section):
             raise ValueError(
                 f"test: found {', '.join(self.test)}; expected some of {', '.join(self.databases)}, not all"
             )
+        if not self.preset:
+            labels.configured(self.labels)
+        return self
+
+    @model_validator(mode="after")
+    def _spots_fit(self) -> Protocol:
         if self.spots and self.folds != "loso":
             raise ValueError(f"spots: needs `folds: loso`, found {self.folds!r}")
+        if len(self.spots) > 1:
+            raise ValueError(f"spots: found {', '.join(self.spots)}; expected one database of spots per protocol")
         if unknown := [name for name in self.spots.values() if name not in self.databases]:
             raise ValueError(f"spots: {', '.join(unknown)} is not in `databases`; found {', '.join(self.databases)}")
         if shared := [name for name in self.spots if name in self.databases]:
             raise ValueError(f"spots: {', '.join(shared)} cannot be in `databases`, whose clips have a class")
-        if not self.preset:
-            labels.configured(self.labels)
         return self

@@ -12,8 +12,8 @@ from itertools import product
 
 import numpy as np
 
+from mer_features.core.recordings import KINDS, Recording, Spot
 from mer_features.spotting import filters
-from mer_features.spotting.events import KINDS, Recording, Spot
 from mer_features.spotting.options import Blind
 from mer_features.spotting.regions import RATE_HZ
 from mer_features.stages.signals import EXPRESSION, REGIONS, Signals

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from mer_features.core.recordings import KINDS, Event, Recording, Spot
 from mer_features.spotting import filters
-from mer_features.spotting.events import KINDS, Event, Recording, Spot
 from mer_features.spotting.metrics import best, match
 from mer_features.spotting.options import Network
 from mer_features.stages.signals import EXPRESSION, MIRROR, REGIONS, Signals

@@ -15,12 +15,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Generic
 
 from mer_features.core import quality
+from mer_features.core.clips import table_text
 from mer_features.core.quality import Issue
 from mer_features.core.recordings import EVENT_COLUMNS, Event, Recording, Row, Spot, kind_of, within
 from mer_features.databases.listing import DatabaseError
@@ -29,6 +30,7 @@ from mer_features.databases.table import read_cells
 #: Lowest and highest frame rate accepted, from time lapse to the fastest cameras.
 RATES_HZ = (0.001, 1e7)
 _LARGEST_FRAME = 2**31
+SPOT_COLUMNS = tuple(field.name for field in fields(Spot))
 
 
 class TableError(ValueError):
@@ -237,6 +239,11 @@ def read_spots(path: Path, recordings: Sequence[Recording], words: Mapping[str, 
         return Spot(*_values(line, form, film, words or {}), score=line.number("score"))
 
     return _table(path, form, header, lines, recordings, row)
+
+
+def spot_text(spots: Iterable[Spot]) -> str:
+    """Spots as tab-separated text in our own format; the same spots give the same text."""
+    return table_text(SPOT_COLUMNS, spots)
 
 
 def _read(path: Path, what: str) -> tuple[list[str], list[_Line]]:

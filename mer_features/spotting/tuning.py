@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mer_features.core.recordings import KINDS, Event, Recording, Spot, within
 from mer_features.spotting import blind, network, regions
-from mer_features.spotting.events import KINDS, Event, Recording, Spot, grouped, within
-from mer_features.spotting.metrics import best, match
+from mer_features.spotting.metrics import best, grouped, match
 from mer_features.spotting.options import Blind, Network, RegionSpotter, RegionValues
 from mer_features.stages.signals import Signals
 

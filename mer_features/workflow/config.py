@@ -11,23 +11,24 @@ import difflib
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from mer_features.core.section import Section
 from mer_features.databases.options import (
+    AnyRecordings,
     Database,
-    DatabaseSection,
     FlowMapsDatabase,
-    OwnerAdapter,
-    OwnerDatabase,
+    RecordingClips,
     SyntheticDatabase,
-    TableDatabase,
+    SyntheticRecordings,
 )
 from mer_features.features.options import FeatureConfig, MapsConfig
 from mer_features.protocols.options import Protocol
-from mer_features.stages.options import Overrides
+from mer_features.spotting.options import RegionSpotter, Spotter
+from mer_features.stages.options import Overrides, SignalOptions
 from mer_features.systems.common.recipe import Recipe, common_groups
 from mer_features.training.options import MagnifierTraining, Pretraining, Resources, System, TrainStyle
 
@@ -45,20 +46,34 @@ class CommandConfig(FeatureConfig):
 
     train_style: TrainStyle = Field(TrainStyle(), description="Training for `style: {method: cyclegan}`.")
     train_magnifier: MagnifierTraining = Field(MagnifierTraining(), description="Training of the learned magnifier.")
+    signals: SignalOptions = Field(SignalOptions(), description="Motion of face regions in recordings.")
     resources: Resources = Field(Resources(), description="Threads, memory, device.")
 
 
-class Config(CommandConfig):
-    """The whole tree: what a feature file is made with, and databases, protocols, systems, resources."""
+class Spotting(Section):
+    """A spotter, and the recordings in which it searches."""
 
-    databases: dict[str, Database] = Field(description="Databases by name.", min_length=1)
+    recordings: tuple[str, ...] = Field(description="Names of sets of recordings.", min_length=1)
+    spotter: Spotter = Field(RegionSpotter(), description="The method and its options.")
+
+
+class Config(CommandConfig):
+    """The whole tree: what a feature file is made with, and databases, recordings, protocols, systems, resources."""
+
+    databases: dict[str, Database] = Field(default_factory=dict, description="Databases of clips by name.")
+    recordings: dict[str, AnyRecordings] = Field(
+        default_factory=dict, description="Sets of recordings, in which expressions are searched, by name."
+    )
+    spotting: dict[str, Spotting] = Field(
+        default_factory=dict, description="Spotters, which find expressions in recordings, by name."
+    )
     protocols: dict[str, Protocol] = Field(default_factory=dict, description="Protocols by name.")
     pretraining: dict[str, Pretraining] = Field(
         default_factory=dict, description="Pre-trainings on macro-expression databases by name."
     )
     systems: dict[str, System] = Field(default_factory=dict, description="Trained systems by name.")
 
-    @field_validator("databases", "protocols", "pretraining", "systems")
+    @field_validator("databases", "recordings", "spotting", "protocols", "pretraining", "systems")
     @classmethod
     def _plain_names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
@@ -69,10 +84,53 @@ class Config(CommandConfig):
         return value
 
     @model_validator(mode="after")
+    def _has_data(self) -> Config:
+        if not self.databases and not self.recordings:
+            raise ValueError("databases: found none, and no recordings; expected at least one of either")
+        if shared := self.databases.keys() & self.recordings.keys():
+            raise ValueError(f"recordings.{min(shared)}: a database has this name; expected another one")
+        return self
+
+    @model_validator(mode="after")
+    def _recordings_exist(self) -> Config:
+        for name, item in self.spotting.items():
+            _require(f"spotting.{name}.recordings", item.recordings, self.recordings)
+        for name, database in self.databases.items():
+            if not isinstance(database, RecordingClips):
+                continue
+            _require(f"databases.{name}.recordings", (database.recordings,), self.recordings)
+            if database.spotter is not None:
+                _require(f"databases.{name}.spotter", (database.spotter,), self.spotting)
+                searched = self.spotting[database.spotter].recordings
+                if database.recordings not in searched:
+                    raise ValueError(
+                        f"databases.{name}.spotter: {database.spotter!r} searches in {', '.join(searched)}, not in "
+                        f"{database.recordings!r}"
+                    )
+        for name, protocol in self.protocols.items():
+            self._require_spots(name, protocol)
+        return self
+
+    def _require_spots(self, name: str, protocol: Protocol) -> None:
+        """Spots and the annotated clips that they are recognised with must be of the same recordings."""
+        _require(f"protocols.{name}.spots", tuple(protocol.spots), self.databases)
+        for spots, events in protocol.spots.items():
+            found, annotated = self.databases[spots], self.databases.get(events)
+            if not isinstance(found, RecordingClips) or found.spotter is None:
+                raise ValueError(
+                    f"protocols.{name}.spots: {spots!r} has no spots; expected `adapter: recordings` and a `spotter`"
+                )
+            events_of = annotated.recordings if isinstance(annotated, RecordingClips) and not annotated.spotter else None
+            if events_of != found.recordings:
+                raise ValueError(
+                    f"protocols.{name}.spots: {events!r} is not of the annotated events of {found.recordings!r}; "
+                    "expected `adapter: recordings` with the same `recordings` and no `spotter`"
+                )
+
+    @model_validator(mode="after")
     def _names_exist(self) -> Config:
         for name, protocol in self.protocols.items():
             _require(f"protocols.{name}.databases", protocol.databases, self.databases)
-            _require(f"protocols.{name}.spots", tuple(protocol.spots), self.databases)
         for name, system in self.systems.items():
             _require(f"systems.{name}.protocols", system.protocols, self.protocols)
             self._require_task(f"systems.{name}.pretrained", system.pretrained, system.full_recipe.pretraining)
@@ -213,9 +271,16 @@ class Config(CommandConfig):
         return self.databases[name].folder(name)
 
     def synthetic_seed(self, name: str) -> int:
-        """Seed of one embedded database."""
-        seed = getattr(self.databases[name], "seed", None)
+        """Seed of one embedded database, or of one set of embedded recordings."""
+        seed = getattr(self.databases.get(name, self.recordings.get(name)), "seed", None)
         return self.seed if seed is None else seed
+
+    def embedded(self, database: str) -> bool:
+        """Whether a database is rendered, or cut from rendered recordings."""
+        item = self.databases[database]
+        if isinstance(item, RecordingClips):
+            return isinstance(self.recordings[item.recordings], SyntheticRecordings)
+        return isinstance(item, SyntheticDatabase)
 
 
 def _require(where: str, names: tuple[str, ...], known: Mapping[str, Any]) -> None:
@@ -399,20 +464,36 @@ def _explain(item: Mapping[str, Any]) -> str:
 
 
 def _accepted(place: Iterable[object]) -> str:
-    return ", ".join(_keys_at([str(part) for part in place]))
+    return ", ".join(_keys_at(map(str, place)))
 
 
-def _keys_at(place: list[str]) -> list[str]:
-    """Keys accepted at a place of the tree; map names and union tags are stepped over."""
-    model: Any = Config
-    tags = {"synthetic": SyntheticDatabase, "table": TableDatabase, "flow_maps": FlowMapsDatabase}
-    tags |= dict.fromkeys(get_args(OwnerAdapter), OwnerDatabase)
-    maps = {"databases": DatabaseSection, "protocols": Protocol, "pretraining": Pretraining, "systems": System}
+def _keys_at(place: Iterable[str]) -> list[str]:
+    """Keys accepted at a place of the tree, which has names of map entries and tags of unions in it."""
+    here: Any = Config
     for part in place:
-        if part in tags:
-            model = tags[part]
-        elif part in maps and model is Config:
-            model = maps[part]
-        elif part in model.model_fields:
-            model = model.model_fields[part].annotation
-    return [info.alias or name for name, info in model.model_fields.items()]
+        here = _inside(here, part)
+    models = [here] if _is_model(here) else [item for item in _members(here) if _is_model(item)]
+    fields = [[info.alias or name for name, info in model.model_fields.items()] for model in models]
+    return [key for key in fields[0] if all(key in others for others in fields)] if fields else []
+
+
+def _inside(here: Any, part: str) -> Any:
+    """The type of an entry of a section, a map or a union."""
+    if _is_model(here):
+        return here.model_fields[part].annotation if part in here.model_fields else here
+    if get_origin(here) is dict:
+        return get_args(here)[1]
+    for member in filter(_is_model, _members(here)):
+        tags = [member.model_fields[name].annotation for name in ("adapter", "method") if name in member.model_fields]
+        if any(part in get_args(tag) for tag in tags):
+            return member
+    return here
+
+
+def _members(union: Any) -> tuple[Any, ...]:
+    """Types of a union, which may be annotated."""
+    return _members(get_args(union)[0]) if get_origin(union) is Annotated else get_args(union)
+
+
+def _is_model(item: Any) -> bool:
+    return isinstance(item, type) and issubclass(item, BaseModel)

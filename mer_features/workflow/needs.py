@@ -42,6 +42,9 @@ _MARGIN, _UNKNOWN_SECONDS = 2.0, 3.0
 STEPS: dict[str, tuple[int, int]] = {
     "synth": (2000, 120),
     "ingest": (500, 15),
+    "film": (2000, 120),
+    "signals": (1000, 240),
+    "spot": (3000, 240),
     "style_fit": (1500, 60),
     "protocol": (500, 15),
     "assess": (1500, 60),

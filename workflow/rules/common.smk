@@ -14,7 +14,9 @@ config["execution"] = plan.execution
 
 
 wildcard_constraints:
-    database="|".join(plan.databases),
+    database="|".join(plan.databases) or "(?!)",
+    recordings="|".join(plan.config.recordings) or "(?!)",
+    spotter="|".join(plan.config.spotting) or "(?!)",
     shard=r"s\d+",
     protocol=r"[\w-]+",
     system=r"[\w-]+",
@@ -40,6 +42,14 @@ def shard_files(stage, database):
     table = checkpoints.ingest.get(database=database).output.table
     shards = plan.shard_names(table, database)
     return expand(f"results/{stage}/{database}/{{shard}}.h5", shard=shards)
+
+
+def signal_files(wildcards):
+    """Input function: the signals of all shards of a set of recordings, known once they are listed."""
+    name = wildcards.recordings
+    table = checkpoints.recordings.get(recordings=name).output.table
+    shards = plan.recording_shards(table, name)
+    return expand(f"results/signals/{name}/{{shard}}.h5", shard=shards)
 
 
 def stage_files(stage):

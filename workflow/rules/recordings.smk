@@ -53,7 +53,6 @@ rule signals:
         "results/benchmarks/signals/{recordings}/{shard}.tsv"
     conda:
         "../../envs/features.yaml"
-    threads: plan.config.resources.stage_threads
     resources:
         **plan.needs("signals"),
     params:
@@ -64,7 +63,7 @@ rule signals:
         "../scripts/signals.py"
 
 
-# One job per spotter: what it does without a subject is the same work for every fold.
+# One job per spotter: most of what it does without one subject is the same work as without another.
 rule spot:
     input:
         recordings="results/recordings/{recordings}.tsv",
@@ -95,11 +94,10 @@ rule spot:
         "../scripts/spot.py"
 
 
-# The clips of a database that was cut from recordings; its stages are those of every database.
+# The clips of a database that is cut from recordings; they pass the same stages as all others.
 rule cut:
     input:
-        recordings=lambda wildcards: f"results/recordings/{plan.cut(wildcards.database)['recordings']}.tsv",
-        intervals=lambda wildcards: plan.cut_from(wildcards.database),
+        unpack(lambda wildcards: plan.cut_inputs(wildcards.database)),
     output:
         "results/sources/{database}.tsv",
     log:
@@ -119,18 +117,18 @@ rule cut:
         "../scripts/cut.py"
 
 
-# What the systems made of the spots, by the models that were trained without their subjects.
+# The classes of the spots, each from the model that was trained without its subject.
 rule recognise:
     input:
-        recordings=lambda wildcards: f"results/recordings/{plan.spots_of(wildcards.protocol)['recordings']}.tsv",
-        events=lambda wildcards: (
-            f"results/sources/recordings/{plan.spots_of(wildcards.protocol)['recordings']}/events.tsv"
-        ),
-        spots=lambda wildcards: plan.cut_from(plan.spots_of(wildcards.protocol)["database"]),
+        unpack(lambda wildcards: plan.recognition_inputs(wildcards.protocol)),
         protocol="results/protocols/{protocol}.tsv",
         predictions=run_files("predictions.tsv"),
     output:
-        "results/runs/{protocol}/{system}/recognition.json",
+        report(
+            "results/runs/{protocol}/{system}/recognition.json",
+            caption="../report/recognition.rst",
+            category="Spotting",
+        ),
     log:
         "results/logs/recognise/{protocol}/{system}.log",
     benchmark:
@@ -140,7 +138,7 @@ rule recognise:
     resources:
         **plan.needs("evaluate"),
     params:
-        spots=lambda wildcards: plan.spots_of(wildcards.protocol),
+        names=lambda wildcards: plan.recognition(wildcards.protocol, wildcards.system),
         seed=plan.config.seed,
         code=plan.code("recognise"),
     script:

@@ -73,6 +73,14 @@ rule html:
         pretrainings=expand(
             "results/pretraining/{task}/summary.json", task=plan.used_pretrainings
         ),
+        spotting=expand(
+            "results/spotting/{run}/scores.json",
+            run=["/".join(run) for run in plan.spotters],
+        ),
+        recognised=expand(
+            "results/runs/{run}/recognition.json",
+            run=["/".join(run) for run in plan.recognitions],
+        ),
         embeddings=expand(
             "results/runs/{run}/embedding.json",
             run=["/".join(run) for run in plan.runs],

@@ -22,6 +22,8 @@ with job_log(snakemake.log[0]):
         **named,
         runs=runs,
         pretrainings={Path(path).parent.name: Path(path) for path in snakemake.input.pretrainings},
+        spotting=[Path(path) for path in snakemake.input.spotting],
+        recognised=[Path(path) for path in snakemake.input.recognised],
         config=snakemake.params.config,
         style_measured=next((Path(path) for path in snakemake.input.style), None),
     )

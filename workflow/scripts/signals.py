@@ -12,5 +12,4 @@ with job_log(snakemake.log[0]):
         Path(snakemake.output[0]),
         SignalOptions.model_validate(snakemake.params.options["signals"]),
         Faces.model_validate(snakemake.params.options["faces"]),
-        threads=snakemake.threads,
     )

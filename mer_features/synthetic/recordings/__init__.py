@@ -6,6 +6,7 @@ truth. Faces, action units, light and camera are those of the rendered clips.
 """
 
 from mer_features.synthetic.recordings.course import Course, RecordingTruth
+from mer_features.synthetic.recordings.listing import render
 from mer_features.synthetic.recordings.movements import BlinkPlan, EventPlan, Movement, RecordingPlan
 from mer_features.synthetic.recordings.planning import plan
 from mer_features.synthetic.recordings.presets import PRESETS, RecordingPreset, recording_preset
@@ -26,6 +27,7 @@ __all__ = [
     "plan",
     "read_recording_truth",
     "recording_preset",
+    "render",
     "render_recording",
     "sheets",
     "write_recordings",

@@ -1,0 +1,114 @@
+"""Measures the recordings of one shard and writes their signal file."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from mer_features.core import fingerprint, quality
+from mer_features.core.jobs import track
+from mer_features.core.quality import ClipRejectedError, Issue, Status
+from mer_features.core.recordings import Recording
+from mer_features.frames import open_frames
+from mer_features.stages.options import Faces, SignalOptions
+from mer_features.stages.signals.recording import measure
+from mer_features.stages.signals.store import SignalReader, SignalWriter
+from mer_features.stages.signals.series import Signals
+
+log = logging.getLogger(__name__)
+
+
+def code_fingerprint(scripts: tuple[Path, ...] = ()) -> str:
+    """Fingerprint of the code that measures signals; ``scripts`` as in :func:`mer_features.core.fingerprint.of`."""
+    return fingerprint.of("mer_features.stages.signals.run", scripts=scripts)
+
+
+def measure_shard(
+    recordings: Sequence[Recording], output: Path, options: SignalOptions, faces: Faces
+) -> dict[Status, int]:
+    """Measure recordings one after the other, in memory that does not grow with their length.
+
+    A recording that cannot be measured is in the file with the reason and without rows.
+
+    Parameters
+    ----------
+    recordings
+        Those of the shard.
+    output
+        The signal file to write (atomically).
+    options
+        Options of the signals.
+    faces
+        Detector and landmark model.
+
+    Returns
+    -------
+    dict
+        Number of recordings in each state.
+
+    Raises
+    ------
+    OSError
+        If a listed source has disappeared, or the file cannot be written.
+    """
+    cv2.setNumThreads(1)  # parallel over shards
+    plain = {"signals": options.model_dump(mode="json"), "faces": faces.model_dump(mode="json", by_alias=True)}
+    states: Counter[Status] = Counter()
+    with SignalWriter(output, plain, code_fingerprint()) as writer:
+        for film in track(recordings, len(recordings), f"signals {output.stem}"):
+            issues = _measure(film, writer, options, faces)
+            states[quality.status(issues)] += 1
+            if issues:
+                log.warning("%s is %s: %s", film.recording_id, quality.status(issues), quality.dumps(issues))
+    log.info("%s: %s", output.name, ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
+    return dict(states)
+
+
+def _measure(film: Recording, writer: SignalWriter, options: SignalOptions, faces: Faces) -> tuple[Issue, ...]:
+    """Measure one recording; whatever goes wrong becomes an issue of this recording alone."""
+    if quality.status(film.issues) is Status.REJECTED:
+        writer.reject(film.recording_id, film.issues)
+        return film.issues
+    first, *more = film.sources
+    if film.digest and not Path(first).exists():
+        raise FileNotFoundError(errno.ENOENT, "listed when the workflow started, but not there now", first)
+    try:
+        with writer.recording(film.recording_id) as sink:
+            frames = open_frames(first, film.first, film.last, more=more)
+            sink.issues = (*film.issues, *measure(frames, options, sink=sink, faces=faces, fps=film.fps))
+        return sink.issues
+    except ClipRejectedError as error:
+        issues = (*film.issues, error.issue)
+    except (MemoryError, OSError):
+        raise  # the machine's fault: the job fails, is reported and can be run again
+    except Exception as error:  # one bad recording never stops a run
+        log.error("%s failed:\n%s", film.recording_id, traceback.format_exc())
+        issues = (*film.issues, Issue("internal_error", f"signals: {error!r}"))
+    writer.reject(film.recording_id, issues)
+    return issues
+
+
+def read_signals(files: Sequence[Path]) -> tuple[dict[str, Signals], dict[str, tuple[Issue, ...]]]:
+    """Signals of all usable recordings of some signal files, and the issues of the others.
+
+    Raises
+    ------
+    ValueError
+        If a file is not a complete signal file.
+    """
+    signals: dict[str, Signals] = {}
+    rejected: dict[str, tuple[Issue, ...]] = {}
+    for path in files:
+        with SignalReader(path) as reader:
+            for name in reader.recording_ids:
+                if reader.status(name) is Status.REJECTED:
+                    rejected[name] = reader.issues(name)
+                else:
+                    signals[name] = reader.read(name)
+    return signals, rejected
