@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mer_features.core.clips import IMAGE_SUFFIXES, gaps, missing_frames
@@ -17,11 +17,13 @@ _LARGEST_NUMBER = 2**63 - 1  # numbers are stored as 64-bit integers
 
 
 class ImageFolder(FrameSequence):
-    """Numbered image files of one folder; see :func:`mer_features.frames.open_frames`."""
+    """Numbered image files of one folder, or of several; see :func:`mer_features.frames.open_frames`."""
 
-    def __init__(self, folder: Path, first: int | None, last: int | None) -> None:
+    def __init__(self, folder: Path, first: int | None, last: int | None, more: Sequence[Path] = ()) -> None:
         super().__init__(folder, fps=None)
-        files = _numbered_files(folder)
+        files: dict[int, Path] = {}
+        for part in (folder, *more):
+            files = _numbered_files(part) | files
         self.numbers = [number for number in sorted(files) if inside(number, first, last)]
         if not self.numbers:
             reason = f"{len(files)} images, none with a number in {first}..{last}" if files else "no numbered image"

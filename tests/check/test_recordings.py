@@ -59,12 +59,12 @@ def test_the_check_of_a_configuration_reads_its_recordings(tmp_path: Path):
     film(tmp_path / "SAMM_longvideos/006_1", (), "006_1_{:04d}.jpg", last=400)
     header = ["Subject", "Filename", "Onset", "Apex", "Offset", "Type", "Action Units"]
     workbook(tmp_path / "SAMM_LongVideos_V2_Release.xlsx", [header, ["006", "006_1_1", 0, 30, 60, "Macro", "4"]])
-    config = validate({"databases": {}})
+    config = validate({"databases": {"demo": {"adapter": "synthetic", "root": str(tmp_path / "none")}}})
     sections = {name: SammLongRecordings(adapter="samm_long", root=root) for name, root in
                 (("here", tmp_path), ("gone", tmp_path / "gone"))}  # fmt: skip
     config.__dict__["recordings"] = sections
     found = checks.check(config)
-    here, gone = found.recordings
+    here, _ = found.recordings
     assert (here.counts["recordings"], here.counts["macro"]) == (1, 1)
     assert any("1 recordings, published 147" in problem for problem in here.problems)
     assert any(problem.startswith("recordings gone: recordings.gone.root") for problem in found.problems)
