@@ -209,6 +209,20 @@ def test_two_files_with_one_number_reject_the_clip(tmp_path):
     assert "img07.png and img7.png both claim frame number 7" in issue.detail
 
 
+def test_several_folders_are_one_film(tmp_path):
+    for name, numbers in (("a", (10, 11, 12)), ("b", (12, 13))):
+        (tmp_path / name).mkdir()
+        for number in numbers:
+            grey = 100 * (name == "b") + number
+            Image.new("L", (8, 6), grey).save(tmp_path / name / f"image{number:06d}.png")
+    film = open_frames([tmp_path / "a", str(tmp_path / "b")], last=13)
+    assert film.numbers == [10, 11, 12, 13]
+    assert [int(frame.image[0, 0, 0]) for frame in film] == [10, 11, 12, 113]  # frame 12 is that of the first folder
+    assert open_frames([tmp_path / "a"]).numbers == [10, 11, 12]
+    with pytest.raises(ClipRejectedError, match="source_missing"):
+        open_frames([tmp_path / "a", tmp_path / "c"])
+
+
 def test_nearest_frame(tmp_path):
     fill(tmp_path, [2, 6, 8])
     sequence = open_frames(tmp_path)

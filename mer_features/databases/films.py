@@ -22,9 +22,9 @@ from mer_features.databases.folders import Tree, unpadded
 from mer_features.databases.listing import Note
 from mer_features.databases.sheets import frame_number
 
-#: Kinds of notes on events and recordings that a listing does not have because of a row, a rule or an option. They
-#: explain why counts differ from the published ones.
-LEFT_OUT, MERGED = "event_left_out", "recordings_merged"
+#: Kinds of notes on events that a listing does not have because their row is wrong or because the configuration says
+#: so, and on recordings that became one. They explain why counts differ from the published ones.
+LEFT_OUT, DROPPED, MERGED = "event_left_out", "event_dropped", "recordings_merged"
 #: What owners write in a cell for "not annotated".
 _EMPTY = ("", "/")
 #: The texts of a row that an erratum may correct.
@@ -162,6 +162,10 @@ class _LeftOutError(ValueError):
     """A row that gives no event, and why."""
 
 
+class _DroppedError(_LeftOutError):
+    """A row that gives no event because of a rule of the configuration."""
+
+
 Row = TypeVar("Row", Event, Blink)
 
 
@@ -184,7 +188,7 @@ class EventReader:
     zeros: Zeros = Zeros()
     _names: Counter[str] = field(default_factory=Counter)
     _ids: Counter[str] = field(default_factory=Counter)
-    _left_out: dict[str, list[str]] = field(default_factory=dict)
+    _left_out: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _issues: Counter[str] = field(default_factory=Counter)
 
     def events(self, annotations: Iterable[Annotation]) -> tuple[Event, ...]:
@@ -199,8 +203,8 @@ class EventReader:
         """Notes on rows that were left out, on rules that were applied, on names used twice, and on errata."""
         left_out = [
             note
-            for reason, names in self._left_out.items()
-            for note in note_count(LEFT_OUT, f"left out, {reason}", names)
+            for (kind, reason), names in self._left_out.items()
+            for note in note_count(kind, f"left out, {reason}", names)
         ]
         twice = [name for name, count in self._names.items() if count > 1]
         rules = [
@@ -222,7 +226,8 @@ class EventReader:
             try:
                 row = self._row(row_type, annotation)
             except _LeftOutError as reason:
-                self._left_out.setdefault(str(reason), []).append(label)
+                kind = DROPPED if isinstance(reason, _DroppedError) else LEFT_OUT
+                self._left_out.setdefault((kind, str(reason)), []).append(label)
                 continue
             self._issues.update(issue.code for issue in row.issues)
             yield row
@@ -262,7 +267,7 @@ class EventReader:
 
     def _onset(self, text: str, film: Film, issues: list[Issue]) -> int:
         if text == "0" and self.zeros.onset == "drop":
-            raise _LeftOutError("onset 0 (`onset_zero: drop`)")
+            raise _DroppedError("onset 0 (`onset_zero: drop`)")
         if text == "0" and self.zeros.onset:
             first = film.start
             issues.append(Issue("onset_before_film", f"onset 0, the first frame is {first}"))
@@ -285,7 +290,7 @@ class EventReader:
         if not rule or text not in ("0", *_EMPTY):
             return _frame("offset", text)
         if rule == "drop":
-            raise _LeftOutError("no offset (`offset_zero: drop`)")
+            raise _DroppedError("no offset (`offset_zero: drop`)")
         if apex is None:
             raise _LeftOutError("neither apex nor offset is annotated")
         offset = OFFSET_RULES[rule](onset, apex)

@@ -10,7 +10,7 @@ import hashlib
 import importlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mer_features.core import files, quality
@@ -18,12 +18,12 @@ from mer_features.core import recordings as rows
 from mer_features.core.quality import Issue
 from mer_features.core.recordings import KINDS, Recording
 from mer_features.databases import Sources, exclusion, recording_tables
-from mer_features.databases.films import LEFT_OUT, MERGED
+from mer_features.databases.films import DROPPED, LEFT_OUT, MERGED
 from mer_features.databases.listing import DatabaseError, PublishedRecordings, RecordedListing
 from mer_features.databases.options import AnyRecordings, RecordingsDatabase, SyntheticRecordings, TableRecordings
 
 #: Notes that explain why counts differ from the published ones.
-_REASONS = (LEFT_OUT, MERGED, "excluded")
+_REASONS = (DROPPED, LEFT_OUT, MERGED, "excluded")
 
 
 def read_recordings(name: str, database: RecordingsDatabase, results: Path = Path("results")) -> RecordedListing:
@@ -125,43 +125,63 @@ def counts(listing: RecordedListing) -> dict[str, int]:
     }
 
 
-def nearest(listing: RecordedListing) -> PublishedRecordings | None:
-    """The published edition whose counts are most similar; None if none is known."""
-    found = counts(listing)
-
-    def distance(edition: PublishedRecordings) -> int:
-        return sum(abs(found[what] - count) for what, count in published_counts(edition).items())
-
-    return min(listing.published, key=distance, default=None)
-
-
 def published_counts(edition: PublishedRecordings) -> dict[str, int]:
     """The counts of an edition, without those that are not known, in the order of :func:`counts`."""
     values = {what: getattr(edition, what) for what in ("recordings", "annotated", "subjects", *KINDS)}
     return {what: count for what, count in values.items() if count is not None}
 
 
-def differences(listing: RecordedListing) -> list[str]:
-    """One line for the counts that differ from the published ones, and one for each known reason; empty if equal."""
-    edition = nearest(listing)
-    if edition is None:
-        return []
+@dataclass(frozen=True)
+class Comparison:
+    """The counts of a listing beside those of the most similar published edition.
+
+    ``differences`` has the found and the published number of what differs; recordings that were merged count as
+    distributed. ``reasons`` are those known, whether they explain a difference or not. ``chosen`` is whether an option
+    of the configuration explains all differences.
+    """
+
+    edition: str
+    published: dict[str, int]
+    differences: dict[str, tuple[int, int]]
+    reasons: tuple[str, ...] = ()
+    chosen: bool = False
+
+    @property
+    def lines(self) -> list[str]:
+        """One line for all differences, and one for each reason; empty if nothing differs."""
+        if not self.differences:
+            return []
+        told = [f"{found} {_WORDS[what]}, published {count}" for what, (found, count) in self.differences.items()]
+        reasons = self.reasons or ("(no reason is known: are all files and all rows there?)",)
+        return [f"{'; '.join(told)} ({self.edition})", *reasons]
+
+
+_WORDS = {
+    "recordings": "recordings", "annotated": "recordings with an event", "subjects": "subjects",
+    "micro": "micro-expressions", "macro": "macro-expressions",
+}  # fmt: skip
+
+
+def compare(listing: RecordedListing) -> Comparison | None:
+    """Compare a listing with what is published; None if nothing is."""
     found = counts(listing)
-    differing = [
-        f"{found[what]} {_WORDS.get(what, what)}, published {count}"
-        for what, count in published_counts(edition).items()
-        if found[what] != count
-    ]
-    if not differing:
-        return []
+    merged = _total(listing, MERGED)
+    found |= {"recordings": found["recordings"] + merged, "annotated": found["annotated"] + merged}
+    editions = [(edition.edition, published_counts(edition)) for edition in listing.published]
+    if not editions:
+        return None
+    name, published = min(editions, key=lambda item: sum(abs(found[what] - n) for what, n in item[1].items()))
+    differences = {what: (found[what], count) for what, count in published.items() if found[what] != count}
     reasons = [note.detail for note in listing.notes if note.kind in _REASONS]
     missing = [item.recording_id for item in listing.recordings if any(i.code == "source_missing" for i in item.issues)]
     if missing:
         reasons.append(f"{len(missing)} recordings of the sheet are not on disk, e.g. {missing[0]}")
-    told = [f"because {reason}" for reason in reasons] or [
-        "no reason is known: are all files there, is the sheet whole?"
-    ]
-    return [f"{'; '.join(differing)} ({edition.edition})", *told]
+    fewer = sum(published[kind] - found[kind] for kind in KINDS)
+    same_recordings = "recordings" not in differences
+    return Comparison(
+        name, published, differences, tuple(reasons), same_recordings and fewer == _total(listing, DROPPED)
+    )
 
 
-_WORDS = {"annotated": "recordings with an event", "micro": "micro-expressions", "macro": "macro-expressions"}
+def _total(listing: RecordedListing, kind: str) -> int:
+    return sum(note.count for note in listing.notes if note.kind == kind)

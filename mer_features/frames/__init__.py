@@ -29,28 +29,31 @@ __all__ = [
 
 
 def open_frames(
-    source: Path | str, first: int | None = None, last: int | None = None, *, more: Sequence[Path | str] = ()
+    source: Path | str | Sequence[Path | str], first: int | None = None, last: int | None = None
 ) -> FrameSequence:
     """Open an image folder, a video file or a single image file.
 
     Parameters
     ----------
-    source : Path or str
+    source : Path, str, or sequence of them
         In a folder, hidden files and files without an image suffix or without digits in the name are ignored.
-        A file with an image suffix is one frame, number 0; any other file is a video.
+        A file with an image suffix is one frame, number 0; any other file is a video. Several image folders are read
+        as one film; a number that is in more than one of them is the same frame, read from the first.
     first, last : int, optional
         First and last frame number to read, both inclusive.
-    more : sequence of Path or str
-        Other folders with frames of the same film, if ``source`` is a folder.
 
     Raises
     ------
     ClipRejectedError
         ``source_missing``, ``no_frames`` or, if two files of a folder have the same number, ``duplicate_frame``.
     """
-    path = Path(source)
+    path, *more = [Path(source)] if isinstance(source, Path | str) else [Path(part) for part in source]
+    if more:
+        if missing := [folder for folder in (path, *more) if not folder.is_dir()]:
+            raise ClipRejectedError("source_missing", f"{missing[0]}: not a folder, and one of several sources")
+        return ImageFolder(path, first, last, more)
     if path.is_dir():
-        return ImageFolder(path, first, last, [Path(other) for other in more])
+        return ImageFolder(path, first, last)
     if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageFile(path, first, last)
     if path.is_file():

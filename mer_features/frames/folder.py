@@ -17,16 +17,13 @@ _LARGEST_NUMBER = 2**63 - 1  # numbers are stored as 64-bit integers
 
 
 class ImageFolder(FrameSequence):
-    """Numbered image files of one folder; see :func:`mer_features.frames.open_frames`.
-
-    With ``more`` folders, which hold other parts of the same film. A frame that two of them have is read from the first.
-    """
+    """Numbered image files of one folder, or of several; see :func:`mer_features.frames.open_frames`."""
 
     def __init__(self, folder: Path, first: int | None, last: int | None, more: Sequence[Path] = ()) -> None:
         super().__init__(folder, fps=None)
-        files = _numbered_files(folder)
-        for other in more:
-            files = _numbered_files(other) | files
+        files: dict[int, Path] = {}
+        for part in (folder, *more):
+            files = _numbered_files(part) | files
         self.numbers = [number for number in sorted(files) if inside(number, first, last)]
         if not self.numbers:
             reason = f"{len(files)} images, none with a number in {first}..{last}" if files else "no numbered image"
@@ -41,16 +38,14 @@ class ImageFolder(FrameSequence):
         return self._load(min(self.numbers, key=lambda other: (abs(other - number), other)))[1]
 
     def sha256(self) -> str:
-        """Digest of the bytes of all files read, in the order of their numbers; ValueError before they were read."""
+        """Digest of the bytes of all files in the order of their numbers; ValueError before all frames were read."""
         if self._digest is None:
             raise ValueError(f"{self.source}: the digest is only known after all frames were read")
         return self._digest
 
-    def _decode(self, step: int = 1) -> Iterator[tuple[str, Frame]]:
+    def _decode(self) -> Iterator[tuple[str, Frame]]:
         digest = hashlib.sha256()
         for number in self.numbers:
-            if (number - self.numbers[0]) % step:
-                continue
             data, frame = self._load(number)
             digest.update(data)
             yield self._files[number].name, frame
@@ -77,7 +72,7 @@ class ImageFile(FrameSequence):
         """Digest of the file."""
         return hashlib.sha256(self.source.read_bytes()).hexdigest()
 
-    def _decode(self, step: int = 1) -> Iterator[tuple[str, Frame]]:  # noqa: ARG002  # there is one frame
+    def _decode(self) -> Iterator[tuple[str, Frame]]:
         yield self.source.name, _load(self.source, 0)[1]
 
 

@@ -12,7 +12,7 @@ from mer_features.core.jobs import counted
 from mer_features.core.quality import CODES, Status
 from mer_features.databases.films import LEFT_OUT
 from mer_features.databases.listing import DatabaseError, RecordedListing
-from mer_features.databases.recordings import counts, differences, nearest, published_counts
+from mer_features.databases.recordings import compare, counts
 
 _SHOWN = 8
 
@@ -34,6 +34,7 @@ class RecordingsCheck:
     minutes: float = 0.0
     states: dict[str, int] = field(default_factory=dict)  # of the recordings
     differences: list[str] = field(default_factory=list)
+    chosen: bool = False  # whether an option of the configuration explains them all
     left_out: list[str] = field(default_factory=list)
     issues: list[dict[str, str]] = field(default_factory=list)
     notes: list[dict[str, str]] = field(default_factory=list)
@@ -45,8 +46,8 @@ class RecordingsCheck:
             return [self.error]
         rejected = self.states[Status.REJECTED]
         lines = [f"{rejected} of {counted(self.counts['recordings'], 'recording')} rejected"] if rejected else []
-        if self.differences:
-            return [*lines, "; ".join(self.differences)]
+        if self.edition:
+            return [*lines, *(["; ".join(self.differences)] if self.differences and not self.chosen else [])]
         return [*lines, *self.left_out]
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def check_recordings(name: str, root: str, listing: RecordedListing | DatabaseEr
     """
     if isinstance(listing, DatabaseError):
         return RecordingsCheck(name, root, error=str(listing))
-    edition = nearest(listing)
+    comparison = compare(listing)
     states = Counter(quality.status(recording.issues) for recording in listing.recordings)
     rows = [(item.recording_id, item.issues) for item in listing.recordings]
     rows += [(event.event_id, event.issues) for event in listing.events]
@@ -76,11 +77,12 @@ def check_recordings(name: str, root: str, listing: RecordedListing | DatabaseEr
         name,
         root,
         counts=counts(listing),
-        edition=edition.edition if edition else "",
-        published=published_counts(edition) if edition else {},
+        edition=comparison.edition if comparison else "",
+        published=comparison.published if comparison else {},
+        differences=comparison.lines if comparison else [],
+        chosen=comparison.chosen if comparison else False,
         minutes=sum(recording.minutes or 0.0 for recording in listing.recordings),
         states={str(state): states[state] for state in Status},
-        differences=differences(listing),
         left_out=[note.detail for note in listing.notes if note.kind == LEFT_OUT],
         issues=[{"of": of, "code": i.code, "detail": i.detail} for of, issues in rows for i in issues],
         notes=[{"kind": note.kind, "detail": note.detail} for note in listing.notes],

@@ -65,7 +65,9 @@ PUBLISHED = {
 PUBLISHED_RECORDINGS = {
     "hs-e": (
         PublishedRecordings("sheet of 157 rows", 157, 157, 16, 166, 0),
-        PublishedRecordings("sheet of 162 rows", 162, 162, 16, 168, 0),
+        PublishedRecordings("sheet of 157 rows, s1_ne_03 outside its recording", 157, 156, 16, 165, 0),
+        PublishedRecordings("sheet of 162 rows", 162, 162, 16, 167, 0),
+        PublishedRecordings("sheet of 162 rows, s1_ne_03 outside its recording", 162, 161, 16, 166, 0),
     ),
     "vis-e": (PublishedRecordings("sheet of 71 rows", 71, 71, 8, 76, 0),),
     "nir-e": (),

@@ -75,12 +75,11 @@ def _measure(film: Recording, writer: SignalWriter, options: SignalOptions, face
     if quality.status(film.issues) is Status.REJECTED:
         writer.reject(film.recording_id, film.issues)
         return film.issues
-    first, *more = film.sources
-    if film.digest and not Path(first).exists():
-        raise FileNotFoundError(errno.ENOENT, "listed when the workflow started, but not there now", first)
+    if film.digest and (gone := [source for source in film.sources if not Path(source).exists()]):
+        raise FileNotFoundError(errno.ENOENT, "listed when the workflow started, but not there now", gone[0])
     try:
         with writer.recording(film.recording_id) as sink:
-            frames = open_frames(first, film.first, film.last, more=more)
+            frames = open_frames(film.sources, film.first, film.last)
             sink.issues = (*film.issues, *measure(frames, options, sink=sink, faces=faces, fps=film.fps))
         return sink.issues
     except ClipRejectedError as error:
