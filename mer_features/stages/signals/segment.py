@@ -165,9 +165,7 @@ class Segment:
             return
         self._until_check = self._check_every
         options = self._faces
-        boxes = detect(
-            image, options.detector, detect_side=options.detect_side, min_score=options.min_score
-        ).boxes
+        boxes = detect(image, options.detector, detect_side=options.detect_side, min_score=options.min_score).boxes
         scale = float(np.hypot(*motion.matrix[:, 0]))
         middle = align.apply(motion.matrix, self._box[:2] + self._box[2:] / 2)
         expected = np.concatenate([middle - scale * self._box[2:] / 2, scale * self._box[2:]])
