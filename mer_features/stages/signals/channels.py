@@ -247,7 +247,8 @@ def _filtered(signals: Signals, values: np.ndarray, run: _Filter) -> np.ndarray:
 def _measured(signals: Signals, values: np.ndarray) -> np.ndarray:
     """Whether each of the values (T, ...) was measured, and not copied from the frame before."""
     usable = signals.reliable & ~signals.repeated
-    return np.isfinite(values) & usable.reshape(-1, *[1] * (values.ndim - 1))
+    measured: np.ndarray = np.isfinite(values) & usable.reshape(-1, *[1] * (values.ndim - 1))
+    return measured
 
 
 def _parts(signals: Signals, valid: np.ndarray) -> Iterator[np.ndarray]:
