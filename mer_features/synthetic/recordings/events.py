@@ -25,6 +25,12 @@ _GAP_S = 0.4
 _FILLED = 0.7
 
 
+#: Makes short macro-expressions more frequent: their median is 1.2 s, as in CAS(ME)².
+_SHORTER = 1.8
+#: Makes weak movements more frequent among macro-expressions.
+_WEAKER = 1.5
+
+
 @dataclass(frozen=True)
 class Block:
     """Events with fixed times relative to each other; the first visible one begins at 0."""
@@ -63,9 +69,9 @@ def draw_events(
     ]
 
 
-def _spread(count: int, limits: tuple[float, float], random: np.random.Generator) -> np.ndarray:
-    """Values that fill the logarithmic range evenly, in random order."""
-    share = (random.permutation(count) + random.uniform(size=count)) / max(count, 1)
+def _spread(count: int, limits: tuple[float, float], random: np.random.Generator, power: float = 1.0) -> np.ndarray:
+    """Values that fill the logarithmic range evenly, in random order; with a power above 1 low values are denser."""
+    share = ((random.permutation(count) + random.uniform(size=count)) / max(count, 1)) ** power
     return np.exp(np.log(limits[0]) + share * np.log(limits[1] / limits[0]))
 
 
@@ -88,7 +94,7 @@ def _micros(settings: EventSettings, random: np.random.Generator) -> list[EventP
 def _macros(settings: EventSettings, random: np.random.Generator) -> list[EventPlan]:
     strong = settings.macro - settings.weak
     peaks = np.concatenate(
-        [_spread(strong, settings.macro_px, random), _spread(settings.weak, settings.weak_px, random)]
+        [_spread(strong, settings.macro_px, random, _WEAKER), _spread(settings.weak, settings.weak_px, random)]
     )
     random.shuffle(peaks)
     others = settings.macro - settings.brief_macros - settings.short_macros - settings.inside
@@ -97,7 +103,7 @@ def _macros(settings: EventSettings, random: np.random.Generator) -> list[EventP
             random.uniform(1.9, 4.0, settings.inside),
             random.uniform(0.42, 0.46, settings.brief_macros),
             random.uniform(0.55, 0.67, settings.short_macros),
-            _spread(others, (0.75, 4.0), random),
+            _spread(others, (0.75, 4.0), random, _SHORTER),
         ]
     )
     events = []
