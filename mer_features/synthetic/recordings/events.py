@@ -25,6 +25,12 @@ _GAP_S = 0.4
 _FILLED = 0.7
 
 
+#: Makes short macro-expressions more frequent: their median is 1.2 s, as in CAS(ME)².
+_SHORTER = 1.8
+#: Makes weak movements more frequent among macro-expressions.
+_WEAKER = 1.5
+
+
 @dataclass(frozen=True)
 class Block:
     """Events with fixed times relative to each other; the first visible one begins at 0."""
@@ -63,9 +69,9 @@ def draw_events(
     ]
 
 
-def _spread(count: int, limits: tuple[float, float], random: np.random.Generator) -> np.ndarray:
-    """Values that fill the logarithmic range evenly, in random order."""
-    share = (random.permutation(count) + random.uniform(size=count)) / max(count, 1)
+def _spread(count: int, limits: tuple[float, float], random: np.random.Generator, power: float = 1.0) -> np.ndarray:
+    """Values that fill the logarithmic range evenly, in random order; with a power above 1 low values are denser."""
+    share = ((random.permutation(count) + random.uniform(size=count)) / max(count, 1)) ** power
     return np.exp(np.log(limits[0]) + share * np.log(limits[1] / limits[0]))
 
 
@@ -88,7 +94,7 @@ def _micros(settings: EventSettings, random: np.random.Generator) -> list[EventP
 def _macros(settings: EventSettings, random: np.random.Generator) -> list[EventPlan]:
     strong = settings.macro - settings.weak
     peaks = np.concatenate(
-        [_spread(strong, settings.macro_px, random), _spread(settings.weak, settings.weak_px, random)]
+        [_spread(strong, settings.macro_px, random, _WEAKER), _spread(settings.weak, settings.weak_px, random)]
     )
     random.shuffle(peaks)
     others = settings.macro - settings.brief_macros - settings.short_macros - settings.inside
@@ -97,7 +103,7 @@ def _macros(settings: EventSettings, random: np.random.Generator) -> list[EventP
             random.uniform(1.9, 4.0, settings.inside),
             random.uniform(0.42, 0.46, settings.brief_macros),
             random.uniform(0.55, 0.67, settings.short_macros),
-            _spread(others, (0.75, 4.0), random),
+            _spread(others, (0.75, 4.0), random, _SHORTER),
         ]
     )
     events = []
@@ -184,42 +190,38 @@ def _share_out(
 ) -> list[list[Block]]:
     """Blocks of each recording; long recordings get more of them. Starts again when a block finds no place."""
     seconds = np.array([length for _, length in films])
-    limits = {"micro": np.minimum(6, seconds // 4), "macro": np.minimum(6, seconds // 5)}
-    allowed = {"micro": np.array([role == "micro" for role in roles])}
-    allowed["macro"] = allowed["micro"] | np.array([role == "macro" for role in roles])
     for _ in range(1000):
-        order = sorted(random.permutation(len(blocks)), key=lambda index: -len(blocks[index].events))
         shares: list[list[Block]] = [[] for _ in films]
-        for index in order:
-            block = blocks[index]
-            weights = [
-                length * all(
-                    not block.count(kind)
-                    or (allowed[kind][film] and _total(shares[film], kind) + block.count(kind) <= limits[kind][film])
-                    for kind in limits
-                ) * _has_room(shares[film], block, length)
-                for film, length in enumerate(seconds)
-            ]  # fmt: skip
-            if not any(weights):
+        for index in sorted(random.permutation(len(blocks)), key=lambda index: -len(blocks[index].events)):
+            free = map(_fits, shares, [blocks[index]] * len(films), roles, seconds)
+            weights = seconds * np.array(list(free))
+            if not weights.any():
                 break
-            shares[random.choice(len(films), p=np.array(weights) / sum(weights))].append(block)
+            shares[random.choice(len(films), p=weights / weights.sum())].append(blocks[index])
         else:
             if all(
-                _total(share, "micro") > 0 if role == "micro" else bool(share) == (role == "macro")
-                for share, role in zip(shares, roles, strict=True)
+                role not in ("micro", "macro") or _total(share, role) for share, role in zip(shares, roles, strict=True)
             ):
                 return shares
     raise ValueError(f"{sum(len(block.events) for block in blocks)} events do not fit into these recordings")
 
 
-def _total(share: Sequence[Block], kind: str) -> int:
-    return sum(block.count(kind) for block in share)
-
-
-def _has_room(share: Sequence[Block], block: Block, seconds: float) -> bool:
+def _fits(share: Sequence[Block], block: Block, role: str, seconds: float) -> bool:
+    """Whether a block can be added to those of a recording."""
+    if role not in ("micro", "macro") or (block.count("micro") and role != "micro"):
+        return False
     if block.place and any(block.place == other.place for other in share):
         return False
-    return sum(other.seconds + _GAP_S for other in [*share, block]) <= _FILLED * seconds
+    together = [*share, block]
+    return (
+        _total(together, "micro") <= min(6, seconds // 4)
+        and _total(together, "macro") <= min(6, seconds // 5)
+        and sum(other.seconds + _GAP_S for other in together) <= _FILLED * seconds
+    )
+
+
+def _total(share: Sequence[Block], kind: str) -> int:
+    return sum(block.count(kind) for block in share)
 
 
 def _placed(share: Sequence[Block], seconds: float, random: np.random.Generator) -> tuple[EventPlan, ...]:

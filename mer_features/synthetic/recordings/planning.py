@@ -225,28 +225,38 @@ def _with_movements(plans: list[RecordingPlan], settings: RecordingPreset, seed:
     others = [index for index in order if plans[index].role in ("micro", "macro")]
     speaking = {*quiet, *others[: settings.disturbances.speech - len(quiet)]}
     swallowing = _permutation(settings, seed, "swallows", len(plans))[: settings.disturbances.swallows]
-    smiling = _permutation(settings, seed, "residuals", len(plans))[: settings.disturbances.residuals]
     out = []
     for index, one in enumerate(plans):
-        movements: list[Movement] = []
+        movements = [_residuals(one, settings)]
         if index in speaking:
             movements += _speech(one, settings)
         if index in swallowing:
-            movements.append(_single(one, "swallow", Action(17, 2.0, 2.0), (0.5, 0.5), settings))
-        if index in smiling:
-            movements.append(_single(one, "residual", Action(12, 0.2, 0.2), (3.0, 6.0), settings))
+            movements.append(_swallow(one, settings))
         out.append(_within_slope(replace(one, movements=tuple(movements)), settings))
     return out
 
 
-def _single(
-    one: RecordingPlan, name: str, action: Action, seconds: tuple[float, float], settings: RecordingPreset
-) -> Movement:
-    random = one.stream(name)
-    length = random.uniform(*seconds)
-    start = random.uniform(0, one.seconds - length)
-    keys = (start, start + 0.4 * length, start + 0.6 * length, start + length)
-    return Movement(name, (action,), keys, (0.0, 1.0, 1.0, 0.0)).scaled(settings.scale)
+def _swallow(one: RecordingPlan, settings: RecordingPreset) -> Movement:
+    """The chin rises by 2 px for half a second."""
+    start = one.stream("swallow").uniform(0, one.seconds - 0.5)
+    peak = 2.0 * settings.scale
+    return Movement("swallow", (Action(17, peak, peak),), (start, start + 0.2, start + 0.3, start + 0.5), (0, 1, 1, 0))
+
+
+def _residuals(one: RecordingPlan, settings: RecordingPreset) -> Movement:
+    """Slow changes of the resting mouth, which no annotator would mark."""
+    random = one.stream("residuals")
+    disturb = settings.disturbances
+    count = max(1, round(random.uniform(*disturb.residuals_per_minute) * one.seconds / 60))
+    keys, strengths = [0.0], [0.0]
+    for slot in range(count):
+        length = random.uniform(2.0, 4.0)
+        start = (slot + random.uniform(0, 1)) * (one.seconds - 4.0 * count) / count + 4.0 * slot
+        keys += [start + 0.01, start + 0.4 * length, start + 0.6 * length, start + length]
+        level = random.uniform(0.5, 1.0)
+        strengths += [0.0, level, level, 0.0]
+    peak = random.uniform(*disturb.residual_px) * settings.scale
+    return Movement("residual", (Action(12, peak, peak),), tuple(keys), tuple(strengths))
 
 
 def _speech(one: RecordingPlan, settings: RecordingPreset) -> list[Movement]:
@@ -263,7 +273,7 @@ def _speech(one: RecordingPlan, settings: RecordingPreset) -> list[Movement]:
             opening += [random.uniform(0.3, 1.0), random.uniform(0.0, 0.15)]
             shaping += [random.uniform(0.0, 0.6), random.uniform(0.0, 0.6)]
         opening[-1] = shaping[-1] = 0.0
-        keys.append(keys[-1] + 0.8 + random.exponential(1.5 if one.role == "speech" else 4.0))
+        keys.append(keys[-1] + 0.8 + random.exponential(1.5 if one.role == "speech" else 6.0))
         opening.append(0.0)
         shaping.append(0.0)
     # The chin moves down, against the direction of unit 17.
