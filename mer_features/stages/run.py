@@ -20,7 +20,7 @@ from mer_features.core.jobs import track
 from mer_features.core.quality import ClipRejectedError, Issue, Status, dumps, status
 from mer_features.core.section import Section
 from mer_features.stages.options import Apex, Descriptors, Faces, Flow, Magnify, Stage, Style
-from mer_features.stages.store import ClipRecord, ClipView, ShardReader, ShardWriter
+from mer_features.stages.store import ClipRecord, ClipView, ShardReader, ShardWriter, StageFailedError
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +76,6 @@ def code_fingerprint(stage: Stage, options: Section | None = None, scripts: tupl
 def plain(options: Section) -> dict[str, Any]:
     """Options as JSON values, by the names that a configuration uses."""
     return options.model_dump(mode="json", by_alias=True)
-
-
-class StageFailedError(RuntimeError):
-    """Every clip of a shard failed inside the stage's own code: a defect or a full disk, not bad input."""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,10 @@ def unstored(dataset: h5py.Dataset) -> str:
     return f"claims {dataset.nbytes} bytes, of which only {stored} are stored"
 
 
+class StageFailedError(RuntimeError):
+    """All of a shard failed inside the stage's own code: a defect or a full disk, not bad input."""
+
+
 @dataclass
 class ClipRecord:
     """Result of one stage for one clip.

@@ -120,7 +120,9 @@ class Config(CommandConfig):
                 raise ValueError(
                     f"protocols.{name}.spots: {spots!r} has no spots; expected `adapter: recordings` and a `spotter`"
                 )
-            events_of = annotated.recordings if isinstance(annotated, RecordingClips) and not annotated.spotter else None
+            events_of = (
+                annotated.recordings if isinstance(annotated, RecordingClips) and not annotated.spotter else None
+            )
             if events_of != found.recordings:
                 raise ValueError(
                     f"protocols.{name}.spots: {events!r} is not of the annotated events of {found.recordings!r}; "

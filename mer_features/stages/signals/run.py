@@ -20,6 +20,7 @@ from mer_features.stages.options import Faces, SignalOptions
 from mer_features.stages.signals.recording import measure
 from mer_features.stages.signals.store import SignalReader, SignalWriter
 from mer_features.stages.signals.series import Signals
+from mer_features.stages.store import StageFailedError
 
 log = logging.getLogger(__name__)
 
@@ -54,18 +55,24 @@ def measure_shard(
 
     Raises
     ------
+    StageFailedError
+        If no recording got through and at least one failed with an unexpected error.
     OSError
         If a listed source has disappeared, or the file cannot be written.
     """
     cv2.setNumThreads(1)  # parallel over shards
     plain = {"signals": options.model_dump(mode="json"), "faces": faces.model_dump(mode="json", by_alias=True)}
     states: Counter[Status] = Counter()
+    broken: list[str] = []
     with SignalWriter(output, plain, code_fingerprint()) as writer:
         for film in track(recordings, len(recordings), f"signals {output.stem}"):
             issues = _measure(film, writer, options, faces)
             states[quality.status(issues)] += 1
+            broken += [f"{film.recording_id}: {issue.detail}" for issue in issues if issue.code == "internal_error"]
             if issues:
                 log.warning("%s is %s: %s", film.recording_id, quality.status(issues), quality.dumps(issues))
+        if broken and not states[Status.OK] + states[Status.WARNED]:
+            raise StageFailedError(f"signals failed on every recording; the first: {broken[0]}")
     log.info("%s: %s", output.name, ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
     return dict(states)
 
