@@ -15,7 +15,7 @@ from mer_features.core.quality import Issue
 from mer_features.core.recordings import Blink, Event, Recording
 from mer_features.databases.adapter import frames_on_disk
 from mer_features.databases.errata import Errata
-from mer_features.databases.films import Annotation, EventReader, Film, Films, within_frames
+from mer_features.databases.films import Annotation, EventReader, Film, Films, with_ends
 from mer_features.databases.folders import Tree
 from mer_features.databases.listing import DatabaseError, Note, RecordedListing
 from mer_features.databases.options import TableRecordings
@@ -97,7 +97,7 @@ def _film(database: str, root: Path, tree: Tree, row: Mapping[str, str]) -> Film
     if not inside:
         problem = problem or (Issue("no_frames", f"no image has a number in {first}..{last}"),)
         return Film(replace(recording, issues=(*recording.issues, *problem)))
-    film = within_frames(Film(recording, inside))
+    film = with_ends(Film(recording, inside))
     return replace(film, recording=replace(film.recording, issues=(*issues, *film.recording.issues)))
 
 
