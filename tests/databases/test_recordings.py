@@ -170,7 +170,8 @@ def test_smic_as_distributed_and_merged(release):
     assert (joined.first, joined.last) == (424700, 425599)
     assert [Path(source).name for source in joined.sources] == ["s3_ne_17", "s3_ne_18"]
     assert joined.digest not in {item.digest for item in apart.recordings}
-    assert {event.emotion for event in merged.events} == {"negative", "positive", "surprise"}
+    # s18_sur_03 and its second expression are surprise by an erratum; s1_ne_03 is negative.
+    assert Counter(event.emotion for event in merged.events) == {"negative": 70, "positive": 51, "surprise": 44}
 
 
 @pytest.mark.parametrize("kind", ["casmesq", "samm_long", "casme3", "smic"])
