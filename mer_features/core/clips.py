@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from mer_features.core import quality
 from mer_features.core.quality import Issue
@@ -150,15 +151,23 @@ def _parse(
     return values
 
 
+class _HasSubject(Protocol):
+    @property
+    def subject(self) -> str: ...
+
+
+OfSubject = TypeVar("OfSubject", bound=_HasSubject)
+
+
 def shard_of(subject: str, shards: int) -> str:
     """Name of the shard that a subject belongs to, a stable hash: adding a subject moves no other one."""
     value = int.from_bytes(hashlib.blake2b(subject.encode(), digest_size=8).digest(), "big")
     return f"s{value % shards:03d}"
 
 
-def split(clips: Iterable[Clip], shards: int) -> dict[str, tuple[Clip, ...]]:
-    """Clips by shard name, each subject kept whole, empty shards omitted, sorted by name."""
-    groups: dict[str, list[Clip]] = {}
+def split(clips: Iterable[OfSubject], shards: int) -> dict[str, tuple[OfSubject, ...]]:
+    """Clips, or recordings, by shard name, each subject kept whole, empty shards omitted, sorted by name."""
+    groups: dict[str, list[OfSubject]] = {}
     for clip in clips:
         groups.setdefault(shard_of(clip.subject, shards), []).append(clip)
     return {name: tuple(groups[name]) for name in sorted(groups)}

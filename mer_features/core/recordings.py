@@ -116,7 +116,7 @@ class Spot(Interval):
 
 
 Row = TypeVar("Row", Event, Blink, Spot)
-Annotated = TypeVar("Annotated", Event, Blink)
+AnnotatedRow = TypeVar("AnnotatedRow", Event, Blink)
 
 RECORDING_COLUMNS = tuple(field.name for field in fields(Recording))
 EVENT_COLUMNS = tuple(field.name for field in fields(Event))
@@ -199,7 +199,7 @@ def read_blinks(path: Path | str) -> tuple[Blink, ...]:
     return _read(path, Blink, "table of blinks")
 
 
-def _read(path: Path | str, row_type: type[Annotated], what: str) -> tuple[Annotated, ...]:
+def _read(path: Path | str, row_type: type[AnnotatedRow], what: str) -> tuple[AnnotatedRow, ...]:
     rows = []
     for where, values in read_table(path, EVENT_COLUMNS, _EVENT_NUMBERS, what):
         if values["onset"] is None or values["offset"] is None:

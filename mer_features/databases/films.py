@@ -79,7 +79,7 @@ class Films:
             return
         numbers, issues = frames_on_disk(self._tree, folder)
         film = Film(self._recording(recording_id, folder, issues), numbers)
-        self.put(within_frames(film) if numbers else film)
+        self.put(with_ends(film) if numbers else film)
 
     def put(self, film: Film) -> None:
         """Add a film, in the place of one with the same identifier."""
@@ -118,7 +118,7 @@ class Films:
         )
 
 
-def within_frames(film: Film) -> Film:
+def with_ends(film: Film) -> Film:
     """A film whose first and last frame are those on disk, with an issue for missing numbers between them."""
     first, last = film.numbers[0], film.numbers[-1]
     holes = missing_frames(gaps(film.numbers))

@@ -67,7 +67,7 @@ class PublishedRecordings:
 
 @dataclass(frozen=True)
 class RecordedListing:
-    """Recordings, also those without an event, in the order of their names; events and blinks in that of the sheet."""
+    """Recordings, also those without an event, in the order of their folders; events and blinks as in the sheet."""
 
     recordings: tuple[Recording, ...]
     events: tuple[Event, ...] = ()

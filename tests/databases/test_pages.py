@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 import yaml
 
-from mer_features.databases.options import OwnerAdapter
+from mer_features.databases.options import OwnerAdapter, OwnerRecordings, RecordingsDatabase
 from mer_features.workflow.config import validate
 
 PAGES = Path(__file__).parents[2] / "docs" / "databases"
@@ -50,3 +50,25 @@ def test_the_page_s_label_counts_are_those_that_the_check_expects(adapter: str):
         assert re.search(rf"\b{edition.clips}\b", (page + index).replace("38,935", "38935")), edition
         for number in edition.emotions.values():
             assert re.search(rf"\b{number}\b", page) or sum(edition.emotions.values()) in {357, 1156}, (edition, number)
+
+
+RECORDED = {
+    get_args(model.model_fields["adapter"].annotation)[0]: model for model in get_args(get_args(RecordingsDatabase)[0])
+}
+
+
+@pytest.mark.parametrize("adapter", RECORDED)
+def test_the_page_of_recordings_has_an_example_all_keys_and_the_published_counts(adapter: str):
+    page = (PAGES / f"{'own_recordings' if adapter == 'table' else adapter}.md").read_text(encoding="utf-8")
+    examples = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    sections = [section for tree in examples for section in tree.get("recordings", {}).values()]
+    assert [RECORDED[adapter].model_validate(section).adapter for section in sections] == [adapter]
+    own = RECORDED[adapter].model_fields.keys() - OwnerRecordings.model_fields.keys() - {"adapter"}
+    assert [key for key in own if f"{key}:" not in page] == []
+    if adapter == "table":
+        return
+    known = import_module(f"mer_features.databases.owners.{adapter}").PUBLISHED_RECORDINGS
+    for edition in [item for group in known.values() for item in group] if isinstance(known, dict) else known:
+        for number in (edition.recordings or edition.annotated, edition.subjects, edition.micro, edition.macro):
+            assert not number or re.search(rf"\b{number}\b", page), (edition, number)
+    assert f"({adapter}.md" in (PAGES / "README.md").read_text(encoding="utf-8")

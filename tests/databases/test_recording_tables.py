@@ -12,6 +12,7 @@ from mer_features.databases import DatabaseError
 from mer_features.databases.listing import RecordedListing
 from mer_features.databases.options import TableRecordings
 from mer_features.databases.recordings import compare, read_recordings
+from mer_features.spotting import tables as spotting_tables
 from tests.databases.trees import frames
 
 Write = Callable[..., Path]
@@ -80,22 +81,48 @@ def test_times_where_frames_are_expected_are_left_out_and_named(write: Write):
 
 
 def test_an_event_may_name_its_recording_and_have_its_own_name(write: Write):
-    header = "recording,event,onset,offset,kind"
+    header = "recording_id,event_id,onset,offset,kind"
     root = write(header, "p2/film,a,1,2,micro", "p2/film,a,5,6,micro", "p2/nothing,b,5,6,micro")
     listing = read(root)
     assert [event.event_id for event in listing.events] == ["a", "a-2"]
     assert any("the recording is not listed: b (row 4" in note.detail for note in listing.notes)
 
 
+def test_the_same_tables_can_be_read_for_scores(write: Write):
+    recordings = (
+        "recording_id,subject,path,first,last,fps",
+        "p1/one,p1,p1/talk,5,104,25",
+        "p2/two,p2,p2/talk,0,199,25",
+    )
+    root = write("recording_id,event_id,onset,offset,kind", "p1/one,a,10,20,micro", "p2/two,b,5,6,macro",
+                 recordings=recordings)  # fmt: skip
+    films = spotting_tables.read_recordings(root / "recordings.tsv")
+    events, _ = spotting_tables.read_events(root / "events.tsv", films)
+    listing = read(root)
+    assert events.rows == listing.events
+    keys = ("recording_id", "subject", "first", "last", "fps")
+    assert [[getattr(item, key) for key in keys] for item in films] == [
+        [getattr(item, key) for key in keys] for item in listing.recordings
+    ]
+
+
+def test_names_that_are_not_safe_in_a_path_are_found(write: Write):
+    root = write("recording_id,onset,offset,kind", "p 1/a talk,10,20,micro",
+                 recordings=("subject,path,recording_id", "p 1,p1/talk,a talk"))  # fmt: skip
+    assert spans(read(root)) == [("p_1/a_talk", 10, None, 20)]
+
+
 def test_first_and_last_restrict_a_folder(write: Write):
-    recordings = ("subject,path,recording,first,last", "p1,p1/talk,start,,50", "p1,p1/talk,end,51,")
-    root = write("recording,onset,offset,kind", "p1/start,45,60,macro", "p1/end,45,60,macro", recordings=recordings)
+    recordings = ("subject,path,recording_id,first,last", "p1,p1/talk,start,,50", "p1,p1/talk,end,51,")
+    root = write("recording_id,onset,offset,kind", "p1/start,45,60,macro", "p1/end,45,60,macro", recordings=recordings)
     listing = read(root)
     assert [(item.recording_id, item.first, item.last) for item in listing.recordings] == [
         ("p1/start", 5, 50), ("p1/end", 51, 104),
     ]  # fmt: skip
     assert spans(listing) == [("p1/start", 45, None, 50), ("p1/end", 51, None, 60)]
     assert {issue.code for event in listing.events for issue in event.issues} == {"event_cut"}
+    with pytest.raises(DatabaseError, match=r"events\.tsv:2: p1/talk is the path of several recordings"):
+        read(write(HEADER, "p1,p1/talk,10,15,20,micro,,", recordings=recordings))
 
 
 def test_without_a_table_of_events_nothing_is_annotated(write: Write):
@@ -108,7 +135,7 @@ def test_without_a_table_of_events_nothing_is_annotated(write: Write):
 
 
 def test_blinks(write: Write):
-    root = write(HEADER, blinks=("recording,onset,offset", "p1/talk,30,36"))
+    root = write(HEADER, blinks=("recording_id,onset,offset", "p1/talk,30,36"))
     (blink,) = read(root, blinks="blinks.tsv").blinks
     assert (blink.recording_id, blink.onset, blink.offset, blink.kind) == ("p1/talk", 30, 36, "blink")
     assert read(root).blinks == ()

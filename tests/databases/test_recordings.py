@@ -16,7 +16,7 @@ from mer_features.databases.listing import RecordedListing
 from mer_features.databases.options import RecordingsDatabase
 from mer_features.databases.recordings import compare, counts, read_recordings
 from mer_features.spotting import tables as spotting_tables
-from tests.databases.trees import below, film, opened, recorded, table, workbook
+from tests.databases.trees import below, film, opened, recordings_tree, table, workbook
 
 READ = TypeAdapter(RecordingsDatabase)
 
@@ -58,7 +58,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     def make(kind: str) -> Path:
         if kind not in made:
-            made[kind] = recorded(kind, tmp_path_factory.mktemp(kind))
+            made[kind] = recordings_tree(kind, tmp_path_factory.mktemp(kind))
         return made[kind]
 
     return make
@@ -116,7 +116,7 @@ def test_onset_0_of_samm_long_videos_can_be_left_out_and_the_check_says_so(relea
 def test_the_emotions_of_samm_long_videos_come_from_the_short_sheet(release, tmp_path: Path):
     from tests.databases.trees import rows_of
 
-    root = recorded("samm_long", tmp_path)
+    root = recordings_tree("samm_long", tmp_path)
     assert {event.emotion for event in read("samm_long", root).events} == {""}
     names = ["Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration"]
     header = [*names, "Micro", "Objective Classes", "Action Units", "Estimated Emotion", "Notes"]
@@ -170,7 +170,8 @@ def test_smic_as_distributed_and_merged(release):
     assert (joined.first, joined.last) == (424700, 425599)
     assert [Path(source).name for source in joined.sources] == ["s3_ne_17", "s3_ne_18"]
     assert joined.digest not in {item.digest for item in apart.recordings}
-    assert {event.emotion for event in merged.events} == {"negative", "positive", "surprise"}
+    # s18_sur_03 and its second expression are surprise by an erratum; s1_ne_03 is negative.
+    assert Counter(event.emotion for event in merged.events) == {"negative": 70, "positive": 51, "surprise": 44}
 
 
 @pytest.mark.parametrize("kind", ["casmesq", "samm_long", "casme3", "smic"])

@@ -115,7 +115,7 @@ def film(folder: Path, marks: Iterable[int], name: str, first: int = 1, last: in
     return frames(folder, {number for number in numbers if number >= first}, name)
 
 
-def recorded(kind: str, root: Path) -> Path:
+def recordings_tree(kind: str, root: Path) -> Path:
     """The recordings of one of the owners' databases with the true layout and names, and its sheet; few frames."""
     RECORDED[kind](root)
     return root

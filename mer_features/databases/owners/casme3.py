@@ -246,11 +246,12 @@ def _emotions(tree: Tree, options: Casme3Recordings) -> tuple[dict[str, str], tu
 
 
 def _blink_rows(path: Path) -> tuple[tuple[Row, ...], tuple[Note, ...]]:
-    """Rows of the worksheet of blinks, in an unknown form: read if it has the columns of the others."""
-    titles = [title for title in sheets.read_grids(path) if "blink" in title.casefold()]
+    """Rows of the worksheet of blinks. Its form is not known: it is read if it has the columns of the events."""
+    every = tuple(sheets.read_grids(path))
+    titles = [title for title in every if "blink" in title.casefold()]
     if not titles:
         return (), (Note("sheet", f"{path.name} has no sheet of blinks"),)
-    others = [title for title in sheets.read_grids(path) if title not in titles]
+    others = [title for title in every if title not in titles]
     try:
         sheet = sheets.read(path, _BLINK_COLUMNS, titles=titles, never=others)
     except DatabaseError as error:

@@ -20,7 +20,7 @@ from mer_features.core.recordings import SEPARATOR
 from mer_features.databases import adapter, sheets
 from mer_features.databases.adapter import Release
 from mer_features.databases.errata import Errata
-from mer_features.databases.films import MERGED, Annotation, EventReader, Film, Films, within_frames
+from mer_features.databases.films import MERGED, Annotation, EventReader, Film, Films, with_ends
 from mer_features.databases.folders import Tree, unpadded
 from mer_features.databases.listing import DatabaseError, Listing, Note, Published, PublishedRecordings, RecordedListing
 from mer_features.databases.options import OwnerDatabase, SmicRecordings
@@ -314,14 +314,14 @@ def _merge(films: Films) -> tuple[Note, ...]:
             groups.append([film])
     shared = [group for group in groups if len(group) > 1]
     for group in shared:
-        films.replace(group, _merged(group))
+        films.replace(group, _one_film(group))
     names = [" + ".join(film.recording.recording_id for film in group) for group in shared]
     fewer = sum(len(group) - 1 for group in shared)
     text = f"recordings fewer, because these share frames and are one film each (`overlaps: merge`): {'; '.join(names)}"
     return (Note(MERGED, f"{fewer} {text}", fewer),) if shared else ()
 
 
-def _merged(group: Sequence[Film]) -> Film:
+def _one_film(group: Sequence[Film]) -> Film:
     first = group[0].recording
     names = "+".join(film.recording.recording_id.split("/", 1)[1] for film in group)
     recording = replace(
@@ -329,7 +329,7 @@ def _merged(group: Sequence[Film]) -> Film:
         recording_id=f"{first.subject}/{names}",
         source=SEPARATOR.join(film.recording.source for film in group),
     )
-    return within_frames(Film(recording, tuple(sorted({number for film in group for number in film.numbers}))))
+    return with_ends(Film(recording, tuple(sorted({number for film in group for number in film.numbers}))))
 
 
 def _distinct(annotations: Iterable[Annotation], films: Films) -> tuple[list[Annotation], tuple[Note, ...]]:
