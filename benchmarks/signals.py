@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -108,7 +107,9 @@ def measured_alone(folder: Path, minutes: float) -> None:
         sink.issues = measure(Endless(files, int(minutes * 60 * FPS)), sink=sink, fps=FPS)
     with SignalReader(folder / "signals.h5") as reader:
         rows = len(reader.read("s/film").number)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not getrusage, which also counts the memory of the process that started this one.
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    peak_mb = int(line.split()[1]) / 1024
     size_kb = (folder / "signals.h5").stat().st_size / 1024
     print(f"{peak_mb:.1f} MB peak, {rows} rows, file of {size_kb:.0f} kB")
 

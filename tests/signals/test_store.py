@@ -9,13 +9,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import h5py
 import numpy as np
 import pytest
 
 from mer_features.core.quality import Issue, Status
 from mer_features.stages.signals.series import COLUMNS, MemorySink, Signals
+from mer_features.stages.signals.shard import Source, measure_shard
 from mer_features.stages.signals.store import SignalReader, SignalWriter
+from tests.signals.films import CALM, render
 
 
 def some_signals(count: int, seed: int = 0) -> Signals:
@@ -160,3 +163,37 @@ def test_other_files_are_refused(tmp_path: Path):
         pass
     with pytest.raises(ValueError, match=r"other\.h5: not a complete signal file"):
         reading(tmp_path / "other.h5")
+
+
+def test_a_shard_measures_what_can_be_measured(tmp_path: Path):
+    images = render(np.zeros(12), nuisance=CALM).images
+    for name, pictures in {"film": images, "dark": np.zeros_like(images[:3])}.items():
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(pictures):
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), image)
+    sources = [
+        Source("s1/film", tmp_path / "film", first=2, fps=50.0),
+        Source("s1/dark", tmp_path / "dark", fps=50.0),
+        Source("s1/none", tmp_path / "none", fps=50.0),
+        Source("s2/rate", tmp_path / "film"),
+    ]
+    counts = measure_shard(sources, tmp_path / "s.h5", durable=False)
+    assert counts == {Status.OK: 1, Status.WARNED: 0, Status.REJECTED: 3}
+    with SignalReader(tmp_path / "s.h5") as reader:
+        assert reader.recording_ids == [source.recording_id for source in sources]
+        signals = reader.read("s1/film")
+        codes = {name: [issue.code for issue in reader.issues(name)] for name in reader.recording_ids}
+        assert reader.options["signals"]["size"] == 256
+    assert signals.number.tolist() == list(range(2, 12))
+    assert signals.reliable.all()
+    assert codes == {
+        "s1/film": [], "s1/dark": ["no_face"], "s1/none": ["source_missing"], "s2/rate": ["internal_error"],
+    }  # fmt: skip
+
+
+def test_a_shard_of_failures_is_an_error(tmp_path: Path):
+    (tmp_path / "film").mkdir()
+    cv2.imwrite(str(tmp_path / "film" / "1.png"), np.zeros((64, 64), np.uint8))
+    with pytest.raises(RuntimeError, match=r"every recording; the first: s1/film: .*frame rate"):
+        measure_shard([Source("s1/film", tmp_path / "film")], tmp_path / "s.h5")
+    assert not (tmp_path / "s.h5").exists()
