@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mer_features.spotting import filters
-from mer_features.spotting.events import KINDS, Event, Recording, Spot
+from mer_features.spotting.events import KINDS, Event, Recording, Spot, grouped
 from mer_features.spotting.metrics import best, match
 from mer_features.spotting.options import Network
 from mer_features.stages.signals import EXPRESSION, MIRROR, REGIONS, Signals
@@ -225,11 +225,13 @@ class Trained:
     scale: np.ndarray
     thresholds: dict[str, float]  # kind -> probability above which a frame lies in an event
 
+    def probabilities(self, film: Film) -> np.ndarray:
+        """Outputs (8, n) for a recording, 0 to 1, in the order of :func:`targets`."""
+        return np.asarray(self.model.probabilities(film.values / self.scale))
+
     def spots(self, film: Film, recording_id: str) -> list[Spot]:
         """Spots of a recording, in the order of time."""
-        from mer_features.spotting import convolutions
-
-        probabilities = convolutions.probabilities(self.model, film.values / self.scale)
+        probabilities = self.probabilities(film)
         found = [
             spot for kind in KINDS for spot in decode(probabilities, film, recording_id, kind, self.thresholds[kind])
         ]
@@ -292,7 +294,8 @@ def train(
     ValueError
         With fewer than two subjects, or if the face was followed in no recording.
     """
-    subjects = list(dict.fromkeys((film.database, film.subject) for film in training))
+    training = sorted(training, key=lambda film: film.recording_id)
+    subjects = sorted({(film.database, film.subject) for film in training})
     if len(subjects) < 2:
         raise ValueError(f"a network is to learn from {len(subjects)} subject; expected at least 2, for its thresholds")
     name = zlib.crc32(repr(subjects).encode())
@@ -319,13 +322,11 @@ def _fit(
     seed: Sequence[int],
 ) -> Trained:
     """A network without chosen thresholds."""
-    from mer_features.spotting import convolutions
+    from mer_features.spotting import convolutions  # noqa: PLC0415  # torch, only where a network is trained
 
     names = [film.recording_id for film in training]
-    own: dict[str, list[Event]] = {name: [] for name in names}
-    for event in events:
-        if event.recording_id in own:
-            own[event.recording_id].append(event)
+    of_films = grouped(events, kinds=False)
+    own = {name: of_films.get((name, ""), []) for name in names}
     stretches = Stretches({name: films[name] for name in names}, own, options, seed)
     model = convolutions.fit(stretches.batch, CHANNELS, options, seed)
     return Trained(model, stretches.scale, dict.fromkeys(KINDS, 0.5))
@@ -333,9 +334,7 @@ def _fit(
 
 def _counted(trained: Trained, film: Film, recording_id: str, events: Sequence[Event]) -> np.ndarray:
     """Hits, spots and events of a recording by threshold and kind, (thresholds, 2, 3) int64."""
-    from mer_features.spotting import convolutions
-
-    probabilities = convolutions.probabilities(trained.model, film.values / trained.scale)
+    probabilities = trained.probabilities(film)
     counts = np.zeros((len(THRESHOLDS), len(KINDS), 3), dtype=np.int64)
     for number, kind in enumerate(KINDS):
         own = [event for event in events if event.recording_id == recording_id and event.kind == kind]

@@ -21,7 +21,10 @@ class RegionValues(Section):
     """Values that decide what the region spotter finds; with training, they are searched on training subjects."""
 
     noise_factor: float = Field(
-        5.0, ge=1, le=100, description="An event must be at least this many times as large as the recording's own noise."
+        5.0,
+        ge=1,
+        le=100,
+        description="An event must be at least this many times as large as the recording's own noise.",
     )
     micro_height: Height = Field(
         0.0035, description="Smallest motion of a micro-expression, in distances between the eyes."
@@ -44,8 +47,7 @@ class RegionValues(Section):
         0.5,
         gt=0,
         le=5,
-        description="Longest micro-expression in seconds; with `kind_rule: rise`, its longest rise, 0.27 in "
-        "CAS(ME)³.",
+        description="Longest micro-expression in seconds; with `kind_rule: rise`, its longest rise, 0.27 in CAS(ME)³.",
     )
 
 
@@ -98,7 +100,10 @@ class RegionSpotter(_Spotter):
     )
     low_pass_hz: float = Field(5.0, gt=0.5, le=20, description="Faster motion is removed as noise.")
     micro_window_s: float = Field(
-        1.5, ge=0.5, le=10, description="Window of the running median that is the rest of micro-expressions, in seconds."
+        1.5,
+        ge=0.5,
+        le=10,
+        description="Window of the running median that is the rest of micro-expressions, in seconds.",
     )
     macro_window_s: float = Field(
         8.0,

@@ -261,9 +261,7 @@ def _crossing(side: np.ndarray, below: int, level: float) -> float:
     return below - 1 + float((before - level) / (before - after)) if before > after else float(below)
 
 
-def _merge(
-    moved: Movements, strength: np.ndarray, overlap: float, names: tuple[Signals, str, str]
-) -> list[Finding]:
+def _merge(moved: Movements, strength: np.ndarray, overlap: float, names: tuple[Signals, str, str]) -> list[Finding]:
     """Join the movements of several regions: the strongest one takes all that overlap it, then the next one."""
     findings = []
     left = np.argsort(-strength, kind="stable")
@@ -288,7 +286,9 @@ def _finding(
     """One spot: its ends are means over the regions that agree about them, weighted with their strength."""
     signals, recording_id, kind = names
     best = members[0]
-    onset_s, offset_s = (float(np.average(ends[alike], weights=strength[alike])) for ends in (moved.onset_s, moved.offset_s))
+    onset_s, offset_s = (
+        float(np.average(ends[alike], weights=strength[alike])) for ends in (moved.onset_s, moved.offset_s)
+    )
     apex_s = min(max(float(moved.apex_s[best]), onset_s), offset_s)
     onset, apex, offset = filters.frames_at(signals, np.array([onset_s, apex_s, offset_s])).tolist()
     regions = tuple(dict.fromkeys(REGIONS[region] for region in moved.region[members]))
