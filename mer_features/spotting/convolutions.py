@@ -56,6 +56,12 @@ class Model(torch.nn.Module):
         """Logits."""
         return self.last(F.relu(self.blocks(self.first(torch.asinh(x)))))
 
+    def probabilities(self, values: np.ndarray) -> np.ndarray:
+        """Outputs (outputs, n) from 0 to 1, float32, for the channels (channels, n) of a recording."""
+        with tensors.deterministic(), torch.inference_mode():
+            logits = self(torch.from_numpy(np.asarray(values, dtype=np.float32))[None])
+            return np.asarray(logits[0].sigmoid().numpy())
+
 
 def loss(logits: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Focal cross-entropy for targets from 0 to 1, mean over what counts: |y - p|^2 (1 + 3 y) times cross-entropy."""
@@ -102,10 +108,3 @@ def fit(
             if epoch >= options.epochs - options.averaged_epochs:
                 average.update_parameters(model)
     return average.module.cpu().eval()
-
-
-def probabilities(model: Model, values: np.ndarray) -> np.ndarray:
-    """Outputs (outputs, n) from 0 to 1, float32, for the channels (channels, n) of a recording."""
-    with tensors.deterministic(), torch.inference_mode():
-        inputs = torch.from_numpy(np.asarray(values, dtype=np.float32))[None]
-        return np.asarray(model(inputs)[0].sigmoid().numpy())

@@ -17,7 +17,7 @@ import numpy as np
 
 from mer_features.core.recordings import KINDS, Event, Recording, Spot
 from mer_features.spotting import filters
-from mer_features.spotting.metrics import best, match
+from mer_features.spotting.metrics import best, grouped, match
 from mer_features.spotting.options import Network
 from mer_features.stages.signals import EXPRESSION, MIRROR, REGIONS, Signals
 
@@ -103,8 +103,8 @@ def scale(films: Sequence[Film]) -> np.ndarray:
     return np.asarray(size[:, None], dtype=np.float32)
 
 
-def targets(film: Film, events: Sequence[Event], times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the network should say at these times, and how much each value counts.
+def targets(film: Film, events: Sequence[Event]) -> tuple[np.ndarray, np.ndarray]:
+    """What the network should say at each sample, and how much each value counts.
 
     Parameters
     ----------
@@ -112,8 +112,6 @@ def targets(film: Film, events: Sequence[Event], times: np.ndarray) -> tuple[np.
         Recording of the events.
     events
         All events of the recording.
-    times : ndarray, shape (n,)
-        In seconds, ascending.
 
     Returns
     -------
@@ -121,6 +119,7 @@ def targets(film: Film, events: Sequence[Event], times: np.ndarray) -> tuple[np.
         ``HEADS`` of micro-, then of macro-expressions. ``inside`` is 1 in an event; the others have a Gaussian around
         each moment. Without an annotated apex, its weight is 0 during the event.
     """
+    times = np.arange(film.values.shape[1]) / film.rate_hz
     wanted = np.zeros((len(KINDS), len(HEADS), len(times)), dtype=np.float32)
     weights = np.ones_like(wanted)
     for event in events:
@@ -158,9 +157,10 @@ class Stretches:
     def __init__(
         self, films: Mapping[str, Film], events: Mapping[str, Sequence[Event]], options: Network, seed: Sequence[int]
     ) -> None:
-        self.films, self.events, self.options = films, events, options
+        self.films, self.options = films, options
         self.rng = np.random.default_rng(seed)
         self.scale = scale(list(films.values()))
+        self.targets = {name: np.concatenate(targets(film, events[name])) for name, film in films.items()}
         self.names = list(films)
         lengths = np.array([film.values.shape[1] for film in films.values()], dtype=np.float64)
         self.chances = lengths / lengths.sum()
@@ -186,11 +186,10 @@ class Stretches:
             name = self.names[rng.choice(len(self.names), p=self.chances)]
             start = rng.uniform(-0.2, max(0.0, self.films[name].signals.time_s[-1] - 0.8 * n * step))
         times = start + step * np.arange(n)
-        values = _at(self.films[name], times) / self.scale
-        wanted, weights = targets(self.films[name], self.events[name], times)
-        if options.augment:
-            values = self._augment(values, n, step)
-        return values, wanted, weights * values[-1]
+        values = _at(self.films[name].values, times * options.rate_hz) / self.scale
+        wanted, weights = np.split(_at(self.targets[name], times * options.rate_hz), 2)
+        weights = weights * (values[-1] == 1)
+        return self._augment(values, n, step) if options.augment else values, wanted, weights
 
     def _augment(self, values: np.ndarray, n: int, step: float) -> np.ndarray:
         rng = self.rng
@@ -199,26 +198,23 @@ class Stretches:
         values[:_MOTION] *= rng.uniform(0.8, 1.2)
         if rng.random() < 0.25:
             name = self.names[rng.choice(len(self.names), p=self.chances)]
-            film = self.films[name]
-            times = rng.uniform(0, max(0.0, film.signals.time_s[-1] - n * step)) + step * np.arange(n)
-            free = 1 - targets(film, self.events[name], times)[0].reshape(len(KINDS), len(HEADS), n).max(axis=(0, 1))
-            values[:_MOTION] += (_at(film, times) / self.scale)[:_MOTION] * (free > 0.99).all() * values[-1]
+            last = max(0.0, float(self.films[name].signals.time_s[-1]) - n * step)
+            places = (rng.uniform(0, last) + step * np.arange(n)) * self.options.rate_hz
+            if _at(self.targets[name], places)[: len(KINDS) * len(HEADS)].max() < 0.01:
+                values[:_MOTION] += (_at(self.films[name].values, places) / self.scale)[:_MOTION] * values[-1]
         if rng.random() < 0.5:
             lost = rng.random(len(_REGIONS)) < 0.1
             values[:_MOTION].reshape(2, len(_REGIONS), 2, n)[:, lost] = 0
         return values
 
 
-def _at(film: Film, times: np.ndarray) -> np.ndarray:
-    """Channels of a recording at these times, (65, n) float32; 0 outside the recording."""
-    place = times * film.rate_hz
-    left = np.floor(place).astype(np.int64)
-    share = (place - left).astype(np.float32)
-    last = film.values.shape[1] - 1
-    before, after = (film.values[:, np.clip(left + step, 0, last)] for step in (0, 1))
-    values = before * (1 - share) + after * share
-    inside = (place >= 0) & (place <= last) & (before[-1] > 0) & (after[-1] > 0)
-    return np.asarray(values * inside, dtype=np.float32)
+def _at(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Columns of (C, n) at places between the samples, (C, len(places)) float32; 0 outside."""
+    last = values.shape[1] - 1
+    left = np.clip(np.floor(places).astype(np.int64), 0, last)
+    share = (places - left).astype(np.float32)
+    between = values[:, left] * (1 - share) + values[:, np.minimum(left + 1, last)] * share
+    return np.asarray(between * ((places >= 0) & (places <= last)), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -229,11 +225,13 @@ class Trained:
     scale: np.ndarray
     thresholds: dict[str, float]  # kind -> probability above which a frame lies in an event
 
+    def probabilities(self, film: Film) -> np.ndarray:
+        """Outputs (8, n) for a recording, 0 to 1, in the order of :func:`targets`."""
+        return np.asarray(self.model.probabilities(film.values / self.scale))
+
     def spots(self, film: Film, recording_id: str) -> list[Spot]:
         """Spots of a recording, in the order of time."""
-        from mer_features.spotting import convolutions
-
-        probabilities = convolutions.probabilities(self.model, film.values / self.scale)
+        probabilities = self.probabilities(film)
         found = [
             spot for kind in KINDS for spot in decode(probabilities, film, recording_id, kind, self.thresholds[kind])
         ]
@@ -296,7 +294,8 @@ def train(
     ValueError
         With fewer than two subjects, or if the face was followed in no recording.
     """
-    subjects = list(dict.fromkeys((film.database, film.subject) for film in training))
+    training = sorted(training, key=lambda film: film.recording_id)
+    subjects = sorted({(film.database, film.subject) for film in training})
     if len(subjects) < 2:
         raise ValueError(f"a network is to learn from {len(subjects)} subject; expected at least 2, for its thresholds")
     name = zlib.crc32(repr(subjects).encode())
@@ -323,13 +322,11 @@ def _fit(
     seed: Sequence[int],
 ) -> Trained:
     """A network without chosen thresholds."""
-    from mer_features.spotting import convolutions
+    from mer_features.spotting import convolutions  # noqa: PLC0415  # torch, only where a network is trained
 
     names = [film.recording_id for film in training]
-    own: dict[str, list[Event]] = {name: [] for name in names}
-    for event in events:
-        if event.recording_id in own:
-            own[event.recording_id].append(event)
+    of_films = grouped(events, kinds=False)
+    own = {name: of_films.get((name, ""), []) for name in names}
     stretches = Stretches({name: films[name] for name in names}, own, options, seed)
     model = convolutions.fit(stretches.batch, CHANNELS, options, seed)
     return Trained(model, stretches.scale, dict.fromkeys(KINDS, 0.5))
@@ -337,9 +334,7 @@ def _fit(
 
 def _counted(trained: Trained, film: Film, recording_id: str, events: Sequence[Event]) -> np.ndarray:
     """Hits, spots and events of a recording by threshold and kind, (thresholds, 2, 3) int64."""
-    from mer_features.spotting import convolutions
-
-    probabilities = convolutions.probabilities(trained.model, film.values / trained.scale)
+    probabilities = trained.probabilities(film)
     counts = np.zeros((len(THRESHOLDS), len(KINDS), 3), dtype=np.int64)
     for number, kind in enumerate(KINDS):
         own = [event for event in events if event.recording_id == recording_id and event.kind == kind]

@@ -179,11 +179,11 @@ class Network(_Spotter):
         description="Dilation of each residual block. With these, a frame sees 10 seconds.",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="Share of the hidden channels left out in training.")
-    epochs: int = Field(30, ge=1, le=1000, description="Epochs of training, a fixed number.")
+    epochs: int = Field(20, ge=1, le=1000, description="Epochs of training, a fixed number.")
     batches: int = Field(20, ge=1, le=10000, description="Batches of an epoch.")
     batch: int = Field(8, ge=1, le=256, description="Stretches of recordings in a batch; half of them have an event.")
-    stretch_s: float = Field(20.0, ge=2, le=120, description="Length of a stretch in seconds.")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="Largest step of AdamW.")
+    stretch_s: float = Field(10.0, ge=2, le=120, description="Length of a stretch in seconds.")
+    learning_rate: float = Field(5e-3, gt=0, le=1, description="Largest step of AdamW.")
     averaged_epochs: int = Field(5, ge=1, le=1000, description="The weights of so many last epochs are averaged.")
     inner_folds: int = Field(
         2,

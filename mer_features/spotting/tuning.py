@@ -206,49 +206,45 @@ def _by_search(
     events: Sequence[Event],
     method: Searched,
 ) -> HeldOut:
-    combinations = method.combinations()
+    combinations, known = method.combinations(), grouped(events)
     if len(combinations) > 1 and len(folds) < 2:
         raise ValueError(
             f"{len(combinations)} combinations of values to try, but {folds[0].name} is the only subject; expected "
             "another one to choose them on"
         )
     chosen = {fold.name: combinations[0] for fold in folds}
+    prepared = {film.recording_id: method.prepare(signals[film.recording_id]) for film in recordings}
     if len(combinations) > 1:
-        counts = _counts(signals, recordings, events, method)
+        counts = {film.recording_id: _counts(prepared[film.recording_id], film, known, method) for film in recordings}
         for fold in folds:
             names = [film.recording_id for film in fold.training]
             chosen[fold.name] = combinations[best(sum(counts[name] for name in names))]
     spots: dict[str, list[Spot]] = {}
     for fold in folds:
         for film in fold.held_out:
-            prepared = method.prepare(signals[film.recording_id])
-            found = [spot for kind in KINDS for spot in method.spots(prepared, film, chosen[fold.name], kind)]
+            own = prepared[film.recording_id]
+            found = [spot for kind in KINDS for spot in method.spots(own, film, chosen[fold.name], kind)]
             spots[film.recording_id] = sorted(found, key=lambda spot: (spot.onset, spot.offset))
     values = {name: _plain(combination) for name, combination in chosen.items()}
     return HeldOut({film.recording_id: spots[film.recording_id] for film in recordings}, values, len(combinations))
 
 
 def _counts(
-    signals: Mapping[str, Signals], recordings: Sequence[Recording], events: Sequence[Event], method: Searched
-) -> dict[str, np.ndarray]:
-    """Hits, spots and events of each combination in each recording, both kinds together: (C, 3) int64 of each."""
+    prepared: Any, film: Recording, events: Mapping[tuple[str, str], Sequence[Event]], method: Searched
+) -> np.ndarray:
+    """Hits, spots and events of each combination in a recording, both kinds together: (C, 3) int64."""
     combinations = method.combinations()
-    known = grouped(events)
-    counts = {}
-    for film in recordings:
-        prepared = method.prepare(signals[film.recording_id])
-        count = np.zeros((len(combinations), 3), dtype=np.int64)
-        for kind in KINDS:
-            own = known.get((film.recording_id, kind), [])
-            done: dict[Hashable, tuple[int, int, int]] = {}
-            for place, values in enumerate(combinations):
-                part = method.part(values, kind)
-                if part not in done:
-                    found = match(own, method.spots(prepared, film, values, kind)).counts
-                    done[part] = found.tp, found.spots, found.events
-                count[place] += done[part]
-        counts[film.recording_id] = count
-    return counts
+    count = np.zeros((len(combinations), 3), dtype=np.int64)
+    for kind in KINDS:
+        own = events.get((film.recording_id, kind), [])
+        done: dict[Hashable, tuple[int, int, int]] = {}
+        for place, values in enumerate(combinations):
+            part = method.part(values, kind)
+            if part not in done:
+                found = match(own, method.spots(prepared, film, values, kind)).counts
+                done[part] = found.tp, found.spots, found.events
+            count[place] += done[part]
+    return count
 
 
 def _plain(values: RegionValues | blind.Values) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from mer_features.core.recordings import Recording
 from mer_features.frames import open_frames
 from mer_features.stages.options import Faces, SignalOptions
 from mer_features.stages.signals.recording import measure
-from mer_features.stages.signals.store import SignalReader, SignalWriter
 from mer_features.stages.signals.series import Signals
+from mer_features.stages.signals.store import SignalReader, SignalWriter
 from mer_features.stages.store import StageFailedError
 
 log = logging.getLogger(__name__)
