@@ -27,6 +27,15 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """Files of a set of recordings: its tables, and the signals of all shards."""
+
+    recordings: Path
+    events: Path
+    signals: Sequence[Path]
+
+
+@dataclass(frozen=True)
 class Outputs:
     """Files of one spotter: its spots, what was chosen or trained in each fold, and its scores."""
 
@@ -36,8 +45,7 @@ class Outputs:
 
 
 def spot_files(
-    tables: tuple[Path, Path],
-    signal_files: Sequence[Path],
+    inputs: Inputs,
     spotter: Mapping[str, Any],
     outputs: Outputs,
     *,
@@ -52,10 +60,8 @@ def spot_files(
 
     Parameters
     ----------
-    tables
-        Tables of recordings and of events.
-    signal_files
-        Those of all shards.
+    inputs
+        Files to read.
     spotter
         Options of a :data:`~mer_features.spotting.options.Spotter`.
     outputs
@@ -75,9 +81,9 @@ def spot_files(
         If a file cannot be read, a recording has no signals, or there is something to fit and only one subject.
     """
     options: Spotter = TypeAdapter(Spotter).validate_python(spotter)
-    recordings = read_recordings(tables[0])
-    events = read_events(tables[1], recordings)[0].inside
-    signals, rejected = read_signals(signal_files)
+    recordings = read_recordings(inputs.recordings)
+    events = read_events(inputs.events, recordings)[0].inside
+    signals, rejected = read_signals(inputs.signals)
     usable = [film for film in recordings if film.recording_id not in rejected]
     measured = {film.recording_id for film in usable}
     found = spot_by_subject(signals, usable, [row for row in events if row.recording_id in measured], options, seed)

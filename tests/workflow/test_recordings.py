@@ -13,7 +13,10 @@ from tests.workflow.conftest import Project, make_project
 NEGATIVE = ["disgust", "anger", "contempt", "fear", "sadness", "repression"]
 CONFIGURATION = {
     "recordings": {"films": {"adapter": "synthetic", "preset": "tiny-long"}},
-    "spotting": {"regions": {"recordings": ["films"]}, "tiling": {"recordings": ["films"], "spotter": {"method": "blind"}}},
+    "spotting": {
+        "regions": {"recordings": ["films"]},
+        "tiling": {"recordings": ["films"], "spotter": {"method": "blind"}},
+    },
     "databases": {
         "events": {"adapter": "recordings", "recordings": "films", "kinds": ["micro", "macro"]},
         "spots": {"adapter": "recordings", "recordings": "films", "spotter": "regions", "kinds": ["micro", "macro"]},

@@ -6,8 +6,11 @@ with job_log(snakemake.log[0]):
     from mer_features.spotting import run
 
     run.spot_files(
-        (Path(snakemake.input.recordings), Path(snakemake.input.events)),
-        [Path(path) for path in snakemake.input.signals],
+        run.Inputs(
+            Path(snakemake.input.recordings),
+            Path(snakemake.input.events),
+            [Path(path) for path in snakemake.input.signals],
+        ),
         snakemake.params.spotter,
         run.Outputs(**{name: Path(path) for name, path in snakemake.output.items()}),
         names=(snakemake.wildcards.recordings, snakemake.wildcards.spotter),
