@@ -36,14 +36,16 @@ class ImageFolder(FrameSequence):
         return self._load(min(self.numbers, key=lambda other: (abs(other - number), other)))[1]
 
     def sha256(self) -> str:
-        """Digest of the bytes of all files in the order of their numbers; ValueError before all frames were read."""
+        """Digest of the bytes of all files read, in the order of their numbers; ValueError before they were read."""
         if self._digest is None:
             raise ValueError(f"{self.source}: the digest is only known after all frames were read")
         return self._digest
 
-    def _decode(self) -> Iterator[tuple[str, Frame]]:
+    def _decode(self, step: int = 1) -> Iterator[tuple[str, Frame]]:
         digest = hashlib.sha256()
         for number in self.numbers:
+            if (number - self.numbers[0]) % step:
+                continue
             data, frame = self._load(number)
             digest.update(data)
             yield self._files[number].name, frame
@@ -70,7 +72,7 @@ class ImageFile(FrameSequence):
         """Digest of the file."""
         return hashlib.sha256(self.source.read_bytes()).hexdigest()
 
-    def _decode(self) -> Iterator[tuple[str, Frame]]:
+    def _decode(self, step: int = 1) -> Iterator[tuple[str, Frame]]:  # noqa: ARG002  # there is one frame
         yield self.source.name, _load(self.source, 0)[1]
 
 

@@ -59,8 +59,16 @@ class FrameSequence(ABC):
         ClipRejectedError
             ``unreadable_frame``, ``frame_size_changed`` or ``no_frames``.
         """
+        return self.every(1)
+
+    def every(self, step: int) -> Iterator[Frame]:
+        """Decode only frames whose number differs from the first one by a multiple of ``step``, at least 1.
+
+        The files of the frames in between are not read, and those of a video are not converted to pixels. Errors are
+        those of :meth:`__iter__`.
+        """
         expected: tuple[int, ...] | None = None
-        for name, frame in self._decode():
+        for name, frame in self._decode(step):
             expected = expected or frame.image.shape
             if frame.image.shape != expected:
                 raise ClipRejectedError(
@@ -79,8 +87,8 @@ class FrameSequence(ABC):
         """Hexadecimal digest of the bytes that the frames were decoded from."""
 
     @abstractmethod
-    def _decode(self) -> Iterator[tuple[str, Frame]]:
-        """Frames, each with its name for messages."""
+    def _decode(self, step: int = 1) -> Iterator[tuple[str, Frame]]:
+        """Frames of :meth:`every`, each with its name for messages."""
 
 
 def inside(number: int, first: int | None, last: int | None) -> bool:

@@ -71,7 +71,7 @@ class VideoFile(FrameSequence):
                 return stream
         raise ClipRejectedError("no_frames", f"{self.source}: no video stream that can be decoded")
 
-    def _decode(self) -> Iterator[tuple[str, Frame]]:
+    def _decode(self, step: int = 1) -> Iterator[tuple[str, Frame]]:
         numbers: list[int] = []
         times: list[float] = []
         issues: list[Issue] = []
@@ -85,8 +85,10 @@ class VideoFile(FrameSequence):
                     break
                 if inside(number, self._first, self._last):
                     time_s = float("nan") if picture.time is None else float(picture.time)
-                    numbers.append(number)
                     times.append(time_s)
+                    if (number - (self._first or 0)) % step:
+                        continue
+                    numbers.append(number)
                     yield f"frame {number}", Frame(number, time_s, converter(picture, self.source.name))
             else:
                 if not issues:

@@ -172,6 +172,47 @@ class Flow(Section):
         return any(pair.endswith("_amplified") for pair in self.pairs)
 
 
+class SignalOptions(Section):
+    """Motion of face regions in whole recordings, the input of spotting."""
+
+    rate_hz: float = Field(
+        50.0,
+        ge=25,
+        le=240,
+        description="Frames per second to analyse. Of faster recordings only every n-th frame is analysed, with n the "
+        "frame rate divided by this, rounded: 50 of 200 and of 100, all 30 of 30. With larger values noise is averaged "
+        "over more frames, but it takes longer.",
+    )
+    size: int = Field(
+        256, ge=128, le=512, description="Side in pixels of the aligned square crop in which motion is measured."
+    )
+    anchor_s: float = Field(
+        2.0,
+        gt=0,
+        le=10,
+        description="Seconds at the beginning, and after the face was lost, from which the frame is chosen to which "
+        "all others are registered.",
+    )
+    key_frame_s: float = Field(
+        2.0,
+        ge=0.5,
+        le=30,
+        description="Seconds after which the frame from which motion is measured is renewed. With longer times slow "
+        "changes of pose and lighting disturb, with shorter times errors add up more quickly.",
+    )
+    lost_s: float = Field(
+        0.5,
+        gt=0,
+        le=10,
+        description="Seconds without the face after which it is searched again. Signals before and after are not "
+        "compared.",
+    )
+
+    def step(self, fps: float) -> int:
+        """Distance of two analysed frames in a recording of this frame rate."""
+        return max(1, round(fps / self.rate_hz))
+
+
 class Descriptors(Section):
     """Handcrafted descriptors of a clip (docs/systems/baselines.md)."""
 

@@ -133,17 +133,8 @@ class Registrar:
         return _shift(self._home[:, 2] + np.rint(align.apply(motion, centre) - centre))
 
     def _window(self, image: np.ndarray, view: np.ndarray) -> np.ndarray:
-        """Grey window (height, width), uint8, with its local mean removed and its contrast normalised.
-
-        This prevents flicker and shading from being measured as motion. Outside the frame, its border is repeated.
-        """
-        grey = _cut(image, view, self._size)
-        side = int(self._eye_px / 2) | 1
-        mean = cv2.blur(grey, (side, side))
-        contrast = cv2.norm(grey, mean, cv2.NORM_L1) / grey.size
-        gain = 24 / max(contrast, 0.5)
-        result: np.ndarray = cv2.addWeighted(grey, gain, mean, -gain, 128)
-        return result
+        """Grey window (height, width), uint8, after :func:`even_light`; outside the frame, its border is repeated."""
+        return even_light(_cut(image, view, self._size), self._eye_px)
 
     def _fit(self, frame: np.ndarray, start: np.ndarray, halvings: int) -> _Fit | None:
         """The common motion of the points; None if too few were tracked or they do not move together."""
@@ -199,6 +190,28 @@ class Registrar:
         positions = align.apply(affine, rigid)
         failed = np.hypot(*(positions - fit.target[fit.rigid]).T).mean() > _MAX_RESIDUAL * self._eye_px
         return fit.matrix if failed else align.similarity(rigid, positions)
+
+
+def even_light(grey: np.ndarray, eye_px: float) -> np.ndarray:
+    """An image without its local mean and with a fixed contrast, so that flicker and shading are not seen as motion.
+
+    Parameters
+    ----------
+    grey : ndarray, shape (H, W), uint8
+    eye_px : float
+        Distance between the eyes in pixels; the local mean is that of a square of half this side.
+
+    Returns
+    -------
+    ndarray, shape (H, W), uint8
+        Around 128, with a mean absolute deviation of 24 grey levels (less if the image is nearly uniform).
+    """
+    side = int(eye_px / 2) | 1
+    mean = cv2.blur(grey, (side, side))
+    contrast = cv2.norm(grey, mean, cv2.NORM_L1) / grey.size
+    gain = 24 / max(contrast, 0.5)
+    result: np.ndarray = cv2.addWeighted(grey, gain, mean, -gain, 128)
+    return result
 
 
 def robust_similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Motion of face regions over a whole recording, the input of every spotter."""
 
+from mer_features.stages.signals.measure import measure
 from mer_features.stages.signals.regions import EXPRESSION, LIDS, MIRROR, MOUTH, REGIONS, centres
-from mer_features.stages.signals.series import Signals
+from mer_features.stages.signals.series import MemorySink, Signals, Sink
 
-__all__ = ["EXPRESSION", "LIDS", "MIRROR", "MOUTH", "REGIONS", "Signals", "centres"]
+__all__ = ["EXPRESSION", "LIDS", "MIRROR", "MOUTH", "REGIONS", "MemorySink", "Signals", "Sink", "centres", "measure"]
