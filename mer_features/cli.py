@@ -73,7 +73,11 @@ def _parser() -> argparse.ArgumentParser:
 def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("extract", help="compute the features of videos or image folders")
     command.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="a video, a folder of frames, or a table of clips (.tsv, .csv)"
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="a video, a folder of frames, or a table of clips (.tsv, .csv)",
     )
     command.add_argument("-o", "--output", type=Path, required=True, help="feature file to write (.h5)")
     command.add_argument(
@@ -323,7 +327,9 @@ def _find(arguments: argparse.Namespace) -> int:
         outcomes.append(outcome)
     for outcome in outcomes:
         if outcome.error:
-            out.print(f"[red]rejected[/] {escape(f'{outcome.source}: {outcome.error}')}", highlight=False, soft_wrap=True)
+            out.print(
+                f"[red]rejected[/] {escape(f'{outcome.source}: {outcome.error}')}", highlight=False, soft_wrap=True
+            )
             continue
         out.print(f"{outcome.source}: {outcome.result}", markup=False, highlight=False, soft_wrap=True)
         out.print(f"  {outcome.folder / 'index.html'}", markup=False, highlight=False, soft_wrap=True)

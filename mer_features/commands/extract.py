@@ -54,9 +54,10 @@ def clips_of(paths: Iterable[Path], root: Path | None = None) -> tuple[Clip, ...
             listed = table.read(DATABASE, root or path.parent, path).clips
             if not listed:
                 raise table.DatabaseError(f"{path}: found no clip below the header, expected at least one")
-            if twice := sorted(clip.clip_id for clip in listed if clip.clip_id in clips):
-                raise table.DatabaseError(f"{path}: another source has the clip {twice[0]}, too; rename one of them")
-            clips |= {clip.clip_id: clip for clip in listed}
+            for clip in listed:
+                if clip.clip_id in clips:
+                    raise table.DatabaseError(f"{path}: found the clip {clip.clip_id} twice, expected unique names")
+                clips[clip.clip_id] = clip
             continue
         name = table.safe_name(path.stem if path.is_file() else path.name) or "unnamed"
         clip_id, count = f"{name}/{name}", 1

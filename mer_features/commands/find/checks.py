@@ -52,7 +52,7 @@ class Span:
 
 def check(signals: Signals) -> tuple[Check, ...]:
     """Compare a recording with what spotting needs, in a fixed order."""
-    rate, length = frame_rate(signals), float(signals.time_s[-1]) + 1 / signals.fps
+    rate, length = frame_rate(signals), duration(signals)
     registered, repeated = float(signals.reliable.mean()), float(signals.repeated.mean())
     known = signals.brightness[np.isfinite(signals.brightness)]
     level = float(np.median(known)) if len(known) else float("nan")
@@ -88,6 +88,11 @@ def frame_rate(signals: Signals) -> float:
     """Frames of the recording per second by its time stamps; the nominal rate for a single row."""
     seconds = float(signals.time_s[-1] - signals.time_s[0])
     return float(signals.number[-1] - signals.number[0]) / seconds if seconds > 0 else signals.fps
+
+
+def duration(signals: Signals) -> float:
+    """Length of the recording in seconds, the last frame included."""
+    return float(signals.time_s[-1]) + 1 / signals.fps
 
 
 def micro_possible(signals: Signals) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from mer_features.commands.find.checks import Check, bad_spans, frame_rate
+from mer_features.commands.find.checks import Check, bad_spans, duration, frame_rate
 from mer_features.commands.find.pictures import MOST, Loop
 from mer_features.commands.find.spots import Entry, Search, strength, strongest
 from mer_features.core.jobs import counted
@@ -60,15 +60,13 @@ class Row:
     share: float  # of the width of a whole row, in per cent
 
 
-def render(name: str, source: Path, search: Search, checks: Sequence[Check], loops: Mapping[int, Loop]) -> str:
+def render(source: Path, search: Search, checks: Sequence[Check], loops: Mapping[int, Loop]) -> str:
     """The page as HTML; it needs no other files and no network.
 
     Parameters
     ----------
-    name
-        Of the recording.
     source
-        Its file or folder.
+        File or folder of the recording.
     search
         What was found.
     checks
@@ -87,11 +85,10 @@ def render(name: str, source: Path, search: Search, checks: Sequence[Check], loo
     face = [entry for entry in search.entries if not entry.mouth_only]
     mouth = [entry for entry in search.entries if entry.mouth_only]
     return environment.get_template("page.html.jinja").render(
-        name=name,
-        source=source.name or str(source),
+        name=source.resolve().name,
         result=result_text(search),
         facts=(
-            f"{clock(float(signals.time_s[-1]))} long",
+            f"{clock(duration(signals))} long",
             f"{frame_rate(signals):.3g} frames per second",
             f"{signals.eye_px:.0f} px between the eyes",
         ),
@@ -113,7 +110,7 @@ def result_text(search: Search) -> str:
     if not search.entries:
         return f"{NOTHING}."
     face = [entry.kind for entry in search.entries if not entry.mouth_only]
-    parts = [counted(face.count(kind), f"{kind}-expression") for kind in search.kinds]
+    parts = [counted(face.count(kind), f"{kind}-expression") for kind in search.kinds if kind in face]
     if mouth := len(search.entries) - len(face):
         parts.append(f"{counted(mouth, 'movement')} of the mouth alone")
     return ", ".join(parts) + "."
@@ -127,12 +124,12 @@ def clock(seconds: float) -> str:
 
 def _rows(search: Search) -> Iterator[Row]:
     signals = search.signals
-    length = float(signals.time_s[-1]) + 1 / signals.fps
+    length = duration(signals)
     count = max(1, math.ceil(length / ROW_S - 0.05))  # a last row of less than 3 s belongs to the one before
     seconds = length if count == 1 else ROW_S
     curves = list(strength(search))
     spots = [_Mark(entry.start_s, entry.end_s, _spot_text(entry), entry.number, entry.kind) for entry in search.entries]
-    blinks = [_Mark(*ends, "blink") for ends in search.prepared.blinks.tolist()]
+    blinks = [_Mark(start, end, "blink") for start, end in search.prepared.blinks.tolist()]
     bad = [_Mark(span.start_s, span.end_s, span.reason) for span in bad_spans(signals)]
     for place in range(count):
         start = place * seconds

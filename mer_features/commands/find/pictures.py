@@ -116,7 +116,9 @@ def _loop(window: _Window, search: Search) -> Loop | None:
         method = magnify.classical("phase")
         # The time of a frame is only used by temporal filters, and none is wanted here.
         moved = sequence.magnify(((crop, place) for place, crop in enumerate(crops)), factor, method)
-        pictures = [_beside(left, contact.thumbnail(image, _SIDE)) for left, (image, _) in zip(pictures, moved, strict=True)]
+        pictures = [
+            _beside(left, contact.thumbnail(image, _SIDE)) for left, (image, _) in zip(pictures, moved, strict=True)
+        ]
     slowness = float(np.clip(_LEAST_S / (times[-1] - times[0]), 1, _SLOWEST))
     alt = _description(window.entry, factor)
     apex = int(np.argmin(np.abs(times - window.entry.apex_s)))
@@ -144,5 +146,3 @@ def _animation(pictures: Sequence[np.ndarray], times: np.ndarray, slowness: floa
         raise RuntimeError("the animated picture could not be encoded as WebP by OpenCV")
     uri = f"data:image/webp;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
     return Picture(uri, alt, pictures[0].shape[1], pictures[0].shape[0])
-
-

@@ -21,6 +21,7 @@ from mer_features.core.jobs import track
 from mer_features.core.quality import ClipRejectedError
 from mer_features.frames import FrameSequence, open_frames
 from mer_features.spotting.options import RegionSpotter
+from mer_features.spotting.tables import RATES_HZ
 from mer_features.stages.options import SignalOptions
 from mer_features.stages.signals import Signals, measure
 from mer_features.stages.signals.store import SignalReader, SignalWriter
@@ -55,9 +56,7 @@ class Outcome:
         return tuple(item for item in self.checks if not item.passed)
 
 
-def find(
-    sources: Sequence[Path], output: Path, *, fps: float | None = None, clips: bool = False
-) -> Iterator[Outcome]:
+def find(sources: Sequence[Path], output: Path, *, fps: float | None = None, clips: bool = False) -> Iterator[Outcome]:
     """Find the expressions of recordings; a recording that cannot be used does not stop the others.
 
     Parameters
@@ -80,8 +79,11 @@ def find(
     Raises
     ------
     ValueError
-        Before any work, if a result folder is not one of this command, or a source lies in it.
+        Before any work, if a result folder is not one of this command, if a source lies in it, or for a frame rate
+        that no camera has.
     """
+    if fps is not None and not RATES_HZ[0] <= fps <= RATES_HZ[1]:
+        raise ValueError(f"found {fps:g} frames per second, expected {RATES_HZ[0]:g} to {RATES_HZ[1]:g}")
     folders = [output / f"{name}-found" for name in tables.safe_names(sources)]
     for folder in folders:
         _require_free(folder, sources)
@@ -90,7 +92,15 @@ def find(
             yield _find(source, folder, fps, clips=clips)
         except (ClipRejectedError, ValueError, OSError, RuntimeError) as error:
             log.info("%s", source, exc_info=True)
-            yield Outcome(source, folder, error=str(error))
+            yield Outcome(source, folder, error=_reason(source, error))
+
+
+def _reason(source: Path, error: Exception) -> str:
+    """Why a recording cannot be used, without its name."""
+    reason = str(error).replace(f"{source}: ", "")
+    if isinstance(error, ClipRejectedError) and error.issue.code == "no_face":
+        reason += "; expected the face of one person, seen from the front"
+    return reason
 
 
 def _find(source: Path, folder: Path, fps: float | None, *, clips: bool) -> Outcome:
@@ -102,7 +112,7 @@ def _find(source: Path, folder: Path, fps: float | None, *, clips: bool) -> Outc
         signals = _measured(frames, name, target / "signals.h5", fps)
         checks, found = check(signals), search(signals, name, RegionSpotter(tune=False))
         write_text(target / "events.tsv", tables.events(found))
-        write_text(target / "index.html", page.render(name, source, found, checks, _loops(frames, name, found)))
+        write_text(target / "index.html", page.render(source, found, checks, _loops(frames, name, found)))
         with_clips = clips and bool(found.entries)
         if with_clips:
             write_text(target / "clips.tsv", tables.clips(found, name, source, fps or frames.fps))
@@ -121,7 +131,11 @@ def _measured(frames: FrameSequence, name: str, target: Path, fps: float | None)
         writer.recording(name) as sink,
         closing(track(itertools.count(), total, f"{name}: measure")) as rows,  # type: ignore[type-var]  # a generator
     ):
-        sink.issues = measure(frames, options, lambda _: next(rows), sink=sink, fps=fps)
+
+        def advance(_: int) -> None:
+            next(rows)
+
+        sink.issues = measure(frames, options, advance, sink=sink, fps=fps)
     with SignalReader(target) as reader:
         return reader.read(name)
 

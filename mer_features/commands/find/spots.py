@@ -17,6 +17,10 @@ from mer_features.stages.signals import EXPRESSION, MOUTH, REGIONS, Signals
 #: eyes. Registration removes it, but not the change of perspective that comes with it.
 _HEAD_LIMITS = np.array([0.02, 2.0, 0.05, 0.05])
 _MAX_UNFOLLOWED = 0.1  # share of the frames of a spot
+_BROW = ("inner", "middle", "outer")
+_NOUNS = {f"brow_{place}": f"{place} brow" for place in _BROW} | {
+    "nose_wing": "nose wing", "mouth_corner": "mouth corner", "cheek": "cheek",
+}  # fmt: skip
 _MIDDLE = {"upper_lip": "upper lip", "lower_lip": "lower lip", "chin": "chin"}
 _EXPRESSION = [REGIONS.index(name) for name in EXPRESSION]
 
@@ -87,17 +91,19 @@ def _entry(prepared: Prepared, number: int, finding: Finding) -> Entry:
 
 def region_words(regions: Sequence[str]) -> tuple[str, ...]:
     """Regions in words, both sides together: ``inner brows``, ``left cheek`` (the person's left)."""
-    words = []
+    sides: dict[str, list[str]] = {}  # noun -> sides
     for region in regions:
-        if region in _MIDDLE:
-            words.append(_MIDDLE[region])
-            continue
         part, _, side = region.rpartition("_")
-        place, _, where = part.partition("_")
-        noun = f"{where} {place}" if place == "brow" else f"{place} {where}".strip()
-        both = {f"{part}_right", f"{part}_left"} <= set(regions)
-        words.append(f"{noun}s" if both else f"{side} {noun}")
-    return tuple(dict.fromkeys(words))
+        if region in _MIDDLE:
+            noun, side = _MIDDLE[region], ""
+        elif {f"brow_{place}_{side}" for place in _BROW} <= set(regions) and part.startswith("brow"):
+            noun = "brow"
+        else:
+            noun = _NOUNS[part]
+        sides.setdefault(noun, [])
+        if side not in sides[noun]:
+            sides[noun].append(side)
+    return tuple(f"{noun}s" if len(found) == 2 else f"{found[0]} {noun}".strip() for noun, found in sides.items())
 
 
 def _flags(prepared: Prepared, finding: Finding) -> Iterator[str]:

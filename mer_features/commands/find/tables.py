@@ -41,7 +41,9 @@ def events(search: Search) -> str:
         strength = (f"{entry.times_noise:.1f}", f"{100 * finding.peak:.2f}")
         frames = (spot.onset, "" if spot.apex is None else spot.apex, spot.offset)
         words = (", ".join(entry.regions), ", ".join(entry.flags))
-        rows.append((entry.number, spot.recording_id, spot.kind, *frames, f"{entry.score:.4f}", *times, *strength, *words))
+        rows.append(
+            (entry.number, spot.recording_id, spot.kind, *frames, f"{entry.score:.4f}", *times, *strength, *words)
+        )
     return _tsv(EVENTS, rows)
 
 
