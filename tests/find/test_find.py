@@ -167,7 +167,11 @@ def test_the_workflow_takes_the_clips(found: Path, capsys):
 def test_extract_takes_the_clips(found: Path, two: Film, tmp_path: Path):
     table, output = found / f"{SAFE}-found" / "clips.tsv", tmp_path / "clips.h5"
     config = FeatureConfig.model_validate(
-        {"magnify": {"method": "none"}, "flow": {"method": "farneback", "pairs": ["onset_apex"]}}
+        {
+            "magnify": {"method": "none"},
+            "apex": {"spotters": ["roi_diff"]},
+            "flow": {"method": "farneback", "pairs": ["onset_apex"]},
+        }
     )
     outcome = extract.extract([table], output, config, root=found)
     assert outcome[Status.REJECTED] == []

@@ -139,7 +139,7 @@ def _rows(search: Search) -> Iterator[Row]:
             spots=_drawn(spots, start, end),
             blinks=_drawn(blinks, start, end),
             bad=_drawn(bad, start, end),
-            ticks=_ticks(start, end),
+            ticks=_ticks(start, end, seconds),
             share=100 * min(1.0, (end - start) / seconds),
         )
 
@@ -169,9 +169,9 @@ def _points(times: np.ndarray, values: np.ndarray, start: float, end: float) -> 
     return " ".join(f"{(bin_ + 0.5) / _BINS * _WIDTH:.0f},{height:.1f}" for bin_, height in zip(known, y, strict=True))
 
 
-def _ticks(start: float, end: float) -> tuple[tuple[float, str], ...]:
-    """Round times in a row, with their places in per cent of its width."""
-    step = next(step for step in (0.5, 1, 2, 5, 10, 20) if (end - start) / step <= 7 or step == 20)
+def _ticks(start: float, end: float, whole_s: float) -> tuple[tuple[float, str], ...]:
+    """Round times in a row, with their places in per cent of its width; ``whole_s`` is the length of a whole row."""
+    step = next(step for step in (0.5, 1, 2, 5, 10) if whole_s / step <= 7)
     times = np.arange(math.ceil(start / step), math.floor(end / step) + 1) * step
     return tuple((100 * (time - start) / (end - start), _short(time)) for time in times.tolist())
 
