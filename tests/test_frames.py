@@ -196,6 +196,13 @@ def test_gaps_are_reported(tmp_path):
     assert open_frames(tmp_path, 2, 4).issues[0].detail == "1 missing: 2"
 
 
+def test_files_between_every_third_frame_are_not_read(tmp_path):
+    fill(tmp_path, (5, 8, 10, 11))
+    (tmp_path / "img7.png").write_bytes(b"broken")
+    assert [frame.number for frame in open_frames(tmp_path).every(3)] == [5, 8, 11]
+    assert rejection(lambda: list(open_frames(tmp_path).every(2))).code == "unreadable_frame"
+
+
 def test_first_and_last_are_inclusive(tmp_path):
     fill(tmp_path, range(1, 9))
     assert open_frames(tmp_path, 3, 5).numbers == [3, 4, 5]
@@ -323,6 +330,15 @@ def test_time_stamps_rounded_to_milliseconds_are_no_variable_rate(tmp_path):
     sequence = open_frames(write_video(tmp_path / "v.mkv", count=8, times_ms=times))
     list(sequence)
     assert sequence.issues == ()
+
+
+def test_every_third_frame_of_a_video(tmp_path):
+    write_video(tmp_path / "clip.mp4")
+    whole, part = open_frames(tmp_path / "clip.mp4"), open_frames(tmp_path / "clip.mp4", first=1)
+    chosen = list(part.every(3))
+    assert [frame.number for frame in chosen] == part.numbers == [1, 4, 7, 10]
+    times = {frame.number: frame.time_s for frame in whole}
+    assert [frame.time_s for frame in chosen] == [times[number] for number in part.numbers]
 
 
 def test_part_of_a_video(tmp_path):

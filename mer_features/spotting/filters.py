@@ -192,8 +192,11 @@ def speech(part: Piece) -> np.ndarray:
     window = part.samples(_SPEECH_S)
     count = uniform_filter1d(turns, window, axis=0, mode="constant").max(axis=1) * window
     certain = np.clip((count - _TURNS[0]) / _TURNS[1], 0, 1)
-    power = uniform_filter1d((band**2).sum(axis=2), 2 * window, axis=0, mode="constant")
-    return np.asarray(certain[:, None] * np.sqrt(8 * np.maximum(power, 0)))
+    power, share = (
+        uniform_filter1d(values, 2 * window, axis=0, mode="constant")
+        for values in ((band**2).sum(axis=2) * certain[:, None], certain)
+    )
+    return np.asarray(certain[:, None] * np.sqrt(8 * np.maximum(power, 0) / np.maximum(share, 1e-6)[:, None]))
 
 
 def runs(chosen: np.ndarray) -> Iterator[tuple[int, int]]:

@@ -346,6 +346,19 @@ def f1_interval(
     return interval(2 * hits[total > 0] / total[total > 0], level)
 
 
+def best(counts: np.ndarray) -> int:
+    """The combination with the highest F1; of equal ones that with the fewest spots, then the first.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (C, 3), int64
+        Hits, spots and events of each combination. Spots in recordings without an event are among them.
+    """
+    hits, spots, events = counts.T
+    f1 = 2 * hits / np.maximum(spots + events, 1)
+    return int(np.lexsort((spots, -f1))[0])
+
+
 def as_dict(counts: Counts) -> dict[str, Any]:
     """Counts with the ratios made of them."""
     return {

@@ -21,7 +21,10 @@ class RegionValues(Section):
     """Values that decide what the region spotter finds; with training, they are searched on training subjects."""
 
     noise_factor: float = Field(
-        5.0, ge=1, le=100, description="An event must be at least this many times as large as the recording's own noise."
+        5.0,
+        ge=1,
+        le=100,
+        description="An event must be at least this many times as large as the recording's own noise.",
     )
     micro_height: Height = Field(
         0.0035, description="Smallest motion of a micro-expression, in distances between the eyes."
@@ -44,8 +47,7 @@ class RegionValues(Section):
         0.5,
         gt=0,
         le=5,
-        description="Longest micro-expression in seconds; with `kind_rule: rise`, its longest rise, 0.27 in "
-        "CAS(ME)³.",
+        description="Longest micro-expression in seconds; with `kind_rule: rise`, its longest rise, 0.27 in CAS(ME)³.",
     )
 
 
@@ -98,7 +100,10 @@ class RegionSpotter(_Spotter):
     )
     low_pass_hz: float = Field(5.0, gt=0.5, le=20, description="Faster motion is removed as noise.")
     micro_window_s: float = Field(
-        1.5, ge=0.5, le=10, description="Window of the running median that is the rest of micro-expressions, in seconds."
+        1.5,
+        ge=0.5,
+        le=10,
+        description="Window of the running median that is the rest of micro-expressions, in seconds.",
     )
     macro_window_s: float = Field(
         8.0,
@@ -174,11 +179,11 @@ class Network(_Spotter):
         description="Dilation of each residual block. With these, a frame sees 10 seconds.",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="Share of the hidden channels left out in training.")
-    epochs: int = Field(30, ge=1, le=1000, description="Epochs of training, a fixed number.")
+    epochs: int = Field(20, ge=1, le=1000, description="Epochs of training, a fixed number.")
     batches: int = Field(20, ge=1, le=10000, description="Batches of an epoch.")
     batch: int = Field(8, ge=1, le=256, description="Stretches of recordings in a batch; half of them have an event.")
-    stretch_s: float = Field(20.0, ge=2, le=120, description="Length of a stretch in seconds.")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="Largest step of AdamW.")
+    stretch_s: float = Field(10.0, ge=2, le=120, description="Length of a stretch in seconds.")
+    learning_rate: float = Field(5e-3, gt=0, le=1, description="Largest step of AdamW.")
     averaged_epochs: int = Field(5, ge=1, le=1000, description="The weights of so many last epochs are averaged.")
     inner_folds: int = Field(
         2,

@@ -10,16 +10,13 @@ which regions moved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.signal import find_peaks
 
 from mer_features.spotting import filters
-from mer_features.spotting.events import Spot
-from mer_features.spotting.filters import Piece
+from mer_features.spotting.events import KINDS, Spot
 from mer_features.spotting.options import RegionSpotter, RegionValues
 from mer_features.stages.signals import EXPRESSION, REGIONS, Signals
 
@@ -70,63 +67,52 @@ class Movements:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What no tuned value changes: filtered signals of a recording; movements are measured when first asked for."""
+    """All that no searched value changes: every movement that may become part of a spot."""
 
     signals: Signals
     options: RegionSpotter
-    floors: dict[str, tuple[float, float]]  # kind -> smallest height, smallest noise factor
-    parts: tuple[Piece, ...]
-    _measured: dict[tuple[str, float], Movements] = field(default_factory=dict)
+    movements: dict[tuple[str, float], Movements]  # by kind and value of ``boundary``
 
-    @cached_property
-    def moving(self) -> dict[str, list[np.ndarray]]:
-        """Kind -> motion relative to the rest of this kind, (n, 17, 2) of each piece."""
-        windows = {"micro": self.options.micro_window_s, "macro": self.options.macro_window_s}
-        return {
+
+class _Filtered:
+    """Filtered signals of a recording, one array per piece."""
+
+    def __init__(self, signals: Signals, options: RegionSpotter) -> None:
+        self.parts = filters.pieces(signals, options.low_pass_hz, RATE_HZ)
+        self.split = options.split
+        self.window_s = {"micro": options.micro_window_s, "macro": options.macro_window_s}
+        #: Kind -> motion relative to its rest, (n, 17, 2) of each piece, in distances between the eyes.
+        self.moving = {
             kind: [filters.without_rest(part.motion, part.samples(seconds)) for part in self.parts]
-            for kind, seconds in windows.items()
+            for kind, seconds in self.window_s.items()
         }
-
-    @cached_property
-    def noise(self) -> np.ndarray:
-        """Noise of each region in both directions, (17,), in distances between the eyes."""
-        return filters.noise(self.moving["micro"]) if self.parts else np.zeros(len(REGIONS))
-
-    @cached_property
-    def blinks(self) -> np.ndarray:
-        """Start and end of the blinks in seconds, (B, 2)."""
-        return filters.blinks(self.parts)
-
-    @cached_property
-    def speech(self) -> list[np.ndarray]:
-        """Size of the motion of speech in each piece, (n, 17), in distances between the eyes."""
-        return [filters.speech(part) for part in self.parts]
-
-    @cached_property
-    def steady(self) -> list[np.ndarray]:
-        """Where the head was registered as well as usual, (n,) bool of each piece."""
-        if not self.parts:
-            return []
-        usual = float(np.median(np.concatenate([part.residual for part in self.parts])))
-        limit = max(_RESIDUAL, self.options.residual_factor * usual)
-        return [part.residual <= limit for part in self.parts]
-
-    def movements(self, kind: str, boundary: float) -> Movements:
-        """Movements of all regions on the scale of a kind, with boundaries from this fraction of the height."""
-        if (kind, boundary) not in self._measured:
-            self._measured[kind, boundary] = _movements(self, kind, boundary)
-        return self._measured[kind, boundary]
+        #: Noise of each region, (17,), and size of its motion in speech, (n, 17) of each piece; in the same unit.
+        self.noise = filters.noise(self.moving["micro"]) if self.parts else np.zeros(len(REGIONS))
+        self.speech = [filters.speech(part) for part in self.parts]
+        #: Start and end of the blinks in seconds, (B, 2).
+        self.blinks = filters.blinks(self.parts)
+        #: Where the head was registered as well as usual, (n,) bool of each piece.
+        usual = float(np.median(np.concatenate([part.residual for part in self.parts] or [np.zeros(1)])))
+        limit = max(_RESIDUAL, options.residual_factor * usual)
+        self.steady = [part.residual <= limit for part in self.parts]
 
 
 def prepare(signals: Signals, options: RegionSpotter) -> Prepared:
-    """Filter the signals of a recording for :func:`spot_regions`, whatever the values are."""
+    """Measure the movements in a recording for :func:`spot_regions`, once for all combinations of values."""
     tried = options.combinations()
     factor = min(values.noise_factor for values in tried)
-    floors = {
-        "micro": (min(values.micro_height for values in tried), factor),
-        "macro": (min(values.macro_height for values in tried), factor),
+    least = {
+        "micro": min(values.micro_height for values in tried),
+        "macro": min(values.macro_height for values in tried),
     }
-    return Prepared(signals, options, floors, filters.pieces(signals, options.low_pass_hz, RATE_HZ))
+    filtered = _Filtered(signals, options)
+    floors = {kind: np.maximum(least[kind], factor * filtered.noise) for kind in KINDS}
+    movements = {
+        (kind, boundary): _movements(filtered, kind, boundary, floors[kind])
+        for kind in KINDS
+        for boundary in dict.fromkeys(values.boundary for values in tried)
+    }
+    return Prepared(signals, options, movements)
 
 
 def spot_regions(prepared: Prepared, recording_id: str, values: RegionValues, kind: str) -> list[Finding]:
@@ -148,7 +134,7 @@ def spot_regions(prepared: Prepared, recording_id: str, values: RegionValues, ki
     list
         Findings, whose spots have frame numbers of the recording and scores from 0 (at the threshold) to 1.
     """
-    moved = prepared.movements(kind, values.boundary)
+    moved = prepared.movements[kind, values.boundary]
     options = prepared.options
     lasts = moved.rise_s if options.kind_rule == "rise" else moved.offset_s - moved.onset_s
     height = values.micro_height if kind == "micro" else values.macro_height
@@ -162,36 +148,39 @@ def spot_regions(prepared: Prepared, recording_id: str, values: RegionValues, ki
     return sorted(findings, key=lambda finding: (finding.spot.onset, finding.spot.offset))
 
 
-def _movements(prepared: Prepared, kind: str, boundary: float) -> Movements:
-    """Every movement above the lowest threshold that is tried."""
-    window = prepared.options.micro_window_s if kind == "micro" else prepared.options.macro_window_s
-    least, factor = prepared.floors[kind]
+def spot_film(signals: Signals, recording_id: str, options: RegionSpotter) -> list[Finding]:
+    """Spots of both kinds with the values of the options, without any training; in the order of time."""
+    prepared = prepare(signals, options.model_copy(update={"tune": False}))
+    found = [finding for kind in KINDS for finding in spot_regions(prepared, recording_id, options.values, kind)]
+    return sorted(found, key=lambda finding: (finding.spot.onset, finding.spot.offset))
+
+
+def _movements(filtered: _Filtered, kind: str, boundary: float, floors: np.ndarray) -> Movements:
+    """Every movement of a region above its floor, (17,)."""
     rows: list[tuple[float, ...]] = []
-    for number, part in enumerate(prepared.parts):
-        motion, rest = prepared.moving["macro"][number], prepared.moving[kind][number]
-        speech, steady = prepared.speech[number], prepared.steady[number]
+    for number, part in enumerate(filtered.parts):
+        motion, rest = filtered.moving["macro"][number], filtered.moving[kind][number]
+        fit = part.known & filtered.steady[number][:, None]
+        reach = part.samples(filtered.window_s[kind] / 2)
         for region in _REGIONS:
-            floor = max(least, factor * prepared.noise[region])
             size = np.hypot(*rest[:, region].T)
-            for peak in find_peaks(size, height=floor)[0]:
+            for peak in find_peaks(size, height=floors[region])[0].tolist():
                 direction = rest[peak, region] / size[peak]
                 along = motion[:, region] @ direction
-                shape = measure(along, int(peak), part.samples(window / 2), boundary, prepared.options.split)
-                if shape is None or shape.height < floor:
+                shape = measure(along, peak, reach, boundary, filtered.split)
+                if shape is None or shape.height < floors[region]:
                     continue
-                first, last = max(0, int(shape.onset)), min(len(along) - 1, int(np.ceil(shape.offset)))
-                if not (part.known[first : last + 1, region].all() and steady[first : last + 1].all()):
+                first, last = int(shape.onset), int(np.ceil(shape.offset))
+                height = shape.height - _nose(motion[:, _NOSE] @ direction, first, peak, last)
+                if height < floors[region] or not fit[first : last + 1, region].all():
                     continue
-                height = shape.height - _nose(motion[:, _NOSE] @ direction, first, int(peak), last)
-                if height >= floor:
-                    times = part.time_s[0] + np.array([peak, shape.onset, shape.offset]) / part.rate_hz
-                    own = (height, prepared.noise[region], speech[peak, region])
-                    rows.append((region, *times, shape.rise / part.rate_hz, *own))
-    columns = np.array(rows, dtype=np.float64).reshape(-1, 8).T
-    region, apex, onset, offset, rise, height, noise, talk = columns
-    blinks = prepared.blinks
-    inside = (apex[:, None] >= blinks[:, 0] - _AROUND_BLINK_S) & (apex[:, None] <= blinks[:, 1] + _AROUND_BLINK_S)
-    return Movements(region.astype(np.int64), apex, onset, offset, rise, height, noise, inside.any(axis=1), talk)
+                times = part.time_s[0] + np.array([peak, shape.onset, shape.offset]) / part.rate_hz
+                own = (height, filtered.noise[region], filtered.speech[number][peak, region])
+                rows.append((region, *times, shape.rise / part.rate_hz, *own))
+    region, apex, onset, offset, rise, height, noise, talk = np.array(rows, dtype=np.float64).reshape(-1, 8).T
+    start, stop = filtered.blinks.T
+    blink = (apex[:, None] >= start - _AROUND_BLINK_S) & (apex[:, None] <= stop + _AROUND_BLINK_S)
+    return Movements(region.astype(np.int64), apex, onset, offset, rise, height, noise, blink.any(axis=1), talk)
 
 
 def _nose(along: np.ndarray, first: int, peak: int, last: int) -> float:
@@ -272,9 +261,7 @@ def _crossing(side: np.ndarray, below: int, level: float) -> float:
     return below - 1 + float((before - level) / (before - after)) if before > after else float(below)
 
 
-def _merge(
-    moved: Movements, strength: np.ndarray, overlap: float, names: tuple[Signals, str, str]
-) -> list[Finding]:
+def _merge(moved: Movements, strength: np.ndarray, overlap: float, names: tuple[Signals, str, str]) -> list[Finding]:
     """Join the movements of several regions: the strongest one takes all that overlap it, then the next one."""
     findings = []
     left = np.argsort(-strength, kind="stable")
@@ -299,7 +286,9 @@ def _finding(
     """One spot: its ends are means over the regions that agree about them, weighted with their strength."""
     signals, recording_id, kind = names
     best = members[0]
-    onset_s, offset_s = (float(np.average(ends[alike], weights=strength[alike])) for ends in (moved.onset_s, moved.offset_s))
+    onset_s, offset_s = (
+        float(np.average(ends[alike], weights=strength[alike])) for ends in (moved.onset_s, moved.offset_s)
+    )
     apex_s = min(max(float(moved.apex_s[best]), onset_s), offset_s)
     onset, apex, offset = filters.frames_at(signals, np.array([onset_s, apex_s, offset_s])).tolist()
     regions = tuple(dict.fromkeys(REGIONS[region] for region in moved.region[members]))
@@ -313,8 +302,3 @@ def _finding(
         rise_s=float(moved.rise_s[best]),
         duration_s=offset_s - onset_s,
     )
-
-
-def spots(findings: Sequence[Finding]) -> list[Spot]:
-    """Their spots alone."""
-    return [finding.spot for finding in findings]

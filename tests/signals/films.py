@@ -24,7 +24,6 @@ CALM = Nuisance(
     offset_levels=STILL, read_noise=0.0, shot_noise=0.0, blink_rate=0.0,
 )  # fmt: skip
 FPS = 50.0
-SIZE = (240, 240)
 
 
 class Film(FrameSequence):
@@ -63,26 +62,26 @@ class Rendered:
 
 
 def render(
-    actions: Sequence[Action],
     profile: np.ndarray,
+    actions: Sequence[Action] = (Action(1, 0.5, 0.5),),
     *,
     blink: np.ndarray | None = None,
     nuisance: Nuisance = CALM,
-    subject: int = 0,
+    size: int = 240,
 ) -> Rendered:
-    """Render one frame for each value of ``profile`` (T,), 0..1."""
-    settings = look(nuisance)
+    """Render one square frame for each value of ``profile`` (T,), 0..1; the size of the face is that of ``demo``."""
+    settings = look(nuisance, size)
     count = len(profile)
-    clip = replace(plan(settings, 0)[subject * 9], actions=tuple(actions), frames=count, apex_index=count // 2)
+    clip = replace(plan(settings, 0)[0], actions=tuple(actions), frames=count, apex_index=count // 2)
     scene = _Scene(clip, settings)
     scene.profile, scene.blink = profile, np.zeros(count) if blink is None else blink
     light = Lighting.draw(nuisance, count, FPS, clip.stream("light"))
-    sensor = Sensor(nuisance, (1, *SIZE), clip.stream("sensor"))
+    sensor = Sensor(nuisance, (1, *settings.size), clip.stream("sensor"))
     images = np.stack([sensor.expose(light.apply(scene.frame(t), t)) for t in range(count)])
     truth = scene.truth()
     eyes = [truth.landmarks[part].mean(axis=0) for part in (slice(36, 42), slice(42, 48))]
     eye_px = float(np.hypot(*(eyes[1] - eyes[0])))
-    y, x = np.indices(SIZE)
+    y, x = np.indices(settings.size)
     flow = []
     for place in centres(truth.landmarks):
         near = (abs(x - place[0]) <= RADIUS * eye_px) & (abs(y - place[1]) <= RADIUS * eye_px)
@@ -90,11 +89,18 @@ def render(
     return Rendered(images, profile[:, None, None] * np.array(flow) / eye_px, scene.motion, eye_px)
 
 
-def look(nuisance: Nuisance) -> Preset:
-    """The preset ``demo`` in grey, at 50 frames per second and 240 x 240."""
+def look(nuisance: Nuisance, size: int) -> Preset:
+    """The preset ``demo`` in grey, at 50 frames per second, scaled to a square of this side."""
     settings = preset("demo")
     style = replace(settings.style, colour=False, oversample=2)
-    return replace(settings, fps=FPS, size=SIZE, face_px=124.0, style=style, nuisance=nuisance)
+    return replace(
+        settings,
+        fps=FPS,
+        size=(size, size),
+        face_px=settings.face_px * size / settings.size[0],
+        style=style,
+        nuisance=nuisance,
+    )
 
 
 def bump(count: int, start: int, rise: int, plateau: int, fall: int) -> np.ndarray:

@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import ndimage, signal
+from scipy import ndimage, signal, stats
 
 from mer_features.stages.signals.regions import MOUTH, REGIONS
 from mer_features.stages.signals.series import Signals
 
 #: Longest gap that is interpolated.
 LONGEST_GAP_S = 0.2
-#: Ratio of the standard deviation of a normal distribution to its median absolute deviation.
-MAD_TO_SIGMA = 1.4826
 
 _ORDER = 3  # of all Butterworth filters
-_SMALLEST_NOISE_S = 1.0
+_SHORTEST_S = 1.0  # in which noise is measured
 
 # The open eye: this percentile of the opening over this time, in which the eye is open for the most part.
 _OPEN_PERCENTILE, _OPEN_S = 70, 4.0
@@ -78,7 +76,8 @@ def without_baseline(signals: Signals, window_s: float = 1.5, cutoff_hz: float =
 
     def move(values: np.ndarray) -> np.ndarray:
         course = smooth(values)
-        return course - ndimage.median_filter(course, size, mode="nearest")
+        result: np.ndarray = course - ndimage.median_filter(course, size, mode="nearest")
+        return result
 
     return _filtered(signals, signals.motion, move)
 
@@ -105,9 +104,10 @@ def noise(signals: Signals, above_hz: float = 5.0) -> np.ndarray:
     for place in np.ndindex(levels.shape):
         values = fast[(slice(None), *place)]
         values = values[np.isfinite(values)]
-        if len(values) >= _SMALLEST_NOISE_S * signals.fps:
-            levels[place] = MAD_TO_SIGMA * np.median(np.abs(values - np.median(values)))
-    return np.sqrt((levels**2).mean(axis=1))
+        if len(values) >= _SHORTEST_S * signals.fps:
+            levels[place] = stats.median_abs_deviation(values, scale="normal")
+    result: np.ndarray = np.sqrt((levels**2).mean(axis=1))
+    return result
 
 
 def closure(signals: Signals) -> np.ndarray:
@@ -122,10 +122,11 @@ def closure(signals: Signals) -> np.ndarray:
     size = 2 * round(_OPEN_S * signals.fps / 2) + 1
 
     def close(values: np.ndarray) -> np.ndarray:
-        return ndimage.percentile_filter(values, _OPEN_PERCENTILE, size, mode="nearest") - values
+        result: np.ndarray = ndimage.percentile_filter(values, _OPEN_PERCENTILE, size, mode="nearest") - values
+        return result
 
-    closed = _filtered(signals, signals.lids, close)
-    return np.maximum(closed, 0, out=closed, where=np.isfinite(closed))
+    closed: np.ndarray = np.maximum(_filtered(signals, signals.lids, close), 0)  # NaN stays
+    return closed
 
 
 @dataclass(frozen=True)
@@ -168,14 +169,14 @@ def blinks(
         values = closed[:, eye]
         if np.isfinite(values).any():
             shut[:, eye] = values > max(least, share * float(np.nanpercentile(values, 99)))
-    found = []
-    for rows in _runs(shut.any(axis=1), signals.segment):
+    intervals = []
+    for rows in _runs(np.logical_or(*shut.T), signals.segment):
         length_s = signals.time_s[rows[-1]] - signals.time_s[rows[0]] + 1 / signals.fps
         if shortest_s <= length_s <= longest_s:
             right, left = shut[rows].any(axis=0)
             eyes: Literal["both", "right", "left"] = "both" if right and left else "right" if right else "left"
-            found.append(Blink(int(rows[0]), int(rows[-1]), eyes))
-    return found
+            intervals.append(Blink(int(rows[0]), int(rows[-1]), eyes))
+    return intervals
 
 
 def speech(signals: Signals) -> np.ndarray:
@@ -200,7 +201,8 @@ def speech(signals: Signals) -> np.ndarray:
     changes[rows[1:]] = np.diff(np.sign(opening[rows])) != 0
     count = _average(changes, _CHANGES_S * signals.fps) * (2 * round(_CHANGES_S * signals.fps / 2) + 1)
     repeated = np.clip((count - _FEW_CHANGES) / (_MANY_CHANGES - _FEW_CHANGES), 0, 1)
-    return power / (power + _HALF_POWER**2) * repeated
+    score: np.ndarray = power / (power + _HALF_POWER**2) * repeated
+    return score
 
 
 def _butterworth(fps: float, hz: float | tuple[float, float], kind: Literal["low", "high", "band"]) -> _Filter:
@@ -238,13 +240,15 @@ def _filtered(signals: Signals, values: np.ndarray, run: _Filter) -> np.ndarray:
             course = run(np.interp(even_s, time_s, columns[rows, column].astype(np.float64)))
             inside = slice(rows[0], rows[-1] + 1)
             result[inside, column] = np.interp(signals.time_s[inside], even_s, course)
-    return result.reshape(values.shape)
+    filtered: np.ndarray = result.reshape(values.shape)
+    return filtered
 
 
 def _measured(signals: Signals, values: np.ndarray) -> np.ndarray:
     """Whether each of the values (T, ...) was measured, and not copied from the frame before."""
     usable = signals.reliable & ~signals.repeated
-    return np.isfinite(values) & usable.reshape(-1, *[1] * (values.ndim - 1))
+    measured: np.ndarray = np.isfinite(values) & usable.reshape(-1, *[1] * (values.ndim - 1))
+    return measured
 
 
 def _parts(signals: Signals, valid: np.ndarray) -> Iterator[np.ndarray]:

@@ -21,8 +21,8 @@ from mer_features.stages.signals.tracking import Grids, RegionTracker
 
 #: Frames in which the face is searched to find the anchor.
 CANDIDATES = 9
-# The face is compared with the detector's box this often. It is lost if two comparisons in succession fail.
-_CHECK_S, _MAX_FAILURES, _MIN_OVERLAP = 1.0, 2, 0.5
+# The face is compared with the detector's boxes this often, and more often while they disagree.
+_CHECK_S, _RECHECK_S, _MIN_OVERLAP = 1.0, 0.2, 0.5
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,13 @@ class Segment:
         self._tracker = RegionTracker(grids, fps, options.key_frame_s)
         self._first: np.ndarray | None = None
         self._patience, self._unseen = options.lost_s * fps, 0
-        self._check_every, self._until_check, self._failures = max(1, round(_CHECK_S * fps)), 0, 0
+        self._until_check, self._astray = 0, 0
+        self._check_after, self._recheck_after = (max(1, round(time_s * fps)) for time_s in (_CHECK_S, _RECHECK_S))
 
     @property
     def lost(self) -> bool:
         """Whether the face has not been found for so long that the segment is over."""
-        return self._unseen > self._patience or self._failures >= _MAX_FAILURES
+        return max(self._unseen, self._astray) > self._patience
 
     def measure(self, image: np.ndarray) -> dict[str, Any]:
         """Columns of one frame, (H, W, 1) uint8; empty if the face was not found."""
@@ -139,7 +140,7 @@ class Segment:
             "lids": lids,
             "head": self._head(motion.matrix),
             "residual": motion.residual_px / self._eye_px,
-            "reliable": True,
+            "reliable": not self._astray,
             "brightness": cv2.mean(crop)[0],
         }
 
@@ -162,17 +163,16 @@ class Segment:
         """Compare the followed face with the detector's now and then: points may also be tracked on something else."""
         self._until_check -= 1
         if self._until_check > 0 or self._faces.mode == "precropped":
+            self._astray += self._astray > 0
             return
-        self._until_check = self._check_every
         options = self._faces
-        boxes = detect(
-            image, options.detector, detect_side=options.detect_side, min_score=options.min_score
-        ).boxes
+        boxes = detect(image, options.detector, detect_side=options.detect_side, min_score=options.min_score).boxes
         scale = float(np.hypot(*motion.matrix[:, 0]))
         middle = align.apply(motion.matrix, self._box[:2] + self._box[2:] / 2)
         expected = np.concatenate([middle - scale * self._box[2:] / 2, scale * self._box[2:]])
         at_place = any(_overlap(box, expected) >= _MIN_OVERLAP for box in boxes)
-        self._failures = 0 if at_place else self._failures + 1
+        self._astray = 0 if at_place else self._astray + 1
+        self._until_check = self._check_after if at_place else self._recheck_after
 
 
 def eye_distance(landmarks: np.ndarray) -> float:

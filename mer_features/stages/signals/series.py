@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -154,4 +154,4 @@ def concatenate(parts: Iterable[Signals]) -> Signals:
     if not parts:
         raise ValueError("found no rows, expected those of at least one frame")
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
-    return replace(parts[-1], **arrays)
+    return Signals(**arrays, fps=parts[-1].fps, eye_px=parts[-1].eye_px)

@@ -99,7 +99,12 @@ class RegionTracker:
         self._age = 0
 
     def track(self, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Position of the regions in one crop, (S, S) uint8, after :func:`~mer_features.stages.faces.register.even_light`.
+        """Position of the regions in one crop.
+
+        Parameters
+        ----------
+        crop : ndarray, shape (S, S), uint8
+            After :func:`~mer_features.stages.faces.register.even_light`.
 
         Returns
         -------
@@ -185,7 +190,7 @@ class _Patch:
 
     def _agree(self, there: np.ndarray, good: np.ndarray) -> np.ndarray:
         groups = self._points.shape[:2]
-        moved = _median(there.reshape(*groups, 2) - self._points, good.reshape(groups))
+        moved: np.ndarray = _median(there.reshape(*groups, 2) - self._points, good.reshape(groups))
         self._last = np.nan_to_num(moved, nan=0.0)[:, None].astype(np.float32)
         return moved
 
@@ -203,9 +208,9 @@ def _median(moved: np.ndarray, good: np.ndarray) -> np.ndarray:
     """Median (G, 2), float64, over the good points of each group (G, P, 2); NaN for groups with too few of them."""
     count = good.sum(axis=1)
     ordered = np.sort(np.where(good[..., None], moved, np.inf), axis=1).astype(np.float64)
-    low, high = np.maximum(count - 1, 0) // 2, count // 2
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, good.shape[1] - 1)
     rows = np.arange(len(moved))
-    middle = (ordered[rows, low] + ordered[rows, np.minimum(high, moved.shape[1] - 1)]) / 2
+    middle: np.ndarray = (ordered[rows, low] + ordered[rows, high]) / 2
     middle[count < MIN_SHARE * good.shape[1]] = np.nan
     return middle
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from mer_features.core.grey import levels
 from mer_features.core.quality import ClipRejectedError, Issue
-from mer_features.frames import Frame, FrameBuffer, FrameSequence
+from mer_features.frames import FrameBuffer, FrameSequence
 from mer_features.stages.options import Faces, SignalOptions
 from mer_features.stages.signals.segment import Segment, find_anchor
 from mer_features.stages.signals.series import RowBuffer, Sink
@@ -55,14 +55,15 @@ def measure(
     Parameters
     ----------
     frames : FrameSequence
-        Decoded once, one frame at a time.
+        Decoded once, one frame at a time; those from which the anchor is chosen are kept in grey until they are
+        measured.
     options : SignalOptions, optional
     progress : callable, optional
         Called with the number of rows after each row.
     sink : Sink
         Takes the rows in chunks of :data:`CHUNK`.
     faces : Faces, optional
-        Detector and landmark model, and whether the frames are cropped already.
+        Detector and landmark model, and whether the frames are cropped already; the other keys are not used.
     fps : float, optional
         Frames per second; needed for an image folder. The times of a video are its time stamps, unless its rate differs
         from ``fps`` by more than 5 % (a recording stored for slow playback).
@@ -173,20 +174,23 @@ def _follow(stream: _Stream, segment: Segment, rows: _Rows) -> None:
 
 def _samples(frames: FrameSequence, step: int, rate: float, *, by_number: bool) -> Iterator[_Sample]:
     """The analysed frames, in grey, and those that are missing between them."""
-    first: Frame | None = None
-    previous, time_s, last = 0, 0.0, None
+    last: _Sample | None = None
+    first, start_s = 0, 0.0
     for frame in frames.every(step):
-        first = first or frame
-        missing = range(previous + step, frame.number, step) if frame is not first else range(0)
+        if last is None:
+            first, start_s = frame.number, frame.time_s
+        missing = range(last.number + step, frame.number, step) if last is not None else range(0)
         if len(missing) * step > LONGEST_GAP_S * rate:
             gap = f"{frames.source}: frames {missing[0]} to {missing[-1]} are missing"
             raise ClipRejectedError("unreadable_frame", f"{gap}, at most {LONGEST_GAP_S:g} s are bridged")
         for number in missing:
-            yield _Sample(number, (number - first.number) / rate)
-        stamp = frame.time_s - first.time_s
-        if by_number or np.isnan(stamp):
-            stamp = (frame.number - first.number) / rate
-        time_s = stamp if frame is first or stamp > time_s else time_s + step / rate
+            yield _Sample(number, (number - first) / rate)
+        time_s = frame.time_s - start_s
+        if by_number or np.isnan(time_s):
+            time_s = (frame.number - first) / rate
+        if last is not None and time_s <= last.time_s:  # time stamps that do not ascend
+            time_s = last.time_s + step / rate
         image = levels(frame.image)[..., None]
-        yield _Sample(frame.number, time_s, image, last is not None and np.array_equal(image, last))
-        previous, last = frame.number, image
+        repeated = last is not None and last.image is not None and np.array_equal(image, last.image)
+        last = _Sample(frame.number, time_s, image, repeated)
+        yield last
