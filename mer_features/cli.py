@@ -13,8 +13,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
+from rich.markup import escape
 
 from mer_features import __version__
 from mer_features.core.jobs import counted
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_extract(commands)
+    _add_find(commands)
     _add_synth(commands)
     _add_check(commands)
     _add_train_magnifier(commands)
@@ -69,12 +72,39 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("extract", help="compute the features of videos or image folders")
-    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a video or a folder of frames")
+    command.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="a video, a folder of frames, or a table of clips (.tsv, .csv)",
+    )
     command.add_argument("-o", "--output", type=Path, required=True, help="feature file to write (.h5)")
+    command.add_argument(
+        "--root", type=Path, metavar="FOLDER", help="folder that the paths in a table of clips are relative to"
+    )
     command.add_argument("--contact-sheet", type=Path, metavar="PNG", help="also write an overview image of all clips")
     command.add_argument("--config", type=Path, metavar="YAML", help="file with stage sections, as for the workflow")
     command.add_argument("-j", "--threads", type=int, default=1, help="clips to process in parallel (default 1)")
     command.set_defaults(run_command=_extract)
+
+
+def _add_find(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("find", help="find the micro- and macro-expressions in long recordings of a face")
+    command.add_argument("paths", nargs="+", type=Path, metavar="VIDEO", help="a video or a folder of frames")
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="where to make a folder `<name>-found` for each recording (default: the current folder)",
+    )
+    command.add_argument("--fps", type=float, help="frame rate of folders of frames, in frames per second")
+    command.add_argument(
+        "--clips", action="store_true", help="also write a table of clips and a configuration for the workflow"
+    )
+    command.set_defaults(run_command=_find)
 
 
 def _add_synth(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -266,12 +296,15 @@ def _extract(arguments: argparse.Namespace) -> int:
     from mer_features.workflow import config
 
     options = config.load_for_command(arguments.config)
+    for note in extract.long_recordings(arguments.paths):
+        err.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
     outcome = extract.extract(
         arguments.paths,
         arguments.output,
         options,
         threads=arguments.threads,
         contact_sheet=arguments.contact_sheet,
+        root=arguments.root,
     )
     for state, clips in outcome.items():
         for clip in clips:
@@ -282,6 +315,33 @@ def _extract(arguments: argparse.Namespace) -> int:
     result = f"wrote {arguments.output}" if used else f"All clips were rejected; {arguments.output} was not written."
     out.print(result, highlight=False, soft_wrap=True)
     return 1 if outcome[Status.REJECTED] else 0
+
+
+def _find(arguments: argparse.Namespace) -> int:
+    from mer_features.commands import find
+
+    outcomes = []
+    for outcome in find.find(arguments.paths, arguments.output, fps=arguments.fps, clips=arguments.clips):
+        for check in outcome.failed:
+            err.print(f"{outcome.source}: {check.text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        outcomes.append(outcome)
+    for outcome in outcomes:
+        if outcome.error:
+            out.print(
+                f"[red]rejected[/] {escape(f'{outcome.source}: {outcome.error}')}", highlight=False, soft_wrap=True
+            )
+            continue
+        out.print(f"{outcome.source}: {outcome.result}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"  {outcome.folder / 'index.html'}", markup=False, highlight=False, soft_wrap=True)
+        if outcome.clips:
+            config, table = outcome.folder / "config.yaml", outcome.folder / "clips.tsv"
+            out.print(
+                f"  mer-features check {quote(str(config))}\n"
+                f"  mer-features extract {quote(str(table))} --root {quote(str(outcome.source.resolve().parent))} "
+                f"-o {quote(f'{outcome.name}.h5')}",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+    return 1 if any(outcome.error for outcome in outcomes) else 0
 
 
 def _synth(arguments: argparse.Namespace) -> int:

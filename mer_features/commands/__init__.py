@@ -1,5 +1,5 @@
-"""Commands that need more than one call into another package: check, explain, extract, forget, magnify, score.
+"""Commands that need more than one call into another package.
 
-Each module does the work of one command and returns plain values; :mod:`mer_features.cli` parses the arguments and
-prints the results.
+They are check, explain, extract, find, forget, magnify and score. Each module does the work of one command and returns
+plain values; :mod:`mer_features.cli` parses the arguments and prints the results.
 """

@@ -1,4 +1,4 @@
-"""Computes one feature file from videos or folders of frames, without the workflow."""
+"""Computes one feature file from videos, folders of frames or a table of clips, without the workflow."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 from mer_features import features as feature_file
 from mer_features.core.clips import Clip
-from mer_features.core.quality import Issue, Status, status
-from mer_features.databases.table import safe_name
+from mer_features.core.jobs import counted
+from mer_features.core.quality import ClipRejectedError, Issue, Status, status
+from mer_features.databases import table
 from mer_features.features.options import FeatureConfig
+from mer_features.frames import open_frames
 from mer_features.stages import run as stages
 from mer_features.stages.options import Stage, Style
 from mer_features.stages.store import ShardReader
@@ -23,11 +26,40 @@ log = logging.getLogger(__name__)
 DATABASE = "extract"
 
 
-def clips_of(paths: Iterable[Path]) -> tuple[Clip, ...]:
-    """One clip per path (a video or a folder of frames), named after the path and without annotations."""
+#: Suffixes of tables of clips.
+_TABLES = {".tsv", ".csv"}
+#: A source that is longer is probably a recording with several expressions: in seconds, and in frames for a folder.
+_LONG_S, _LONG_FRAMES = 5.0, 1000
+
+
+def clips_of(paths: Iterable[Path], root: Path | None = None) -> tuple[Clip, ...]:
+    """The clips to extract, each with a name of its own.
+
+    Parameters
+    ----------
+    paths
+        Videos and folders of frames are one clip each, named after the path and without annotations; a table
+        (``.tsv``, ``.csv``) has one clip per line, see :mod:`mer_features.databases.table`.
+    root
+        Folder that the paths in tables are relative to; by default the folder of the table.
+
+    Raises
+    ------
+    DatabaseError
+        If a table cannot be read or has no clip.
+    """
     clips: dict[str, Clip] = {}
     for path in paths:
-        name = safe_name(path.stem if path.is_file() else path.name) or "unnamed"
+        if path.suffix.lower() in _TABLES and not path.is_dir():
+            listed = table.read(DATABASE, root or path.parent, path).clips
+            if not listed:
+                raise table.DatabaseError(f"{path}: found no clip below the header, expected at least one")
+            for clip in listed:
+                if clip.clip_id in clips:
+                    raise table.DatabaseError(f"{path}: found the clip {clip.clip_id} twice, expected unique names")
+                clips[clip.clip_id] = clip
+            continue
+        name = table.safe_name(path.stem if path.is_file() else path.name) or "unnamed"
         clip_id, count = f"{name}/{name}", 1
         while clip_id in clips:
             count += 1
@@ -37,6 +69,31 @@ def clips_of(paths: Iterable[Path]) -> tuple[Clip, ...]:
     return tuple(clips.values())
 
 
+def long_recordings(paths: Iterable[Path]) -> list[str]:
+    """One line on each source that is probably a recording and not a clip, as far as its length is known."""
+    notes = []
+    for path in paths:
+        if path.suffix.lower() in _TABLES:
+            continue
+        try:
+            frames = open_frames(path)
+        except ClipRejectedError:  # the extraction says why
+            continue
+        count = frames.count_hint or 0
+        seconds = count / frames.fps if frames.fps else None
+        if seconds is None and count > _LONG_FRAMES:
+            length = counted(count, "frame")
+        elif seconds is not None and seconds > _LONG_S:
+            length = f"{seconds:.0f} s"
+        else:
+            continue
+        notes.append(
+            f"{path}: {length} long. The whole file is taken as one clip with one onset, apex and offset. "
+            f"`mer-features find {quote(str(path))}` finds the expressions in it."
+        )
+    return notes
+
+
 def extract(
     paths: Sequence[Path],
     output: Path,
@@ -44,13 +101,14 @@ def extract(
     *,
     threads: int = 1,
     contact_sheet: Path | None = None,
+    root: Path | None = None,
 ) -> dict[Status, list[Clip]]:
     """Run all feature stages on the given videos or frame folders and write a valid feature file.
 
     Parameters
     ----------
     paths
-        Videos or folders of frames.
+        Videos, folders of frames, or tables of clips; see :func:`clips_of`.
     output
         The feature file, written atomically.
     config
@@ -60,6 +118,8 @@ def extract(
         Number of clips to process in parallel.
     contact_sheet
         PNG file to write with onset, apex, flow and strain of every used clip.
+    root
+        Folder that the paths in tables are relative to; by default that of the table.
 
     Returns
     -------
@@ -67,7 +127,7 @@ def extract(
         The clips in each state, with the issues of rejected and warned clips. If all clips are rejected, no file is
         written.
     """
-    clips = clips_of(paths)
+    clips = clips_of(paths, root)
     config = _without_unfitted_style(config)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
