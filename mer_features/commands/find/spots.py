@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mer_features.commands.find.checks import frame_rate, micro_possible
-from mer_features.spotting.events import KINDS
+from mer_features.core.recordings import KINDS
 from mer_features.spotting.options import RegionSpotter
 from mer_features.spotting.regions import Finding, Prepared, prepare, spot_regions
 from mer_features.stages.signals import EXPRESSION, MOUTH, REGIONS, Signals
