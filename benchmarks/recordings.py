@@ -243,16 +243,22 @@ def strokes(film, places):
     speed = np.linalg.norm(steps, axis=2).max(axis=1)
     flat = steps.reshape(len(steps), -1)
     flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
-    turns = np.append(np.sum(flat[1:] * flat[:-1], axis=1) < 0.3, True)
+    turns = np.flatnonzero(np.sum(flat[1:] * flat[:-1], axis=1) < 0.3) + 1
     last = len(places) - 1
     found = [Stroke(0, 0, places[0]), Stroke(last, last, -places[-1])]  # movements that the film cuts off
     for first, end in runs(speed > 0.001):
-        begin = first
-        for row in range(first, end + 1):
-            if turns[row] or row == end:
-                found.append(trimmed(places, begin, row + 1))
-                begin = row + 1
+        inner = turns[(turns > first) & (turns <= end)].tolist()
+        bounds = sorted({first, *inner, *(first + pause for pause in pauses(speed[first : end + 1])), end + 1})
+        found += [trimmed(places, begin, stop) for begin, stop in itertools.pairwise(bounds)]
     return sorted((one for one in found if size(one.vector) > 0.0008), key=lambda one: (one.first, one.last))
+
+
+def pauses(speed):
+    """Where a movement slows down before it becomes fast again: below half of both speeds."""
+    padded = np.concatenate([[0.0], speed, [0.0]])
+    fast, about = find_peaks(padded, prominence=0)
+    fast = fast[about["prominences"] > 0.5 * padded[fast]] - 1
+    return [int(one + speed[one:other].argmin()) for one, other in itertools.pairwise(fast)]
 
 
 def trimmed(places, first, last):
@@ -324,7 +330,7 @@ def speaking(film, moves):
             count[(stroke.first + stroke.last) // 2] += 1
     window = film.frames_of(1.2)
     dense = uniform_filter1d(count, window) * window >= 4.5
-    return uniform_filter1d(dense.astype(float), max(1, round(0.8 * window))) > 0.01
+    return uniform_filter1d(dense.astype(float), max(1, round(0.5 * window))) > 0.01
 
 
 # Scores.

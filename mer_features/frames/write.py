@@ -62,7 +62,10 @@ def write(
     if motion_jpeg and path.suffix.lower() != ".mkv":
         raise ValueError(f"{path}: found suffix {path.suffix!r}, expected .mkv for Motion JPEG")
     container, codec, pixels, options = _MOTION_JPEG if motion_jpeg else _FORMATS[path.suffix.lower()]
-    with atomic_path(path) as temporary, av.open(str(temporary), "w", format=container) as out:
+    with (
+        atomic_path(path) as temporary,
+        av.open(str(temporary), "w", format=container, container_options={"fflags": "+bitexact"}) as out,
+    ):
         stream: Any = None
         count, start_s = 0, 0.0
         for image, time_s in frames:

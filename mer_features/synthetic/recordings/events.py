@@ -28,7 +28,7 @@ _FILLED = 0.7
 #: Makes short macro-expressions more frequent: their median is 1.2 s, as in CAS(ME)².
 _SHORTER = 1.8
 #: Makes weak movements more frequent among macro-expressions.
-_WEAKER = 1.5
+_WEAKER = 2.2
 
 
 @dataclass(frozen=True)

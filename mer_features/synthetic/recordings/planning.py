@@ -273,7 +273,7 @@ def _speech(one: RecordingPlan, settings: RecordingPreset) -> list[Movement]:
             opening += [random.uniform(0.3, 1.0), random.uniform(0.0, 0.15)]
             shaping += [random.uniform(0.0, 0.6), random.uniform(0.0, 0.6)]
         opening[-1] = shaping[-1] = 0.0
-        keys.append(keys[-1] + 0.8 + random.exponential(1.5 if one.role == "speech" else 6.0))
+        keys.append(keys[-1] + 0.8 + random.exponential(1.5 if one.role == "speech" else 8.0))
         opening.append(0.0)
         shaping.append(0.0)
     # The chin moves down, against the direction of unit 17.
