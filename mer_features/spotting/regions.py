@@ -225,13 +225,13 @@ def measure(values: np.ndarray, peak: int, reach: int, boundary: float, split: f
     Shape or None
         None if the values fall on one side only, as at the ends of the recording or in a change of the pose.
     """
-    sides = values[peak::-1][: reach + 1], values[peak:][: reach + 1]
-    ends = [_flank(side, boundary, split) for side in sides]
-    if ends[0] is None or ends[1] is None:
+    left = _flank(values[peak::-1][: reach + 1], boundary, split)
+    right = _flank(values[peak:][: reach + 1], boundary, split)
+    if left is None or right is None:
         return None
-    (before, rise, left), (after, _, right) = ends
+    (before, rise, height), (after, _, other) = left, right
     onset, offset = max(0.0, peak - before), min(len(values) - 1.0, peak + after)
-    return Shape(onset, offset, min(rise, peak - onset), min(left, right))
+    return Shape(onset, offset, min(rise, peak - onset), min(height, other))
 
 
 def _flank(side: np.ndarray, boundary: float, split: float) -> tuple[float, float, float] | None:
