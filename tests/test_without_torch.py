@@ -41,6 +41,7 @@ MODULES = (
     "stages.flow",
     "report",
     "protocols",
+    "spotting.tuning",
     "workflow.assess.stages",
     "cli",
 )

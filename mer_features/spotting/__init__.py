@@ -3,7 +3,9 @@
 An event is an annotated interval of a recording, the ground truth; a spot is an interval that a method found
 (:mod:`~mer_features.spotting.events`). :func:`match` assigns them to each other, :func:`score` gives all measures, and
 :mod:`~mer_features.spotting.evaluators` what public scripts print for the same intervals. ``docs/spotting.md`` explains
-every measure.
+every measure. The spotters read the signals of a recording: :mod:`~mer_features.spotting.regions` without training,
+:mod:`~mer_features.spotting.network` with; :mod:`~mer_features.spotting.tuning` runs any of them with one subject held
+out at a time, :mod:`~mer_features.spotting.blind` has the baselines.
 """
 
 from mer_features.spotting.events import KINDS, Event, Interval, Recording, Spot

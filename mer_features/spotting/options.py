@@ -34,8 +34,8 @@ class RegionValues(Section):
     )
     boundary: Fraction = Field(
         0.2,
-        description="An event begins and ends near the moment at which this fraction of its height is reached; the foot "
-        "of the rise is extrapolated from there.",
+        description="An event begins and ends near the moment at which this fraction of its height is reached; the "
+        "foot of the rise is extrapolated from there.",
     )
     overlap: float = Field(
         0.3,
@@ -189,8 +189,8 @@ class Network(_Spotter):
         2,
         ge=2,
         le=20,
-        description="The thresholds are chosen on training subjects that networks trained without them have scored; the "
-        "training subjects are divided into so many parts for this.",
+        description="The thresholds are chosen on training subjects that networks trained without them have scored; "
+        "the training subjects are divided into so many parts for this.",
     )
     augment: bool = Field(
         True,

@@ -17,6 +17,9 @@ they run:
 ``descriptors``
     Handcrafted descriptors of a clip.
 
+``signals`` is not a stage of clips: it measures whole recordings, the input of spotting
+(:mod:`mer_features.stages.signals`).
+
 :mod:`mer_features.stages.options` holds the configuration sections, :mod:`mer_features.stages.run` runs a stage over
 many clips, and :mod:`mer_features.stages.store` reads and writes stage files.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -9,9 +11,10 @@ import numpy as np
 import pytest
 
 from mer_features.core.quality import ClipRejectedError
-from mer_features.frames import open_frames
+from mer_features.frames import Frame, open_frames
 from mer_features.frames.write import write
 from mer_features.stages.faces.align import EYE_DISTANCE
+from mer_features.stages.faces.detection import Detections
 from mer_features.stages.options import SignalOptions
 from mer_features.stages.signals import EXPRESSION, REGIONS, MemorySink, Signals, measure
 from mer_features.synthetic.action_units import Action
@@ -220,27 +223,30 @@ def test_the_sink_gets_chunks(smile: Rendered, smile_signals: Signals, monkeypat
 
 
 def test_few_frames_are_held_at_a_time(smile: Rendered):
-    """Apart from those that the anchor is chosen from."""
-    images = [image.copy() for image in np.concatenate([smile.images] * 2)]
+    """Apart from those that the anchor is chosen from, which are copied."""
+    handed: list[weakref.ref] = []
     alive: list[int] = []
 
     class Counting(Film):
-        def _decode(self, step=1):
-            import gc
-            import weakref
-
-            handed: list[weakref.ref] = []
+        def _decode(self, step: int = 1) -> Iterator[tuple[str, Frame]]:
             for name, frame in super()._decode(step):
                 image = frame.image.copy()
                 handed.append(weakref.ref(image))
                 alive.append(sum(reference() is not None for reference in handed))
                 yield name, replace(frame, image=image)
-                del image, frame
-            gc.collect()
 
-    measure(Counting(images), SignalOptions(anchor_s=0.4), sink=MemorySink(), fps=FPS)
-    assert len(alive) == 180
+    measure(Counting(smile.images[:60]), SignalOptions(anchor_s=0.4), sink=MemorySink(), fps=FPS)
+    assert len(alive) == 60
     assert max(alive) <= 4
+
+
+def test_a_face_that_the_detector_does_not_see_is_given_up(smile: Rendered, monkeypatch: pytest.MonkeyPatch):
+    nothing = Detections(np.empty((0, 4)), np.empty(0))
+    monkeypatch.setattr("mer_features.stages.signals.segment.detect", lambda *_, **__: nothing)
+    signals = signals_of(smile.images[:60])
+    assert not signals.reliable.any()
+    assert np.isfinite(signals.motion[:20]).all()  # the points could be tracked
+    assert signals.segment[[0, 25, 26, 51, 52]].tolist() == [0, 0, 1, 1, 2]
 
 
 def test_all_expression_regions_are_measured(smile_signals: Signals):
