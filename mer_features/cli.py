@@ -13,10 +13,8 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 
 from rich.console import Console
-from rich.markup import escape
 
 from mer_features import __version__
 from mer_features.core.jobs import counted
@@ -73,16 +71,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("extract", help="compute the features of videos or image folders")
     command.add_argument(
-        "paths",
-        nargs="+",
-        type=Path,
-        metavar="PATH",
-        help="a video, a folder of frames, or a table of clips (.tsv, .csv)",
+        "paths", nargs="+", type=Path, metavar="PATH", help="video, folder of frames or table of clips"
     )
     command.add_argument("-o", "--output", type=Path, required=True, help="feature file to write (.h5)")
-    command.add_argument(
-        "--root", type=Path, metavar="FOLDER", help="folder that the paths in a table of clips are relative to"
-    )
+    command.add_argument("--root", type=Path, metavar="FOLDER", help="folder that paths in a table are relative to")
     command.add_argument("--contact-sheet", type=Path, metavar="PNG", help="also write an overview image of all clips")
     command.add_argument("--config", type=Path, metavar="YAML", help="file with stage sections, as for the workflow")
     command.add_argument("-j", "--threads", type=int, default=1, help="clips to process in parallel (default 1)")
@@ -90,20 +82,13 @@ def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_find(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("find", help="find the micro- and macro-expressions in long recordings of a face")
+    command = commands.add_parser("find", help="find the micro- and macro-expressions in recordings of a face")
     command.add_argument("paths", nargs="+", type=Path, metavar="VIDEO", help="a video or a folder of frames")
     command.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path(),
-        metavar="FOLDER",
-        help="where to make a folder `<name>-found` for each recording (default: the current folder)",
+        "-o", "--output", type=Path, default=Path(), metavar="FOLDER", help="where to make the folders `<name>-found`"
     )
     command.add_argument("--fps", type=float, help="frame rate of folders of frames, in frames per second")
-    command.add_argument(
-        "--clips", action="store_true", help="also write a table of clips and a configuration for the workflow"
-    )
+    command.add_argument("--clips", action="store_true", help="also write what was found as clips for the workflow")
     command.set_defaults(run_command=_find)
 
 
@@ -320,28 +305,12 @@ def _extract(arguments: argparse.Namespace) -> int:
 def _find(arguments: argparse.Namespace) -> int:
     from mer_features.commands import find
 
-    outcomes = []
+    rejected = False
     for outcome in find.find(arguments.paths, arguments.output, fps=arguments.fps, clips=arguments.clips):
-        for check in outcome.failed:
-            err.print(f"{outcome.source}: {check.text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-        outcomes.append(outcome)
-    for outcome in outcomes:
-        if outcome.error:
-            out.print(
-                f"[red]rejected[/] {escape(f'{outcome.source}: {outcome.error}')}", highlight=False, soft_wrap=True
-            )
-            continue
-        out.print(f"{outcome.source}: {outcome.result}", markup=False, highlight=False, soft_wrap=True)
-        out.print(f"  {outcome.folder / 'index.html'}", markup=False, highlight=False, soft_wrap=True)
-        if outcome.clips:
-            config, table = outcome.folder / "config.yaml", outcome.folder / "clips.tsv"
-            out.print(
-                f"  mer-features check {quote(str(config))}\n"
-                f"  mer-features extract {quote(str(table))} --root {quote(str(outcome.source.resolve().parent))} "
-                f"-o {quote(f'{outcome.name}.h5')}",
-                markup=False, highlight=False, soft_wrap=True,
-            )  # fmt: skip
-    return 1 if any(outcome.error for outcome in outcomes) else 0
+        style = "red" if outcome.error else None
+        out.print(outcome.text, style=style, markup=False, highlight=False, soft_wrap=True)
+        rejected |= bool(outcome.error)
+    return int(rejected)
 
 
 def _synth(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
+from shlex import quote
 
 from mer_features.commands.find import page, pictures, tables
 from mer_features.commands.find.checks import Check, check
@@ -49,6 +50,19 @@ class Outcome:
     def name(self) -> str:
         """Of the recording."""
         return self.folder.name.removesuffix("-found")
+
+    @property
+    def text(self) -> str:
+        """What a user reads: the result, the checks that failed, and how to go on."""
+        if self.error:
+            return f"rejected {self.source}: {self.error}"
+        lines = [f"{self.source}: {self.result}", *(f"  {check.text}" for check in self.failed)]
+        lines.append(f"  {self.folder / 'index.html'}")
+        if self.clips:
+            table, root = quote(str(self.folder / "clips.tsv")), quote(str(self.source.resolve().parent))
+            lines.append(f"  mer-features check {quote(str(self.folder / 'config.yaml'))}")
+            lines.append(f"  mer-features extract {table} --root {root} -o {quote(f'{self.name}.h5')}")
+        return "\n".join(lines)
 
     @property
     def failed(self) -> tuple[Check, ...]:
