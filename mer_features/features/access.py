@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mer_features.features.schema import NAME, VERSION, CacheError
+from mer_features.features.schema import NAME, RECORDING_ROWS, VERSION, CacheError
 from mer_features.stages.store import open_hdf5, unstored
 
 #: Mark of netCDF-4 for the dataset of a dimension that has no coordinate variable.
@@ -52,6 +52,11 @@ def listed_groups(file: h5py.File) -> tuple[str, ...]:
     """Groups that the file says it has; none if it does not say, as files of version 1, or not in a text."""
     value = scalar(file, "groups")
     return tuple(value.split()) if isinstance(value, str) else ()
+
+
+def has_recordings(file: h5py.File) -> bool:
+    """Whether the rows of the root are recordings and not clips."""
+    return bool(scalar(file, "rows") == RECORDING_ROWS)
 
 
 def scalar(item: h5py.HLObject, name: str) -> Any:

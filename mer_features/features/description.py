@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import h5py
 
 from mer_features.features.access import dimension_names, open_file, open_object
 from mer_features.features.reader import Features, open_features
+from mer_features.features.recording_reader import RecordingFeatures, open_recordings
 
 
 def describe(path: Path | str) -> str:
-    """Contents of a feature file: clips, labels, problems, rejected clips, groups, and variables with their sizes.
+    """Contents of a feature file: clips, labels and problems, or recordings and events; variables with their sizes.
 
     Control characters in texts from the file are escaped.
 
@@ -22,7 +24,12 @@ def describe(path: Path | str) -> str:
         If the file is not a complete feature file of a version that this package reads.
     """
     with open_features(path) as features:
-        lines = [f"{path}", *_clips(features), *_problems(features), "", *_variables(features)]
+        if features.of_recordings:
+            with open_recordings(path) as file:
+                rows = _recordings(file)
+        else:
+            rows = [*_clips(features), *_problems(features)]
+        lines = [f"{path}", _origin(features), *rows, "", *_variables(features)]
     return "\n".join(printable(line) for line in lines)
 
 
@@ -31,19 +38,37 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
+def _origin(features: Features) -> str:
+    version = int(features.attrs["schema_version"][0])
+    return f"{features.attrs['schema']}, version {version}, written by {features.attrs['source']}"
+
+
 def _clips(features: Features) -> list[str]:
     clips = features.clips
     subjects = {(clip.database, clip.subject) for clip in clips}
     states = Counter(clip.status for clip in clips)
-    version = int(features.attrs["schema_version"][0])
     lines = [
-        f"{features.attrs['schema']}, version {version}, written by {features.attrs['source']}",
         f"databases: {', '.join(sorted({clip.database for clip in clips}))}",
         f"clips: {len(clips)} of {len(subjects)} subjects ({_counts(states)}), {len(features.rejected)} rejected",
         f"emotions: {_counts(Counter(clip.emotion for clip in clips))}",
     ]
     sources = Counter(clip.apex_source for clip in clips if clip.apex_source)
     return [*lines, f"apex from: {_counts(sources)}"] if sources else lines
+
+
+def _recordings(file: RecordingFeatures) -> list[str]:
+    films = file.recordings
+    subjects = {(film.database, film.subject) for film in films}
+    states = Counter(film.status for film in films)
+    minutes = sum(film.minutes for film in films if not math.isnan(film.minutes))
+    sources = Counter(dict.fromkeys(file.spotters, 0) | Counter(row.source for row in file.events))
+    codes = Counter(code for film in films for code in film.codes)
+    lines = [
+        f"recordings: {len(films)} of {len(subjects)} subjects ({_counts(states)}), {minutes:.1f} min",
+        f"events and spots: {_counts(sources) or 'none'}",
+    ]
+    rejected = [f"rejected {film.recording_id}: {', '.join(film.codes)}" for film in films if film.status == "rejected"]
+    return [*lines, *([f"problems: {_counts(codes)}"] if codes else []), *rejected]
 
 
 def _problems(features: Features) -> list[str]:
@@ -58,11 +83,11 @@ def _counts(counter: Counter[str]) -> str:
 
 def _variables(features: Features) -> list[str]:
     with open_file(features.path) as file:
-        names = features.variables()
+        names = features.variables("recording", "frame", "event") if features.of_recordings else features.variables()
         rows = [("variable", "dimensions", "type", "units", "kB", "what")]
         rows += [_row(name, open_object(file, name)) for name in names]
         groups = dict.fromkeys(name.rpartition("/")[0] for name in names)
-        methods = [f"/{group}: {_how(file[group])}" for group in groups if group]
+        methods = [f"/{group}: {how}" for group in groups if group and (how := _how(file[group]))]
     widths = [max(len(row[column]) for row in rows) for column in range(5)] + [0]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return [*table, "", *methods]

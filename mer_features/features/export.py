@@ -13,7 +13,7 @@ import numpy as np
 
 from mer_features.core.action_units import FLAGS
 from mer_features.core.files import atomic_path, write_png, write_text
-from mer_features.features import CacheError, ClipRow, Features, open_features
+from mer_features.features import CacheError, ClipRow, EventRow, Features, open_features, open_recordings
 
 #: How a field is converted to 8 bits; see :func:`to_png`.
 View = Literal["fixed", "minmax"]
@@ -32,7 +32,16 @@ def to_csv(path: Path | str, out: Path | str) -> None:
     The columns are those of :class:`mer_features.features.ClipRow`, ``au_<number>`` (``left``, ``right``, ...; empty if
     absent), ``flow_ratio`` if the file has amplified frames, and ``<descriptor>_<index>``. Rejected clips follow with
     the status ``rejected`` and otherwise empty cells.
+
+    A file of recordings gives one line per event and spot, with the columns of
+    :class:`mer_features.features.EventRow`.
     """
+    with open_features(path) as features:
+        write = _events_to_csv if features.of_recordings else _clips_to_csv
+    write(path, out)
+
+
+def _clips_to_csv(path: Path | str, out: Path | str) -> None:
     with (
         open_features(path) as features,
         atomic_path(out) as temporary,
@@ -50,6 +59,17 @@ def to_csv(path: Path | str, out: Path | str) -> None:
         for item in features.rejected:
             known = asdict(item) | {"status": "rejected"}
             writer.writerow([known.get(name, "") for name in names] + [""] * len(extra))
+
+
+def _events_to_csv(path: Path | str, out: Path | str) -> None:
+    with (
+        open_recordings(path) as file,
+        atomic_path(out) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as handle,
+    ):
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow([field.name for field in fields(EventRow)])
+        writer.writerows(asdict(row).values() for row in file.events)
 
 
 def _action_units(features: Features, row: int) -> list[str]:
@@ -89,8 +109,13 @@ def to_npz(path: Path | str, out_dir: Path | str) -> tuple[Path, ...]:
     Keys are the paths of the variables with ``_`` for ``/`` (``flow_u``) and of the labels of their dimensions
     (``flow_pair``). Values are decoded as by :class:`Features`. Texts are numpy strings, so ``allow_pickle`` is not
     needed.
+
+    A file of recordings gives one file per recording with the arrays of
+    :class:`mer_features.stages.signals.series.Signals`, ``fps``, ``eye_px``, and the names of the regions (``region``).
     """
     with open_features(path) as features:
+        if features.of_recordings:
+            return _signals_to_npz(path, out_dir)
         labels = {_key(name): np.array(features.labels(name), dtype=np.str_) for name in features.coordinates()}
         written = []
         for row, clip in enumerate(features.clips):
@@ -99,6 +124,20 @@ def to_npz(path: Path | str, out_dir: Path | str) -> tuple[Path, ...]:
             with atomic_path(target) as temporary, temporary.open("wb") as handle:
                 everything: dict[str, Any] = {**labels, **arrays}
                 np.savez_compressed(handle, allow_pickle=False, **everything)
+            written.append(target)
+    return tuple(written)
+
+
+def _signals_to_npz(path: Path | str, out_dir: Path | str) -> tuple[Path, ...]:
+    written = []
+    with open_recordings(path) as file:
+        regions = np.array(file.labels("signals/region"), dtype=np.str_)
+        for film in file.recordings:
+            signals = file.signals(film.recording_id)
+            arrays: dict[str, Any] = {field.name: getattr(signals, field.name) for field in fields(signals)}
+            target = _inside(out_dir, f"{film.recording_id}.npz")
+            with atomic_path(target) as temporary, temporary.open("wb") as handle:
+                np.savez_compressed(handle, allow_pickle=False, region=regions, **arrays)
             written.append(target)
     return tuple(written)
 
@@ -124,13 +163,15 @@ def to_png(path: Path | str, out_dir: Path | str, view: View = "fixed") -> tuple
     Raises
     ------
     ValueError
-        For an unknown view.
+        For an unknown view. :class:`CacheError` for a file of recordings, which has no images.
     """
     if view not in get_args(View):
         raise ValueError(f"unknown view {view!r}; known: {', '.join(get_args(View))}")
     ranges: dict[str, dict[str, float]] = {}
     written = []
     with open_features(path) as features:
+        if features.of_recordings:
+            features.require("faces", purpose="images")
         for row, clip in enumerate(features.clips):
             for variable, name in _PICTURES.items():
                 if variable in features.variables():
@@ -165,5 +206,5 @@ def _inside(folder: Path | str, relative: str) -> Path:
     """A path below a folder; names come from the feature file and must not lead out of the folder."""
     path = Path(folder) / relative
     if not path.resolve().is_relative_to(Path(folder).resolve()):
-        raise CacheError(f"clip identifier leads out of {folder}: {relative!r}")
+        raise CacheError(f"identifier leads out of {folder}: {relative!r}")
     return path

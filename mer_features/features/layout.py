@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ import h5netcdf
 import h5py
 import numpy as np
 
-from mer_features.features.schema import CLIP_ID, ONE_PER_CHUNK, UNLIMITED, VERSION, Group, Variable
+from mer_features import __version__
+from mer_features.features.options import Provenance
+from mer_features.features.schema import ONE_PER_CHUNK, VERSION, Group, Variable
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _TEXT = h5py.string_dtype()
-#: Chunk length along unlimited dimensions, which may have length 0.
-_UNLIMITED_CHUNK = 64
 #: Entropy, in bits per byte, from which bytes are stored uncompressed: compression would save less than a quarter.
 _NOISE_BITS = 6.0
 #: The lowest zlib level that finds long matches, which are read twice as fast as the output of lower levels.
@@ -53,31 +54,49 @@ class Target:
         """
         out = self.file.create_group(group.name) if group.name else self.file
         header = {"schema": group.schema, "schema_version": np.int32(VERSION), "title": group.title}
-        if group.has_rows:
-            header["coordinates"] = CLIP_ID.name
+        if group.coordinates:
+            header["coordinates"] = group.coordinates
         for name, value in (header | dict(self.attributes.get(group.name, {})) | dict(own)).items():
             out.attrs[name] = value
         for name, size in sizes.items():
-            out.dimensions[name] = None if name in UNLIMITED else size
+            out.dimensions[name] = None if name in group.unlimited else size
         for variable in group.stored:
             if not variable.optional or set(variable.dims[1:]) <= set(sizes):
-                self._create_variable(out, variable, sizes)
-        for name in set(sizes) & set(UNLIMITED):
+                self._create_variable(out, variable, group, sizes)
+        for name in set(sizes) & set(group.unlimited):
             out.resize_dimension(name, sizes[name])
         return out
 
-    def _create_variable(self, out: h5netcdf.Group, variable: Variable, sizes: Mapping[str, int]) -> None:
+    def _create_variable(self, out: h5netcdf.Group, variable: Variable, group: Group, sizes: Mapping[str, int]) -> None:
+        lengths = dict(sizes) | dict.fromkeys(group.unlimited, group.chunk)
         storage: dict[str, Any] = {"fillvalue": variable.fill}
         if variable.compressed:
-            chunks = tuple(1 if name in ONE_PER_CHUNK else sizes[name] for name in variable.dims)
+            chunks = tuple(1 if name in ONE_PER_CHUNK else lengths[name] for name in variable.dims)
             storage |= {"chunks": chunks, "compression": "gzip", "shuffle": True}
             storage["compression_opts"] = self.gzip_level
-        elif set(variable.dims) & set(UNLIMITED):
-            storage["chunks"] = tuple(_UNLIMITED_CHUNK if name in UNLIMITED else sizes[name] for name in variable.dims)
+        elif set(variable.dims) & set(group.unlimited):
+            storage["chunks"] = tuple(lengths[name] for name in variable.dims)
         dtype = _TEXT if variable.dtype == "str" else np.dtype(variable.dtype)
         stored = out.create_variable(variable.name, variable.dims, dtype, **storage)
         for name, value in variable.attributes().items():
             stored.attrs[name] = value
+
+
+def origin(provenance: Provenance) -> dict[str, Any]:
+    """Attributes of the root that say where a file comes from."""
+    return {
+        "Conventions": "CF-1.11",
+        "source": f"mer-features {__version__}",
+        "config": provenance["config"],
+        "versions": json_text(provenance["versions"]),
+        "fingerprints": json_text(provenance["fingerprints"]),
+        "seed": np.int64(provenance["seed"]),
+    }
+
+
+def json_text(tree: Mapping[str, Any]) -> str:
+    """JSON text with sorted keys."""
+    return json.dumps(tree, sort_keys=True, ensure_ascii=False)
 
 
 def text(values: Sequence[str]) -> np.ndarray:

@@ -27,12 +27,13 @@ from mer_features.features.access import (
     child_names,
     column,
     dimension_names,
+    has_recordings,
     is_bare_dimension,
     open_file,
     open_object,
     scalar,
 )
-from mer_features.features.schema import CLIP_ID, GROUPS, CacheError
+from mer_features.features.schema import CLIP_ID, GROUPS, RECORDING_GROUPS, CacheError
 
 _SELECTION = re.compile(r"(?P<name>[^\[\]]+)(?:\[(?P<label>[^\[\]]+)\])?")
 
@@ -179,6 +180,11 @@ class Features:
         """Names of the groups that the file has, e.g. ``faces`` and ``flow``."""
         return tuple(child_names(self._file, h5py.Group))
 
+    @property
+    def of_recordings(self) -> bool:
+        """Whether the rows are recordings and not clips; see :func:`mer_features.features.open_recordings`."""
+        return has_recordings(self._file)
+
     def require(self, *groups: str, purpose: str = "") -> None:
         """Check that the file has these groups.
 
@@ -205,12 +211,16 @@ class Features:
         group = open_object(self._file, name)
         return {key: value for key, value in group.attrs.items() if not key.startswith("_")}
 
-    def variables(self) -> tuple[str, ...]:
-        """Names of all variables with one row per clip, e.g. ``flow/u``; the copies of ``clip_id`` are left out."""
+    def variables(self, *rows: str) -> tuple[str, ...]:
+        """Names of all variables with one row per clip, e.g. ``flow/u``; the copies of ``clip_id`` are left out.
+
+        ``rows`` are other dimensions that may be the first, instead of ``clip``.
+        """
         return tuple(
             name
             for name, dataset in self._datasets()
-            if dimension_names(dataset)[:1] == ("clip",) and name.partition("/")[2] != CLIP_ID.name
+            if dimension_names(dataset)[:1] in [(row,) for row in rows or ("clip",)]
+            and name.partition("/")[2] != CLIP_ID.name
         )
 
     def _datasets(self) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -268,7 +278,7 @@ class Features:
     def _missing(self, path: str) -> str:
         """Why the variable does not exist: its whole group may be missing."""
         group = path.strip("/").rpartition("/")[0]
-        lacks = group in GROUPS and group not in self.groups
+        lacks = group in {*GROUPS, *RECORDING_GROUPS} - {"", *self.groups}
         return f"no group /{group}, so no {path!r}" if lacks else f"no variable {path!r}"
 
     def coordinates(self) -> tuple[str, ...]:
@@ -285,13 +295,16 @@ class Features:
             there = ", ".join(self.coordinates()) or "none"
             group, _, own = name.rpartition("/")
             lacks = f"no group /{group}, so no labels {own!r}"
-            reason = lacks if group in GROUPS and group not in self.groups else f"no labels {name!r}"
+            reason = lacks if group in {*GROUPS, *RECORDING_GROUPS} - {"", *self.groups} else f"no labels {name!r}"
             raise KeyError(f"{self.path}: {reason}; there are {there}")
         return tuple(map(str, column(dataset)))
 
     @cached_property
     def clips(self) -> tuple[ClipRow, ...]:
-        """All clips, in the order of the rows."""
+        """All clips, in the order of the rows; raises ``CacheError`` for a file of recordings."""
+        if self.of_recordings:
+            there = _slashed(self.groups)
+            raise CacheError(f"{self.path}: this needs a row per clip; the file is of recordings and has {there}")
         return self._rows("", ClipRow)
 
     @cached_property

@@ -35,6 +35,10 @@ VARIABLE_ATTRIBUTES = ("long_name", "units", "source")
 UNLIMITED = ("au", "rejected")
 #: Dimensions along which a chunk holds one entry, so that one pair of one clip can be read without decoding more.
 ONE_PER_CHUNK = ("clip", "pair", "keyframe")
+#: Groups of a file of recordings beside the root; see :mod:`mer_features.features.recording_schema`.
+RECORDING_GROUPS = ("signals", "events")
+#: Value of the root attribute ``rows`` of a file of recordings; a file of clips lacks the attribute.
+RECORDING_ROWS = "recording"
 
 
 class CacheError(ValueError):
@@ -57,11 +61,12 @@ class Variable:
     fill: float | None = None
     optional: bool = False  # whether a file may be without it
     since: int = 1  # format version that introduced it
+    extra: tuple[tuple[str, Any], ...] = ()  # more attributes
 
     @property
     def compressed(self) -> bool:
-        """Whether the variable is chunked and compressed: images and curves are, the others are too small."""
-        return len(self.dims) >= 3 and not {"landmark", "row"} & set(self.dims)
+        """Whether the variable is chunked and compressed: images, curves and signals are, the others are too small."""
+        return self.dims[0] == "frame" or (len(self.dims) >= 3 and not {"landmark", "row"} & set(self.dims))
 
     def attributes(self) -> dict[str, Any]:
         """Attributes written with the variable."""
@@ -69,7 +74,12 @@ class Variable:
         if self.scale is not None:
             optional["scale_factor"] = np.float32(self.scale)
         flags = _FLAGS.get(self.name, {})
-        return {"long_name": self.long_name, "units": self.units, "source": self.source} | optional | flags
+        return (
+            {"long_name": self.long_name, "units": self.units, "source": self.source}
+            | optional
+            | flags
+            | dict(self.extra)
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,14 @@ class Group:
     title: str
     variables: tuple[Variable, ...]
     attributes: tuple[str, ...] = STAGE_ATTRIBUTES
+    unlimited: tuple[str, ...] = UNLIMITED  # dimensions that may have length 0 or grow while the file is written
+    chunk: int = 64  # length of chunks along these
+    own_coordinates: str = ""  # names of variables, of a group without a row per clip
+
+    @property
+    def coordinates(self) -> str:
+        """Value of the attribute ``coordinates``; empty for a group without it."""
+        return CLIP_ID.name if self.has_rows else self.own_coordinates
 
     @property
     def schema(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from mer_features.features.access import (
     check_storage,
     dimension_names,
     format_version,
+    has_recordings,
     is_bare_dimension,
     listed_groups,
     open_file,
     open_object,
     scalar,
 )
+from mer_features.features.recording_schema import RECORDING_FILE
+from mer_features.features.recording_validation import check_recordings, first_few
 from mer_features.features.schema import (
     ATTRIBUTE_SINCE,
     CLIP_ID,
@@ -62,14 +65,16 @@ def _violations(file: h5py.File) -> list[str]:
         return outside
     version = format_version(file)
     required = REQUIRED_IN_1 if version == 1 else ("", *listed_groups(file))
-    expected = [group for name, group in GROUPS.items() if name in required or name in file]
+    of_recordings = has_recordings(file)
+    groups = RECORDING_FILE if of_recordings else GROUPS
+    expected = [group for name, group in groups.items() if name in required or name in file]
     violations = [text for group in expected for text in _check_group(file, group, version)]
     if version > 1:
-        violations += _check_list(file)
-    return violations or list(_check_values(file))
+        violations += _check_list(file, groups)
+    return violations or list(check_recordings(file) if of_recordings else _check_values(file))
 
 
-def _check_list(file: h5py.File) -> Iterator[str]:
+def _check_list(file: h5py.File, groups: Mapping[str, Group]) -> Iterator[str]:
     """Groups that are in the file and not in its list, or the other way round."""
     names = listed_groups(file)
     if not isinstance(scalar(file, "groups"), str | None):
@@ -77,7 +82,7 @@ def _check_list(file: h5py.File) -> Iterator[str]:
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"/{name}: the attribute groups lists it twice"
     listed, found = set(names), {name for name in file if file.get(name, getclass=True) is h5py.Group}
-    for name in sorted(listed - found - GROUPS.keys()):  # a missing group of the schema has been reported
+    for name in sorted(listed - found - groups.keys()):  # a missing group of the schema has been reported
         yield f"/{name}: the group is missing, and the attribute groups lists it"
     for name in sorted(found - listed):
         yield f"/{name}: the group is not in the attribute groups"
@@ -126,12 +131,12 @@ def _check_group(file: h5py.File, group: Group, version: int) -> Iterator[str]:
     if not isinstance(node, h5py.Group):
         yield f"{where}: not a group"
         return
-    coordinates = ("coordinates",) if group.has_rows else ()
+    coordinates = ("coordinates",) if group.coordinates else ()
     for name in (*group.attributes, *coordinates):
         if name not in node.attrs and ATTRIBUTE_SINCE.get(name, 1) <= version:
             yield f"{where}: attribute {name} is missing"
-    if group.has_rows and version > 1 and node.attrs.get("coordinates", CLIP_ID.name) != CLIP_ID.name:
-        yield f"{where}: attribute coordinates is {node.attrs['coordinates']!r}, expected {CLIP_ID.name!r}"
+    if coordinates and version > 1 and (found := node.attrs.get("coordinates", group.coordinates)) != group.coordinates:
+        yield f"{where}: attribute coordinates is {found!r}, expected {group.coordinates!r}"
     if (schema := node.attrs.get("schema")) != group.schema:
         yield f"{where}: attribute schema is {schema!r}, expected {group.schema!r}"
     if (found := np.ravel(node.attrs.get("schema_version", 0))[0]) != version:
@@ -199,12 +204,12 @@ def _check_values(file: h5py.File) -> Iterator[str]:
         yield "/clip_id: an identifier occurs twice"
     if unknown := set(texts["status"]) - {"ok", "warned"}:
         yield f"/status: {sorted(unknown)}, expected ok or warned"
-    if out := _clips(texts["clip_id"], (root["apex"] < root["onset"]) | (root["apex"] > root["offset"])):
+    if out := first_few(texts["clip_id"], (root["apex"] < root["onset"]) | (root["apex"] > root["offset"])):
         yield f"/apex: outside onset..offset in {out}"
     known = np.bitwise_or.reduce(np.ravel(file["quality"].attrs["flag_masks"]))
-    if out := _clips(texts["clip_id"], (root["quality"] & ~known) != 0):
+    if out := first_few(texts["clip_id"], (root["quality"] & ~known) != 0):
         yield f"/quality: flags without a meaning in {out}"
-    if out := _clips(texts["clip_id"], (root["quality"] == 0) != (np.array(texts["status"]) == "ok")):
+    if out := first_few(texts["clip_id"], (root["quality"] == 0) != (np.array(texts["status"]) == "ok")):
         yield f"/status: contradicts quality in {out}"
     yield from _check_groups(file, texts["clip_id"], root["apex"])
 
@@ -213,7 +218,7 @@ def _check_groups(file: h5py.File, clip_ids: list[str], apex: np.ndarray) -> Ite
     """Contradictions between the groups that the file has and its root."""
     if "faces" in file:
         numbers = file["faces/keyframe_number"][()]
-        if out := _clips(clip_ids, ~(numbers == apex[:, None]).any(axis=1)):
+        if out := first_few(clip_ids, ~(numbers == apex[:, None]).any(axis=1)):
             yield f"/faces/keyframe_number: lacks the apex in {out}"
     if "rejected" in file:
         codes = set(file["rejected/code"].asstr()[()].tolist()) - set(file["quality"].attrs["flag_meanings"].split())
@@ -238,9 +243,3 @@ def _check_copy(group: h5py.Group, clip_ids: list[str]) -> Iterator[str]:
         yield f"{group.name}/{CLIP_ID.name}: the variable is missing"
     elif _type_name(copies[0]) != CLIP_ID.dtype or copies[0].asstr()[()].tolist() != clip_ids:
         yield f"{group.name}/{CLIP_ID.name}: differs from /{CLIP_ID.name}"
-
-
-def _clips(names: list[str], wrong: np.ndarray) -> str:
-    """Names of the clips that are wrong, the first few of them."""
-    clips = [name for name, bad in zip(names, wrong, strict=True) if bad]
-    return ", ".join(clips[:3]) + (f" and {len(clips) - 3} more" if len(clips) > 3 else "")

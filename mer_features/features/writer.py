@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,14 +13,13 @@ import h5netcdf
 import h5py
 import numpy as np
 
-from mer_features import __version__
 from mer_features.core import action_units, quality
 from mer_features.core.action_units import ActionUnits
 from mer_features.core.clips import Clip
 from mer_features.core.files import atomic_file
 from mer_features.core.jobs import track
 from mer_features.core.quality import ClipRejectedError, Issue, Status
-from mer_features.features.layout import Target, text
+from mer_features.features.layout import Target, json_text, origin, text
 from mer_features.features.options import Cache, Provenance
 from mer_features.features.parts import FlowMapsPart, Part, all_parts
 from mer_features.features.schema import CLIP_ID, REJECTED, ROOT, STAGE_GROUPS, CacheError
@@ -212,33 +210,21 @@ def _naming(clip: Clip) -> Iterator[None]:
 
 def _attributes(options: Mapping[str, Mapping[str, Any]], provenance: Provenance) -> dict[str, dict[str, Any]]:
     """Attributes of the root and of the groups of the stages."""
-    root = {
-        "Conventions": "CF-1.11",
-        "source": f"mer-features {__version__}",
-        "config": provenance["config"],
-        "versions": _json(provenance["versions"]),
-        "fingerprints": _json(provenance["fingerprints"]),
-        "seed": np.int64(provenance["seed"]),
-    }
     groups = {
         STAGE_GROUPS[stage]: {
             "method": ", ".join(
                 f"{key} {_shown(options[stage][key])}" for key in _METHOD_KEYS[stage] if key in options[stage]
             ),
-            "options": _json(options[stage]),
+            "options": json_text(options[stage]),
             "fingerprint": provenance["fingerprints"].get(stage, ""),
         }
         for stage in options
     }
-    return {"": root} | groups
+    return {"": origin(provenance)} | groups
 
 
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _json(tree: Mapping[str, Any]) -> str:
-    return json.dumps(tree, sort_keys=True, ensure_ascii=False)
 
 
 def _lay_out(target: Target, parts: Sequence[Part], units: Sequence[ActionUnits], rejected: int) -> None:

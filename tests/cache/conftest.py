@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.cache import recorded
+
 DATA = Path(__file__).parents[1] / "data"
 
 
@@ -49,3 +51,17 @@ def scratch_maps(maps: Path, tmp_path: Path) -> Path:
 def scratch(built: Path, tmp_path: Path) -> Path:
     """A cache to spoil."""
     return Path(shutil.copy(built, tmp_path / "demo.h5"))
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A feature file of recordings nobody writes to."""
+    path = tmp_path_factory.mktemp("recordings") / "set.h5"
+    recorded.build(path, tmp_path_factory.mktemp("sources"))
+    return path
+
+
+@pytest.fixture
+def scratch_recordings(recordings: Path, tmp_path: Path) -> Path:
+    """A feature file of recordings to spoil."""
+    return Path(shutil.copy(recordings, tmp_path / "set.h5"))
