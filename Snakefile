@@ -40,9 +40,11 @@ rule all:
     default_target: True
     input:
         "results/report.html",
+        expand("results/features/{name}.h5", name=plan.recordings.names),
 
 
 # Only the feature caches, without any training.
 rule features:
     input:
         expand("results/features/{database}.h5", database=plan.databases),
+        expand("results/features/{name}.h5", name=plan.recordings.names),

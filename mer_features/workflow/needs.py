@@ -45,6 +45,7 @@ STEPS: dict[str, tuple[int, int]] = {
     "film": (2000, 120),
     "signals": (1000, 240),
     "spot": (3000, 240),
+    "recording_cache": (1500, 60),
     "style_fit": (1500, 60),
     "protocol": (500, 15),
     "assess": (1500, 60),

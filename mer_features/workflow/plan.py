@@ -11,31 +11,30 @@ from typing import Any
 from mer_features import databases, protocols
 from mer_features.core import clips as clip_tables
 from mer_features.core import files, fingerprint
-from mer_features.core import recordings as recording_tables
-from mer_features.databases.options import FlowMapsDatabase, RecordingClips, SyntheticDatabase, SyntheticRecordings
+from mer_features.databases.options import FlowMapsDatabase, SyntheticDatabase
 from mer_features.databases.recordings import refresh_recordings
 from mer_features.features.options import FeatureConfig, Provenance
 from mer_features.stages import run as stages
 from mer_features.stages.options import STAGES, Stage
 from mer_features.synthetic import renderer
-from mer_features.synthetic.recordings.store import RENDERER as RECORDINGS_RELEASE
 from mer_features.training.options import PUBLISHED_MAPS, SYNTHETIC, used_pretrainings
 from mer_features.workflow import config as configuration
 from mer_features.workflow import needs
 from mer_features.workflow.config import Config
+from mer_features.workflow.recordings import RecordingsPlan
 from mer_features.workflow.setting import setting as run_setting
 
 #: Modules whose changes rerun a step, for the steps that are not stages.
 _CODE = {
     "ingest": ("mer_features.databases.ingest",),
     "recordings": ("mer_features.databases.ingest",),
-    "signals": ("mer_features.stages.signals.run",),
     "cut": ("mer_features.databases.recorded", "mer_features.spotting.tables"),
     "recognise": ("mer_features.training.recognition",),
     "style_fit": ("mer_features.training.style.fitting",),
     "style_measure": ("mer_features.workflow.assess.style",),
     "train_style": ("mer_features.training.style.training", "mer_features.training.style.fitting"),
     "cache": ("mer_features.features.writer",),
+    "recording_cache": ("mer_features.features.recordings",),
     "protocol": ("mer_features.protocols.rules", "mer_features.features.reader"),
     "embed": ("mer_features.training.half",),
     "evaluate": ("mer_features.training.evaluation",),
@@ -49,9 +48,6 @@ _CODE = {
     "report": ("mer_features.report",),
 }
 
-
-#: Options of recordings that say how their events are read.
-CONVENTIONS = ("variant", "offset_zero", "onset_zero", "overlaps")
 
 #: Scripts of the rules, where the workflow is run from its repository.
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
@@ -101,6 +97,8 @@ class Plan:
     ) -> None:
         self._script_folder = Path(scripts)
         self.config: Config = configuration.validate(configuration.completed(tree, config_files))
+        #: What concerns recordings.
+        self.recordings = RecordingsPlan(self.config, self._scripts)
         if refresh and not another_runs():
             files.sweep("results", skip=("data",))
             databases.refresh_sources(self.config.databases)
@@ -115,26 +113,6 @@ class Plan:
     def synthetic(self) -> list[str]:
         """Names of the embedded databases."""
         return [name for name, item in self.config.databases.items() if isinstance(item, SyntheticDatabase)]
-
-    @property
-    def cut_databases(self) -> list[str]:
-        """Names of the databases that are cut from recordings."""
-        return [name for name, item in self.config.databases.items() if isinstance(item, RecordingClips)]
-
-    @property
-    def embedded_recordings(self) -> list[str]:
-        """Names of the embedded sets of recordings."""
-        return [name for name, item in self.config.recordings.items() if isinstance(item, SyntheticRecordings)]
-
-    @property
-    def spotters(self) -> list[tuple[str, str]]:
-        """Every (recordings, spotter) to run."""
-        return [(films, name) for name, item in self.config.spotting.items() for films in item.recordings]
-
-    @property
-    def recognitions(self) -> list[tuple[str, str]]:
-        """Every (protocol, system) that recognises spots."""
-        return [(protocol, name) for protocol, name in self.runs if self.config.protocols[protocol].spots]
 
     @property
     def runs(self) -> list[tuple[str, str]]:
@@ -281,90 +259,6 @@ class Plan:
         seed = self.config.synthetic_seed(database)
         return {"root": root, "preset": item.preset, "seed": seed, "look": look, "release": renderer.RELEASE}
 
-    def film(self, recordings: str) -> dict[str, Any]:
-        """What embedded recordings are rendered from."""
-        item = self.config.recordings[recordings]
-        assert isinstance(item, SyntheticRecordings)
-        seed = self.config.synthetic_seed(recordings)
-        return {
-            "root": str(item.folder(recordings)),
-            "preset": item.preset,
-            "seed": seed,
-            "release": RECORDINGS_RELEASE,
-        }
-
-    @property
-    def signals(self) -> dict[str, Any]:
-        """Options of the signals of all recordings."""
-        return {name: stages.plain(getattr(self.config, name)) for name in ("signals", "faces")}
-
-    @property
-    def signals_weights(self) -> dict[str, str]:
-        """Digests of the files of weights that the faces' options name."""
-        return fingerprint.of_files(self.config.faces)
-
-    def spotter(self, name: str) -> dict[str, Any]:
-        """Options of a spotter with all their defaults."""
-        return self.config.spotting[name].spotter.model_dump(mode="json")
-
-    def spotter_code(self, name: str) -> str:
-        """Fingerprint of the code of a spotter; only the network depends on PyTorch."""
-        network = ("mer_features.spotting.network", "mer_features.spotting.convolutions")
-        roots = ("mer_features.spotting.run",)
-        if self.config.spotting[name].spotter.method == "network":
-            return fingerprint.of(*roots, *network, scripts=self._scripts("spot"))
-        return fingerprint.of(*roots, without=network, scripts=self._scripts("spot"))
-
-    def about_recordings(self, recordings: str) -> dict[str, Any]:
-        """What recordings are, and the conventions of their events that change the scores."""
-        item = self.config.recordings[recordings]
-        chosen = {key: getattr(item, key) for key in CONVENTIONS if key in type(item).model_fields}
-        notes = [f"{key}: {value} (docs/databases/{item.adapter}.md)" for key, value in chosen.items()]
-        embedded = isinstance(item, SyntheticRecordings)
-        return {"measured_on": SYNTHETIC[True] if embedded else f"{recordings} ({item.adapter})", "notes": notes}
-
-    def cut(self, database: str) -> dict[str, Any]:
-        """How a database is cut from recordings."""
-        item = self._cut(database)
-        return {"spots": item.spotter is not None, "kinds": list(item.kinds), "margin_s": item.margin_s}
-
-    def cut_inputs(self, database: str) -> dict[str, str]:
-        """Tables of the recordings, and of the events or spots that a database is cut from."""
-        item = self._cut(database)
-        events = f"results/sources/recordings/{item.recordings}/events.tsv"
-        spots = f"results/spotting/{item.recordings}/{item.spotter}/spots.tsv"
-        table = f"results/recordings/{item.recordings}.tsv"
-        return {"recordings": table, "intervals": events if item.spotter is None else spots}
-
-    def _cut(self, database: str) -> RecordingClips:
-        item = self.config.databases[database]
-        assert isinstance(item, RecordingClips)
-        return item
-
-    def recognition_inputs(self, protocol: str) -> dict[str, str]:
-        """Tables that the recognition of the spots of a protocol is scored with."""
-        spots, events = self._spots_of(protocol)
-        return {
-            "recordings": self.cut_inputs(spots)["recordings"],
-            "spots": self.cut_inputs(spots)["intervals"],
-            "events": self.cut_inputs(events)["intervals"],
-        }
-
-    def recognition(self, protocol: str, system: str) -> dict[str, Any]:
-        """Names that the recognition of spots is scored under."""
-        spots, events = self._spots_of(protocol)
-        item = self._cut(spots)
-        return {
-            "names": (item.recordings, item.spotter, protocol, system),
-            "databases": (events, spots),
-            "kinds": (list(self._cut(events).kinds), list(item.kinds)),
-        }
-
-    def _spots_of(self, protocol: str) -> tuple[str, str]:
-        """Databases of the spots and of the annotated clips of a protocol."""
-        ((spots, events),) = self.config.protocols[protocol].spots.items()
-        return spots, events
-
     def system(self, name: str, protocol: str) -> dict[str, Any]:
         """What a training run depends on besides its inputs; the recipe with all its defaults and sources settled."""
         item = self.config.systems[name].reading(self.config.groups_of(self.config.protocols[protocol].all_databases))
@@ -435,11 +329,6 @@ class Plan:
     def shard_names(self, table: str | Path, database: str) -> list[str]:
         """Shards that hold clips of a database."""
         return list(clip_tables.split(clip_tables.read(table), self.config.databases[database].shards))
-
-    def recording_shards(self, table: str | Path, recordings: str) -> list[str]:
-        """Shards that hold recordings of a set."""
-        shards = self.config.recordings[recordings].shards
-        return sorted({clip_tables.shard_of(film.subject, shards) for film in recording_tables.read(table)})
 
     def fold_batches(self, table: str | Path, system: str) -> list[str]:
         """Names of the batches in which a protocol's folds are trained."""

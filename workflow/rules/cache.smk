@@ -20,3 +20,28 @@ rule cache:
         code=plan.code("cache"),
     script:
         "../scripts/cache.py"
+
+
+# The same for a set of recordings: their signals, annotated events, and the spots of every spotter.
+rule recording_cache:
+    input:
+        unpack(lambda wildcards: plan.recordings.spot_tables(wildcards.recordings)),
+        recordings="results/recordings/{recordings}.tsv",
+        events="results/sources/recordings/{recordings}/events.tsv",
+        signals=signal_files,
+    output:
+        "results/features/{recordings}.h5",
+    log:
+        "results/logs/cache/{recordings}.log",
+    benchmark:
+        "results/benchmarks/cache/{recordings}.tsv"
+    conda:
+        "../../envs/features.yaml"
+    resources:
+        **plan.needs("recording_cache"),
+    params:
+        spotters=lambda wildcards: plan.recordings.spotters(wildcards.recordings),
+        provenance=plan.recordings.provenance,
+        code=plan.code("recording_cache"),
+    script:
+        "../scripts/recording_cache.py"

@@ -15,7 +15,7 @@ config["execution"] = plan.execution
 
 wildcard_constraints:
     database="|".join(plan.databases) or "(?!)",
-    recordings="|".join(plan.config.recordings) or "(?!)",
+    recordings="|".join(plan.recordings.names) or "(?!)",
     spotter="|".join(plan.config.spotting) or "(?!)",
     shard=r"s\d+",
     protocol=r"[\w-]+",
@@ -48,7 +48,7 @@ def signal_files(wildcards):
     """Input function: the signals of all shards of a set of recordings, known once they are listed."""
     name = wildcards.recordings
     table = checkpoints.recordings.get(recordings=name).output.table
-    shards = plan.recording_shards(table, name)
+    shards = plan.recordings.shards(table, name)
     return expand(f"results/signals/{name}/{{shard}}.h5", shard=shards)
 
 

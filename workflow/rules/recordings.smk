@@ -8,14 +8,14 @@ rule film:
     benchmark:
         "results/benchmarks/film/{recordings}.tsv"
     wildcard_constraints:
-        recordings="|".join(plan.embedded_recordings) or "(?!)",
+        recordings="|".join(plan.recordings.embedded) or "(?!)",
     conda:
         "../../envs/features.yaml"
     threads: 2
     resources:
         **plan.needs("film"),
     params:
-        recordings=lambda wildcards: plan.film(wildcards.recordings),
+        recordings=lambda wildcards: plan.recordings.film(wildcards.recordings),
     script:
         "../scripts/film.py"
 
@@ -56,9 +56,9 @@ rule signals:
     resources:
         **plan.needs("signals"),
     params:
-        options=plan.signals,
-        code=plan.code("signals"),
-        weights=plan.signals_weights,
+        options=plan.recordings.signals,
+        code=plan.recordings.signals_code,
+        weights=plan.recordings.weights,
     script:
         "../scripts/signals.py"
 
@@ -82,14 +82,14 @@ rule spot:
     benchmark:
         "results/benchmarks/spotting/{recordings}/{spotter}.tsv"
     conda:
-        "../../envs/train.yaml"
+        plan.recordings.spotter_environment()
     resources:
         **plan.needs("spot"),
     params:
-        spotter=lambda wildcards: plan.spotter(wildcards.spotter),
-        about=lambda wildcards: plan.about_recordings(wildcards.recordings),
+        spotter=lambda wildcards: plan.recordings.spotter(wildcards.spotter),
+        about=lambda wildcards: plan.recordings.about(wildcards.recordings),
         seed=plan.config.seed,
-        code=lambda wildcards: plan.spotter_code(wildcards.spotter),
+        code=lambda wildcards: plan.recordings.spotter_code(wildcards.spotter),
     script:
         "../scripts/spot.py"
 
@@ -97,7 +97,7 @@ rule spot:
 # The clips of a database that is cut from recordings; they pass the same stages as all others.
 rule cut:
     input:
-        unpack(lambda wildcards: plan.cut_inputs(wildcards.database)),
+        unpack(lambda wildcards: plan.recordings.cut_inputs(wildcards.database)),
     output:
         "results/sources/{database}.tsv",
     log:
@@ -105,13 +105,13 @@ rule cut:
     benchmark:
         "results/benchmarks/cut/{database}.tsv"
     wildcard_constraints:
-        database="|".join(plan.cut_databases) or "(?!)",
+        database="|".join(plan.recordings.databases) or "(?!)",
     conda:
         "../../envs/features.yaml"
     resources:
         **plan.needs("ingest"),
     params:
-        cut=lambda wildcards: plan.cut(wildcards.database),
+        cut=lambda wildcards: plan.recordings.cut(wildcards.database),
         code=plan.code("cut"),
     script:
         "../scripts/cut.py"
@@ -120,7 +120,7 @@ rule cut:
 # The classes of the spots, each from the model that was trained without its subject.
 rule recognise:
     input:
-        unpack(lambda wildcards: plan.recognition_inputs(wildcards.protocol)),
+        unpack(lambda wildcards: plan.recordings.recognition_inputs(wildcards.protocol)),
         protocol="results/protocols/{protocol}.tsv",
         predictions=run_files("predictions.tsv"),
     output:
@@ -138,7 +138,9 @@ rule recognise:
     resources:
         **plan.needs("evaluate"),
     params:
-        names=lambda wildcards: plan.recognition(wildcards.protocol, wildcards.system),
+        names=lambda wildcards: plan.recordings.recognition(
+            wildcards.protocol, wildcards.system
+        ),
         seed=plan.config.seed,
         code=plan.code("recognise"),
     script:

@@ -75,11 +75,11 @@ rule html:
         ),
         spotting=expand(
             "results/spotting/{run}/scores.json",
-            run=["/".join(run) for run in plan.spotters],
+            run=["/".join(run) for run in plan.recordings.searched],
         ),
         recognised=expand(
             "results/runs/{run}/recognition.json",
-            run=["/".join(run) for run in plan.recognitions],
+            run=["/".join(run) for run in plan.recordings.recognised],
         ),
         embeddings=expand(
             "results/runs/{run}/embedding.json",
