@@ -80,7 +80,17 @@ def read(path: Path, columns: Mapping[str, Column], titles: Sequence[str] = (), 
         If the file cannot be read, is empty or has no such row; the message says what was expected and which row
         comes closest.
     """
-    all_grids = read_grids(path)
+    return find(path, read_grids(path), columns, titles, never)
+
+
+def find(
+    path: Path,
+    all_grids: Mapping[str, Grid],
+    columns: Mapping[str, Column],
+    titles: Sequence[str] = (),
+    never: Sequence[str] = (),
+) -> Sheet:
+    """:func:`read` for a file whose sheets (:func:`read_grids`) are known, so that several of them can be read."""
     grids = {title: grid for title, grid in all_grids.items() if _key(title) not in {_key(other) for other in never}}
     if not grids:
         raise DatabaseError(f"{path}: holds only the sheets {', '.join(all_grids)}, which belong to another part")

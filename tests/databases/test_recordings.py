@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 from pydantic import TypeAdapter
 
 from mer_features.core import quality
+from mer_features.core import recordings as tables
 from mer_features.core.recordings import Event, Recording
 from mer_features.databases import DatabaseError
 from mer_features.databases.listing import RecordedListing
 from mer_features.databases.options import RecordingsDatabase
 from mer_features.databases.recordings import compare, counts, read_recordings
 from mer_features.spotting import tables as spotting_tables
+from tests.databases.test_smic import HS, LONG, hs_row
 from tests.databases.trees import below, film, opened, recordings_tree, table, workbook
 
 READ = TypeAdapter(RecordingsDatabase)
@@ -64,8 +67,24 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return make
 
 
-def test_the_98_recordings_of_casmesq(release):
-    listing = read("casmesq", release("casmesq"))
+@pytest.fixture(scope="module")
+def listed(release: Callable[[str], Path]) -> Callable[[str], RecordedListing]:
+    """What the adapter lists without any option, read once."""
+    known: dict[str, RecordedListing] = {}
+
+    def get(kind: str) -> RecordedListing:
+        if kind not in known:
+            root = release(kind)
+            with opened() as paths:
+                known[kind] = read(kind, root)
+            assert below([path for path in paths if path.suffix == ".jpg"], root) == []
+        return known[kind]
+
+    return get
+
+
+def test_the_98_recordings_of_casmesq(listed):
+    listing = listed("casmesq")
     found = counts(listing)
     assert found == {"recordings": 98, "annotated": 95, "subjects": 22, "micro": 57, "macro": 300, "blinks": 0}
     assert differences(listing) == []
@@ -83,8 +102,8 @@ def test_the_98_recordings_of_casmesq(release):
     }  # fmt: skip
 
 
-def test_the_147_recordings_of_samm_long_videos(release):
-    listing = read("samm_long", release("samm_long"))
+def test_the_147_recordings_of_samm_long_videos(listed):
+    listing = listed("samm_long")
     assert counts(listing) == {
         "recordings": 147, "annotated": 147, "subjects": 30, "micro": 159, "macro": 343, "blinks": 0,
     }  # fmt: skip
@@ -113,20 +132,10 @@ def test_onset_0_of_samm_long_videos_can_be_left_out_and_the_check_says_so(relea
     assert comparison.chosen
 
 
-def test_the_emotions_of_samm_long_videos_come_from_the_short_sheet(release, tmp_path: Path):
-    from tests.databases.trees import rows_of
-
+def test_the_emotions_of_samm_long_videos_come_from_the_short_sheet(listed, tmp_path: Path):
+    assert {event.emotion for event in listed("samm_long").events} == {""}
     root = recordings_tree("samm_long", tmp_path)
-    assert {event.emotion for event in read("samm_long", root).events} == {""}
-    names = ["Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration"]
-    header = [*names, "Micro", "Objective Classes", "Action Units", "Estimated Emotion", "Notes"]
-
-    first = table("samm_micro_facs_codes_v2.csv").read_text(encoding="utf-8-sig").splitlines()[0].split(",")
-    workbook(
-        root / "SAMM_Micro_FACS_Codes_v2.xlsx",
-        [first or header, *rows_of("samm_micro_facs_codes_v2.csv")],
-        "MICRO_ONLY",
-    )
+    shutil.copy(table("samm_micro_facs_codes_v2.csv"), root / "SAMM_Micro_FACS_Codes_v2.csv")
     events = read("samm_long", root).events
     assert Counter(event.emotion for event in events if event.kind == "micro") == {
         "anger": 57, "other": 26, "happiness": 26, "surprise": 15, "contempt": 12, "disgust": 9, "fear": 8,
@@ -135,11 +144,8 @@ def test_the_emotions_of_samm_long_videos_come_from_the_short_sheet(release, tmp
     assert {event.emotion for event in events if event.kind == "macro"} == {""}
 
 
-def test_part_a_of_casme3(release):
-    root = release("casme3")
-    with opened() as paths:
-        listing = read("casme3", root)
-    assert [path for path in below(paths, root / "part_A") if path.suffix == ".jpg"] == []
+def test_part_a_of_casme3(release, listed):
+    root, listing = release("casme3"), listed("casme3")
     found = counts(listing)
     assert (found["annotated"], found["subjects"], found["micro"], found["macro"]) == (956, 98, 860, 3346)
     assert found["recordings"] == 957  # and a folder of spNO.3 that no row names
@@ -156,9 +162,8 @@ def test_part_a_of_casme3(release):
     assert max(event.offset for event in raw if event.recording_id == "spNO.214/c" and event.onset == 5) == 3460
 
 
-def test_smic_as_distributed_and_merged(release):
-    root = release("smic")
-    apart, merged = read("smic", root, overlaps="keep"), read("smic", root)
+def test_smic_as_distributed_and_merged(release, listed):
+    apart, merged = read("smic", release("smic"), overlaps="keep"), listed("smic")
     found = counts(apart)
     assert (found["recordings"], found["subjects"], found["micro"], found["macro"]) == (157, 16, 165, 0)
     assert details(apart, "event_left_out") == ["1 left out, outside the film: s1_ne_03 (row 74: 658536 to 658562)"]
@@ -175,10 +180,8 @@ def test_smic_as_distributed_and_merged(release):
 
 
 @pytest.mark.parametrize("kind", ["casmesq", "samm_long", "casme3", "smic"])
-def test_what_is_written_is_what_the_scores_read(kind: str, release, tmp_path: Path):
-    from mer_features.core import recordings as tables
-
-    listing = read(kind, release(kind))
+def test_what_is_written_is_what_the_scores_read(kind: str, listed, tmp_path: Path):
+    listing = listed(kind)
     (tmp_path / "recordings.tsv").write_text(tables.dumps(listing.recordings), encoding="utf-8")
     (tmp_path / "events.tsv").write_text(tables.dumps_events(listing.events), encoding="utf-8")
     assert tables.read(tmp_path / "recordings.tsv") == listing.recordings
@@ -313,8 +316,6 @@ def test_blinks_of_casme3_are_read_from_their_worksheet(tmp_path: Path):
 
 
 def test_events_of_a_merged_smic_film_are_counted_once(tmp_path: Path):
-    from tests.databases.test_smic import HS, LONG, hs_row
-
     for name, first in (("s3_ne_05", 100), ("s3_ne_06", 200)):
         film(tmp_path / LONG / "s03" / name, (), "image{:06d}.jpg", first, first + 150)
     rows = [HS, hs_row(3, "s3_ne_05", 210, 230, (100, 250)), hs_row(3, "s3_ne_06", 210, 230, (200, 350), (300, 320))]

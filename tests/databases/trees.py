@@ -6,6 +6,7 @@ import contextlib
 import csv
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -175,12 +176,10 @@ def _casme3(root: Path) -> None:
         film(root / "part_A" / subject / video / "color", numbers, "{}.jpg", first=min(numbers) or 1)
     unlisted = next(video for video in "abcdefghijklm" if ("spNO.3", video) not in marks)
     film(root / "part_A" / "spNO.3" / unlisted / "color", (), "{}.jpg", first=8, last=900)
-    header = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Expression type", "Objective class"]
-    cells = [[*row[:2], *map(int, row[2:5]), *row[5:]] for row in rows]
-    workbook(root / "CAS(ME)3_part_A_v2.xlsx", [header, *cells], "AU+Emotion")
-    header = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"]
-    cells = [[*row[:2], *map(int, row[2:5]), *row[5:]] for row in rows_of("casme3_part_A_ME_label_JpgIndex_v2.csv")]
-    workbook(root / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", [header, *cells], "label")
+    # As text, which is read ten times as fast as a workbook.
+    shutil.copy(table("casme3_part_A_v2_AU_Emotion.csv"), root / "CAS(ME)3_part_A_v2.csv")
+    labels = "cas(me)3_part_A_ME_label_JpgIndex_v2.csv"
+    shutil.copy(table("casme3_part_A_ME_label_JpgIndex_v2.csv"), root / labels)
 
 
 def _smic(root: Path) -> None:

@@ -202,7 +202,8 @@ def read_recordings(name: str, root: Path, options: Casme3Recordings) -> Recorde
     path, other_sheets = sheets.choose_newest(
         tree, options.sheet, _WORKBOOKS_A, expected="CAS(ME)3_part_A_v2.xls", subject=part.inner
     )
-    sheet = sheets.read(path, _EVENT_COLUMNS, titles=("AU+Emotion",))
+    grids = sheets.read_grids(path)
+    sheet = sheets.find(path, grids, _EVENT_COLUMNS, titles=("AU+Emotion",))
     films = Films(tree, name, FPS)
     for folder in adapter.clip_folders(tree, top, part.inner):
         if "color" in map(str.casefold, tree.entries(folder).folders):
@@ -210,7 +211,7 @@ def read_recordings(name: str, root: Path, options: Casme3Recordings) -> Recorde
     emotions, emotion_notes = _emotions(tree, options)
     reader = EventReader(films, Errata("casme3", options.errata))
     events = reader.events(_annotations(sheet.rows, films, emotions))
-    blink_rows, blink_notes = _blink_rows(path)
+    blink_rows, blink_notes = _blink_rows(path, grids)
     blinks = reader.blinks(_annotations(blink_rows, films, {}))
     notes = (sheet.note, *emotion_notes, *blink_notes, *other_sheets, *reader.notes(), *tree.notes())
     return RecordedListing(films.recordings, events, blinks, notes, PUBLISHED_RECORDINGS)
@@ -245,15 +246,13 @@ def _emotions(tree: Tree, options: Casme3Recordings) -> tuple[dict[str, str], tu
     return emotions, (sheet.note,)
 
 
-def _blink_rows(path: Path) -> tuple[tuple[Row, ...], tuple[Note, ...]]:
+def _blink_rows(path: Path, grids: Mapping[str, sheets.Grid]) -> tuple[tuple[Row, ...], tuple[Note, ...]]:
     """Rows of the worksheet of blinks. Its form is not known: it is read if it has the columns of the events."""
-    every = tuple(sheets.read_grids(path))
-    titles = [title for title in every if "blink" in title.casefold()]
-    if not titles:
+    own = {title: grid for title, grid in grids.items() if "blink" in title.casefold()}
+    if not own:
         return (), (Note("sheet", f"{path.name} has no sheet of blinks"),)
-    others = [title for title in every if title not in titles]
     try:
-        sheet = sheets.read(path, _BLINK_COLUMNS, titles=titles, never=others)
+        sheet = sheets.find(path, own, _BLINK_COLUMNS)
     except DatabaseError as error:
         return (), (Note("sheet", f"the blinks were not read: {error}"),)
     return sheet.rows, (sheet.note,)
