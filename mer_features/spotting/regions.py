@@ -136,13 +136,14 @@ def spot_regions(prepared: Prepared, recording_id: str, values: RegionValues, ki
     """
     moved = prepared.movements[kind, values.boundary]
     options = prepared.options
-    lasts = moved.rise_s if options.kind_rule == "rise" else moved.offset_s - moved.onset_s
+    duration = moved.offset_s - moved.onset_s
+    lasts = moved.rise_s if options.kind_rule == "rise" else duration
     height = values.micro_height if kind == "micro" else values.macro_height
     limit = np.maximum(height, values.noise_factor * moved.noise)
     limit = np.maximum(limit, options.speech_factor * moved.speech)
     limit = np.where(moved.blink & _NEAR_EYE[moved.region], np.maximum(limit, options.blink_height), limit)
-    long_enough = moved.offset_s - moved.onset_s >= options.shortest_s
-    chosen = (moved.height >= limit) & long_enough & ((lasts <= values.micro_s) == (kind == "micro"))
+    possible = (duration >= options.shortest_s) & (duration <= options.macro_window_s / 2)
+    chosen = (moved.height >= limit) & possible & ((lasts <= values.micro_s) == (kind == "micro"))
     strength = (moved.height / limit)[chosen]
     findings = _merge(moved.of(chosen), strength, values.overlap, (prepared.signals, recording_id, kind))
     return sorted(findings, key=lambda finding: (finding.spot.onset, finding.spot.offset))
