@@ -100,7 +100,7 @@ def render(source: Path, search: Search, checks: Sequence[Check], loops: Mapping
         chosen=strongest(search.entries, MOST),
         most=MOST,
         micro_searched="micro" in search.kinds,
-        values=search.prepared.options.values,
+        values=search.options.values,
         clock=clock,
     )
 
@@ -129,7 +129,7 @@ def _rows(search: Search) -> Iterator[Row]:
     seconds = length if count == 1 else ROW_S
     curves = list(strength(search))
     spots = [_Mark(entry.start_s, entry.end_s, _spot_text(entry), entry.number, entry.kind) for entry in search.entries]
-    blinks = [_Mark(start, end, "blink") for start, end in search.prepared.blinks.tolist()]
+    blinks = [_Mark(start, end, "blink") for start, end in search.blinks.tolist()]
     bad = [_Mark(span.start_s, span.end_s, span.reason) for span in bad_spans(signals)]
     for place in range(count):
         start = place * seconds

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mer_features.commands.find.checks import frame_rate, micro_possible
-from mer_features.core.recordings import KINDS
+from mer_features.spotting import KINDS, filters
 from mer_features.spotting.options import RegionSpotter
-from mer_features.spotting.regions import Finding, Prepared, prepare, spot_regions
+from mer_features.spotting.regions import RATE_HZ, Finding, spot_film
 from mer_features.stages.signals import EXPRESSION, MOUTH, REGIONS, Signals
 
 #: Motion of the head within a spot that is named: change of scale, rotation in degrees, shifts in distances between the
@@ -62,31 +62,32 @@ class Entry:
 class Search:
     """Everything that was found in a recording."""
 
-    prepared: Prepared
-    entries: tuple[Entry, ...]
+    signals: Signals
+    options: RegionSpotter
     kinds: tuple[str, ...]  # that were searched
-
-    @property
-    def signals(self) -> Signals:
-        """Those of the recording."""
-        return self.prepared.signals
+    parts: tuple[filters.Piece, ...]  # stretches in which the face was followed without a gap
+    blinks: np.ndarray  # (B, 2), start and end in seconds
+    entries: tuple[Entry, ...]
 
 
 def search(signals: Signals, name: str, options: RegionSpotter) -> Search:
     """Spot the expressions of a recording, without micro-expressions where its frame rate is too low for them."""
-    prepared = prepare(signals, options)
     kinds = tuple(kind for kind in KINDS if kind == "macro" or micro_possible(signals))
-    findings = [finding for kind in kinds for finding in spot_regions(prepared, name, options.values, kind)]
-    findings.sort(key=lambda finding: (finding.spot.onset, finding.spot.offset, finding.spot.kind))
-    entries = tuple(_entry(prepared, number, finding) for number, finding in enumerate(findings, start=1))
-    return Search(prepared, entries, kinds)
+    findings = [finding for finding in spot_film(signals, name, options) if finding.spot.kind in kinds]
+    parts = filters.pieces(signals, options.low_pass_hz, RATE_HZ)
+    blinks = filters.blinks(parts)
+    entries = tuple(_entry(signals, blinks, number, finding) for number, finding in enumerate(findings, start=1))
+    return Search(signals, options, kinds, parts, blinks, entries)
 
 
-def _entry(prepared: Prepared, number: int, finding: Finding) -> Entry:
-    signals, spot = prepared.signals, finding.spot
+def _entry(signals: Signals, blinks: np.ndarray, number: int, finding: Finding) -> Entry:
+    spot = finding.spot
     apex = spot.onset if spot.apex is None else spot.apex
     start, peak, end = np.interp([spot.onset, apex, spot.offset], signals.number, signals.time_s).tolist()
-    return Entry(number, finding, start, peak, end, region_words(finding.regions), tuple(_flags(prepared, finding)))
+    flags = list(_flags(signals, finding))
+    if ((blinks[:, 0] <= end) & (blinks[:, 1] >= start)).any():
+        flags.insert(0, "blink")
+    return Entry(number, finding, start, peak, end, region_words(finding.regions), tuple(flags))
 
 
 def region_words(regions: Sequence[str]) -> tuple[str, ...]:
@@ -106,14 +107,10 @@ def region_words(regions: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{noun}s" if len(found) == 2 else f"{found[0]} {noun}".strip() for noun, found in sides.items())
 
 
-def _flags(prepared: Prepared, finding: Finding) -> Iterator[str]:
-    signals, spot = prepared.signals, finding.spot
-    rows = (signals.number >= spot.onset) & (signals.number <= spot.offset)
-    start, end = np.interp([spot.onset, spot.offset], signals.number, signals.time_s)
+def _flags(signals: Signals, finding: Finding) -> Iterator[str]:
+    rows = (signals.number >= finding.spot.onset) & (signals.number <= finding.spot.offset)
     if set(finding.regions) <= set(MOUTH):
         yield "mouth only"
-    if ((prepared.blinks[:, 0] <= end) & (prepared.blinks[:, 1] >= start)).any():
-        yield "blink"
     head = signals.head[rows & signals.reliable]
     if len(head) and (np.ptp(head, axis=0) > _HEAD_LIMITS).any():
         yield "head moves"
@@ -131,15 +128,23 @@ def strength(search: Search) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     time_s, strength : ndarray, shape (n,)
         Of each stretch in which the face was followed without a gap.
     """
-    prepared = search.prepared
-    values = prepared.options.values
-    heights = {"micro": values.micro_height, "macro": values.macro_height}
-    for place, part in enumerate(prepared.parts):
+    if not search.parts:
+        return
+    options, values = search.options, search.options.values
+    scales = {
+        "micro": (options.micro_window_s, values.micro_height),
+        "macro": (options.macro_window_s, values.macro_height),
+    }
+    moving = {
+        kind: [filters.without_rest(part.motion, part.samples(window_s)) for part in search.parts]
+        for kind, (window_s, _) in scales.items()
+    }
+    noise = values.noise_factor * filters.noise(moving["micro"])
+    for place, part in enumerate(search.parts):
         strongest = np.zeros(len(part.time_s))
         for kind in search.kinds:
-            limit = np.maximum(heights[kind], values.noise_factor * prepared.noise[_EXPRESSION])
-            size = np.hypot(*np.moveaxis(prepared.moving[kind][place][:, _EXPRESSION], 2, 0))
-            strongest = np.maximum(strongest, (size / limit).max(axis=1))
+            size = np.hypot(*np.moveaxis(moving[kind][place], 2, 0)) / np.maximum(scales[kind][1], noise)
+            strongest = np.maximum(strongest, size[:, _EXPRESSION].max(axis=1))
         yield part.time_s, strongest
 
 

@@ -74,7 +74,7 @@ def configuration(source: Path, clip_table: Path) -> str:
 
 def summary(search: Search, source: Path, checks: Sequence[Check]) -> str:
     """What was found, with which settings, and the checks, as JSON; it also marks the folder as a result."""
-    options = search.prepared.options
+    options = search.options
     content: dict[str, Any] = {
         "made_by": f"mer-features find {__version__}",
         "source": str(source),
