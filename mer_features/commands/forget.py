@@ -25,6 +25,7 @@ from urllib.parse import quote
 from mer_features import features as feature_file
 from mer_features import protocols
 from mer_features.core import clips as clip_tables
+from mer_features.core import recordings as recording_tables
 from mer_features.core.clips import Clip
 from mer_features.core.files import write_text
 from mer_features.databases import exclusion
@@ -42,16 +43,19 @@ class Forgotten:
         Database of the subject.
     clips
         Identifiers of the removed clips.
+    recordings
+        Identifiers of the recordings from which the clips were cut, by set of recordings.
     rewritten
         Files from which the subject was removed.
     removed
         Files and folders that were deleted.
     left
-        Files that still contain the identifier of one of the clips; should be empty.
+        Files that still contain the identifier of one of the clips or recordings; should be empty.
     """
 
     database: str
     clips: tuple[str, ...]
+    recordings: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rewritten: list[Path] = field(default_factory=list)
     removed: list[Path] = field(default_factory=list)
     left: list[Path] = field(default_factory=list)
@@ -86,7 +90,7 @@ def forget(subject: str, results: Path = Path("results"), database: str | None =
             f"{records.parent} is locked: a workflow is running here, or was killed (then run `snakemake --unlock`)"
         )
     name, clips = _find(subject, results, database)
-    outcome = Forgotten(name, tuple(clip.clip_id for clip in clips))
+    outcome = Forgotten(name, tuple(clip.clip_id for clip in clips), _recordings(clips, results))
     exclusion.remember(results, name, subject)
     _joint_files(outcome, subject, results)
     _notes(outcome, subject, results, records)
@@ -94,7 +98,8 @@ def forget(subject: str, results: Path = Path("results"), database: str | None =
     _notes(outcome, subject, results, records)
     _source_files(outcome, clips, subject, results)
     _tables(outcome, subject, results)
-    outcome.left = [path for path in _files(results, records) if _mentions(path, outcome.clips)]
+    identifiers = {*outcome.clips, *(item for items in outcome.recordings.values() for item in items)}
+    outcome.left = [path for path in _files(results, records) if _mentions(path, identifiers)]
     return outcome
 
 
@@ -136,6 +141,20 @@ def _listed(results: Path) -> dict[str, tuple[Clip, ...]]:
     return listed
 
 
+def _recordings(clips: Iterable[Clip], results: Path) -> dict[str, tuple[str, ...]]:
+    """Recordings of the subject of some clips, in the sets from which the clips were cut.
+
+    A subject of the same name in another set is another person.
+    """
+    sources, subjects = {clip.source for clip in clips}, {clip.subject for clip in clips}
+    sets = {}
+    for table in sorted((results / "recordings").glob("*.tsv")):
+        films = [film for film in recording_tables.read(table) if film.subject in subjects]
+        if any(source in sources for film in films for source in film.sources):
+            sets[table.stem] = tuple(film.recording_id for film in films)
+    return sets
+
+
 def _subjects(clips: Iterable[Clip]) -> list[str]:
     return sorted({clip.subject for clip in clips})
 
@@ -146,23 +165,33 @@ def _subjects(clips: Iterable[Clip]) -> list[str]:
 def _own_files(outcome: Forgotten, results: Path) -> None:
     for stage in stages.SPECS:
         for path in sorted((results / stage / outcome.database).glob("*.h5")):
-            _shorten(outcome, path, store.drop)
-    feature_file = results / "features" / f"{outcome.database}.h5"
-    if feature_file.exists():
-        _shorten(outcome, feature_file, _drop_from_feature_file)
+            _shorten(outcome, path, store.drop, outcome.clips)
+    for name, identifiers in {outcome.database: outcome.clips, **outcome.recordings}.items():
+        path = results / "features" / f"{name}.h5"
+        if path.exists():
+            _shorten(outcome, path, _drop_from_feature_file, identifiers)
 
 
-def _drop_from_feature_file(path: Path, clip_ids: tuple[str, ...]) -> int:
+def _drop_from_feature_file(path: Path, identifiers: tuple[str, ...]) -> int:
+    if _row_names(path) <= set(identifiers):
+        path.unlink()  # no other clip was usable, or no other recording is in the set
+        return len(identifiers)
+    return feature_file.drop(path, identifiers)
+
+
+def _row_names(path: Path) -> set[str]:
     with feature_file.open_features(path) as features:
-        if {row.clip_id for row in features.clips} <= set(clip_ids):
-            path.unlink()  # no other clip was usable
-            return len(clip_ids)
-    return feature_file.drop(path, clip_ids)
+        if not features.of_recordings:
+            return {row.clip_id for row in features.clips}
+    with feature_file.open_recordings(path) as file:
+        return {row.recording_id for row in file.recordings}
 
 
-def _shorten(outcome: Forgotten, path: Path, drop: Callable[[Path, tuple[str, ...]], int]) -> None:
+def _shorten(
+    outcome: Forgotten, path: Path, drop: Callable[[Path, tuple[str, ...]], int], identifiers: tuple[str, ...]
+) -> None:
     with _keeping_time(path):
-        changed = drop(path, outcome.clips)
+        changed = drop(path, identifiers)
     if changed:
         (outcome.rewritten if path.exists() else outcome.removed).append(path)
 

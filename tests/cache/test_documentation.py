@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mer_features.features import schema
+from mer_features.features import recording_schema, schema
 from mer_features.features.export import FIXED_RANGE
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,18 @@ def test_tables_are_the_schema(group: schema.Group):
     assert rows == [(item.name, ", ".join(item.dims), item.dtype, item.units) for item in group.variables]
 
 
+@pytest.mark.parametrize(
+    "group", recording_schema.RECORDING_FILE.values(), ids=lambda group: group.name or "root of recordings"
+)
+def test_tables_and_attributes_of_recordings_are_the_schema(group: schema.Group):
+    section = _section(f"/{group.name}" if group.name else "Root of recordings")
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (\w+) \| (\w+) \|", section, re.M)
+    assert rows == [(item.name, ", ".join(item.dims), item.dtype, item.units) for item in group.variables]
+    names = {*group.attributes} - {*(schema.STAGE_ATTRIBUTES if group.name == "signals" else ())}
+    assert [name for name in sorted({*names, "coordinates"}) if f"`{name}`" not in section] == []
+    assert not group.name or f"`coordinates` = `{group.own_coordinates}`" in section.replace("\n", " ")
+
+
 @pytest.mark.parametrize("group", schema.GROUPS.values(), ids=lambda group: group.name or "root")
 def test_attributes_are_named(group: schema.Group):
     names = {*group.attributes, *(("coordinates",) if group.has_rows else ())}
@@ -39,6 +51,8 @@ def test_attributes_are_named(group: schema.Group):
 def test_tree_is_the_schema():
     tree = re.findall(r"^[├└]── (\w+)/", _section("Tree"), re.M)
     assert tree == [name for name in schema.GROUPS if name]
+    tree = re.findall(r"^[├└]── (\w+)/", _section("Files of recordings"), re.M)
+    assert tree == [name for name in recording_schema.RECORDING_FILE if name]
 
 
 def test_what_version_1_lacks_is_listed():
@@ -58,10 +72,11 @@ def test_numbers_are_the_schema_s():
 
 
 @pytest.mark.parametrize("number", range(len(SAMPLES)))
-def test_python_samples_run(built: Path, maps: Path, number: int, capsys: pytest.CaptureFixture[str]):
+def test_python_samples_run(built: Path, maps: Path, recordings: Path, number: int, capsys: pytest.CaptureFixture[str]):
     for module in ("xarray", "torch"):
         if re.search(rf"^(import|from) {module}", SAMPLES[number], re.M):
             pytest.importorskip(module)
     code = SAMPLES[number].replace("results/features/demo.h5", str(built))
-    exec(compile(code.replace("results/features/maps.h5", str(maps)), "sample", "exec"), {})
+    code = code.replace("results/features/maps.h5", str(maps)).replace("results/features/set.h5", str(recordings))
+    exec(compile(code, "sample", "exec"), {})
     assert capsys.readouterr().out

@@ -6,6 +6,7 @@ import csv
 import math
 import pickle
 import shutil
+import subprocess
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +18,16 @@ import pytest
 
 from mer_features import cli
 from mer_features import features as feature_file
+from mer_features.commands import forget
+from mer_features.core import clips as clip_tables
 from mer_features.core import recordings as tables
+from mer_features.core.clips import Clip
 from mer_features.core.files import write_text
 from mer_features.core.quality import Status
 from mer_features.features import recording_schema
 from mer_features.features import recordings as writing
+from mer_features.features.reader import usable_clips
+from mer_features.report import contact
 from mer_features.stages.signals.regions import REGIONS
 from mer_features.stages.signals.series import COLUMNS, Signals
 from mer_features.stages.signals.store import SignalWriter
@@ -49,7 +55,7 @@ def test_signals_come_back_bit_by_bit(recordings: Path):
 def test_table(recordings: Path):
     with feature_file.open_recordings(recordings) as file:
         first, dark, last = file.recordings
-        assert file.groups == ("events", "signals")
+        assert file.groups == ("signals", "events")
         assert file.attrs["groups"] == "signals events"
         assert "licence" in file.attrs["license"]
         assert file.group_attrs("signals")["fingerprint"] == "abc"
@@ -142,7 +148,7 @@ def test_all_rejected_and_nothing_annotated(tmp_path: Path):
     assert "events and spots: none" in feature_file.describe(tmp_path / "set.h5")
 
 
-def _peak(folder: Path, count: int) -> int:
+def _peak_bytes(folder: Path, count: int) -> int:
     """Largest memory, in bytes, that Python objects take while a file of ``count`` recordings is written and read."""
     films = [replace(recorded.FILMS[0], recording_id=f"s1/{number}", first=0, last=None) for number in range(count)]
     write_text(folder / "recordings.tsv", tables.dumps(films))
@@ -165,7 +171,7 @@ def _peak(folder: Path, count: int) -> int:
 
 
 def test_memory_does_not_grow_with_the_recordings(tmp_path: Path):
-    few, many = _peak(tmp_path, 2), _peak(tmp_path, 12)
+    few, many = _peak_bytes(tmp_path, 2), _peak_bytes(tmp_path, 12)
     one = sum(getattr(recorded.signals(4000), name).nbytes for name in COLUMNS)
     assert many < few + one / 2
 
@@ -375,6 +381,35 @@ def test_others_keep_their_values(scratch_recordings: Path):
         feature_file.drop(scratch_recordings, ["s1/a", "s1/dark"])
 
 
+def _results(folder: Path, recordings: Path) -> Path:
+    """Results of a database that was cut from the recordings; returns the feature file of the recordings."""
+    rows = [Clip(f"{film.subject}/x", "d", film.subject, film.source) for film in recorded.FILMS[::2]]
+    for place in ("sources/d.tsv", "clips/d.tsv", "clips/d/s000.tsv"):
+        write_text(folder / place, clip_tables.dumps(rows))
+    write_text(folder / "recordings/set.tsv", tables.dumps(recorded.FILMS))
+    write_text(folder / "recordings/other.tsv", tables.dumps([replace(recorded.FILMS[0], source="elsewhere.mp4")]))
+    (folder / "features").mkdir()
+    shutil.copy(recordings, folder / "features/other.h5")
+    return Path(shutil.copy(recordings, folder / "features/set.h5"))
+
+
+def test_a_subject_is_forgotten(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    path = _results(tmp_path / "results", recordings)
+    stamp = path.stat().st_mtime_ns
+    outcome = forget.forget("s1", tmp_path / "results")
+    assert outcome.recordings == {"set": ("s1/a", "s1/dark")}
+    assert path in outcome.rewritten
+    assert path.stat().st_mtime_ns == stamp
+    assert feature_file.validate(path) == []
+    with feature_file.open_recordings(path) as file:
+        assert [row.recording_id for row in file.recordings] == ["s2/c"]
+        assert_same(file.signals("s2/c"), recorded.MEASURED["s2/c"])
+    assert path not in outcome.left
+    # Another set has a person of the same name.
+    assert (tmp_path / "results/features/other.h5").read_bytes() == recordings.read_bytes()
+
+
 # Commands and other readers
 
 
@@ -395,9 +430,9 @@ def test_a_file_of_clips_has_no_signals(built: Path):
 def test_a_file_of_recordings_has_no_clips(recordings: Path):
     with feature_file.open_features(recordings) as features:
         assert features.of_recordings
-        with pytest.raises(feature_file.CacheError, match=r"this needs a row per clip; .* has /events, /signals"):
+        with pytest.raises(feature_file.CacheError, match=r"this needs a row per clip; .* has /signals, /events"):
             _ = features.clips
-        with pytest.raises(feature_file.CacheError, match="training needs /flow; the file has /events, /signals"):
+        with pytest.raises(feature_file.CacheError, match="training needs /flow; the file has /signals, /events"):
             features.require("flow", purpose="training")
         with pytest.raises(KeyError, match="no group /flow"):
             _ = features["flow/u"]
@@ -412,8 +447,6 @@ def test_samples_of_pytorch_need_clips(recordings: Path):
 
 
 def test_clips_are_not_taken_from_recordings(recordings: Path):
-    from mer_features.features.reader import usable_clips
-
     with pytest.raises(feature_file.CacheError, match="this needs a row per clip"):
         usable_clips([], [recordings])
 
@@ -434,7 +467,7 @@ def test_commands(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "signals/motion" in text
     code, text = _run(capsys, "export", recordings, "png", "-o", tmp_path / "png")
     assert code != 0
-    assert "images needs /faces; the file has /events, /signals" in text.replace("\n", " ")
+    assert "images needs /faces; the file has /signals, /events" in text.replace("\n", " ")
 
 
 def test_exports(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -450,6 +483,16 @@ def test_exports(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         assert arrays["fps"] == 50
 
 
+def test_pictures_and_trainings_need_faces(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(feature_file.CacheError, match="a contact sheet needs /faces; the file has /signals, /events"):
+        contact.write_sheet(recordings, tmp_path / "x.png")
+    pytest.importorskip("torch")
+    code, text = _run(capsys, "train-style", recordings, "-o", tmp_path / "x.pt")
+    assert code == 2
+    assert "needs /faces; the file has /signals, /events" in text.replace("\n", " ")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_schema_has_all_signals():
     stored = {item.name: item for item in recording_schema.SIGNALS.variables}
     for name, column in COLUMNS.items():
@@ -459,8 +502,6 @@ def test_schema_has_all_signals():
 
 
 def test_ncdump(recordings: Path):
-    import subprocess
-
     program = shutil.which("ncdump")
     if program is None:
         pytest.skip("ncdump is not installed (Debian: netcdf-bin)")
