@@ -42,8 +42,7 @@ def _below(place: str, model: type[BaseModel]) -> Iterator[Section]:
         named = get_origin(field.annotation) is dict
         for inner in _models(field.annotation):
             title = f"{key}.<name>" if named else key
-            adapters = _adapters(inner)
-            title += f" (adapter: {', '.join(adapters)})" if adapters else ""
+            title += _tag(inner)
             yield title, inner
             yield from _below(f"{key}.<name>" if named else key, inner)
 
@@ -57,10 +56,14 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return []
 
 
-def _adapters(model: type[BaseModel]) -> tuple[str, ...]:
-    """What `adapter` may be, for the section of a database."""
-    field = model.model_fields.get("adapter")
-    return get_args(field.annotation) if field is not None and get_origin(field.annotation) is Literal else ()
+def _tag(model: type[BaseModel]) -> str:
+    """What distinguishes one of several sections at the same place: its adapter or its method."""
+    for key in ("adapter", "method"):
+        field = model.model_fields.get(key)
+        if field is not None and get_origin(field.annotation) is Literal and (tags := get_args(field.annotation)):
+            if key == "adapter" or len(tags) == 1:
+                return f" ({key}: {', '.join(tags)})"
+    return ""
 
 
 def document() -> str:
@@ -150,15 +153,16 @@ def schema() -> str:
         "description": listed["description"],
     }
     # An entry of a database may complete one of an included file.
-    section = tree["properties"]["databases"]["additionalProperties"]
-    section["oneOf"].append({"type": "object", "not": {"required": ["adapter"]}})
+    for key in ("databases", "recordings"):
+        section = tree["properties"][key]["additionalProperties"]
+        section["oneOf"].append({"type": "object", "not": {"required": ["adapter"]}})
     # The files that a configuration is completed from are read before the model sees it; one of them may have the rest.
     tree["properties"]["include"] = {
         "type": "array",
         "items": {"type": "string"},
         "description": "Files that complete this one, named from its folder; what this file gives holds.",
     }
-    tree["anyOf"] = [{"required": tree.pop("required")}, {"required": ["include"]}]
+    tree["anyOf"] = [{"required": [key]} for key in ("databases", "recordings", "include")]
     return json.dumps(tree, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
