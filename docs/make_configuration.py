@@ -58,11 +58,11 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def _tag(model: type[BaseModel]) -> str:
     """What distinguishes one of several sections at the same place: its adapter or its method."""
-    for key in ("adapter", "method"):
+    for key, most in (("adapter", 100), ("method", 1)):
         field = model.model_fields.get(key)
-        if field is not None and get_origin(field.annotation) is Literal and (tags := get_args(field.annotation)):
-            if key == "adapter" or len(tags) == 1:
-                return f" ({key}: {', '.join(tags)})"
+        tags = get_args(field.annotation) if field is not None and get_origin(field.annotation) is Literal else ()
+        if 0 < len(tags) <= most:
+            return f" ({key}: {', '.join(tags)})"
     return ""
 
 
