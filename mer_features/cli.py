@@ -252,7 +252,9 @@ def _forget(arguments: argparse.Namespace) -> int:
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
     if outcome.left:
-        out.print('Files listed as "not cleaned" still contain the name of one of the clips or recordings.', highlight=False)
+        out.print(
+            'Files listed as "not cleaned" still contain the name of one of the clips or recordings.', highlight=False
+        )
     return 1 if outcome.left else 0
 
 

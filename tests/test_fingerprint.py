@@ -134,6 +134,17 @@ TRAINING = READER | {
 }  # fmt: skip
 PRETRAINING = (TRAINING - {"training/loop", "training/folds"}) | {"training/pretraining", "features/sequences"}
 FOLD_STYLE = FLOW | {"training/style/folds", "stages/style/*"}
+INTERVALS = {"core/recordings", "databases/folders", "databases/listing", "databases/sheets", "databases/table",
+    "spotting/tables",
+}  # fmt: skip
+SCORES = INTERVALS | {f"spotting/{name}" for name in ("__init__", "metrics", "recognition", "scores", "summary")}
+#: What signals are measured with, and what spotters without a network are.
+SIGNALS = CORE | {
+    "core/recordings", "frames/*", "stages/faces/*", "stages/signals/*", "stages/store",
+}  # fmt: skip
+SPOTTER = CORE | SCORES | {"databases/recorded", "protocols/metrics", "stages/store"} | {
+    f"spotting/{name}" for name in ("blind", "filters", "regions", "run", "tuning")
+} | {f"stages/signals/{name}" for name in ("regions", "series", "store")}  # fmt: skip
 RULES: dict[str, set[str]] = {
     "faces": STAGE | {"frames/*", "stages/faces/*"},
     "apex": STAGE | {"core/compiled", "stages/apex/*", "stages/flow/light"},
@@ -143,7 +154,16 @@ RULES: dict[str, set[str]] = {
     "flow": STAGE | FLOW,
     "style": STAGE | FLOW | {"core/tensors", "stages/style/*"},
     "descriptors": STAGE | {"core/compiled", "stages/apex/lbp_kernels", "stages/descriptors/*"},
-    "ingest": CORE | {"databases/ingest"},
+    "ingest": CORE | {"core/recordings", "databases/ingest"},
+    "recordings": CORE | {"core/recordings", "databases/ingest"},
+    "cut": CORE | INTERVALS | {"databases/recorded"},
+    "recognise": CORE | SCORES | {
+        "databases/recorded", "protocols/metrics", "protocols/table", "training/evaluation", "training/recognition",
+    },
+    "recording_cache": READER | INTERVALS | {
+        "features/recordings", "features/recording_schema", "stages/signals/regions", "stages/signals/series",
+        "stages/signals/store",
+    },
     "style_fit": READER | FLOW | {"core/tensors", "stages/style/*", "training/style/fitting"},
     "style_measure": READER | FLOW | {
         "workflow/assess/stages", "workflow/assess/style", "stages/faces/landmarks", "stages/style/*", "synthetic/*",
@@ -164,7 +184,8 @@ RULES: dict[str, set[str]] = {
     "assess": STAGE | FLOW | {"core/tensors", "workflow/assess/*", "stages/magnify/*", "synthetic/*"},
     "report": STAGE | READER | MAPS | {
         "features/*", "protocols/*", "report/*", "report/templates/*", "stages/flow/light", "systems/*/printed",
-        "systems/printed", "systems/common/recipe", "workflow/config",
+        "systems/printed", "systems/common/recipe", "workflow/config", "workflow/tree", "core/recordings",
+        "stages/signals/regions", "stages/signals/series",
     },
 }  # fmt: skip
 
@@ -191,6 +212,13 @@ def test_a_rule_depends_on_nothing_unlisted(rule: str):
 
 def test_every_step_of_the_plan_has_a_list():
     assert plan._CODE.keys() | set(STAGES) == RULES.keys()
+
+
+def test_signals_and_spotters_depend_on_nothing_unlisted():
+    """An edit of a spotter measures no signals again, and an edit of the network runs no other spotter again."""
+    assert _unlisted(fingerprint.files("mer_features.stages.signals.run"), SIGNALS) == []
+    network = ("mer_features.spotting.network", "mer_features.spotting.convolutions")
+    assert _unlisted(fingerprint.files("mer_features.spotting.run", without=network), SPOTTER) == []
 
 
 def _folder(name: str) -> str:

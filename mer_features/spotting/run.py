@@ -21,7 +21,7 @@ from mer_features.spotting.options import Blind, Spotter
 from mer_features.spotting.summary import Annotations, summarise
 from mer_features.spotting.tables import read_events, read_recordings, read_spots, spot_text
 from mer_features.spotting.tuning import spot_by_subject
-from mer_features.stages.signals.run import read_signals
+from mer_features.stages.signals.store import read_signals
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,7 @@ from mer_features.core.recordings import Recording
 from mer_features.frames import open_frames
 from mer_features.stages.options import Faces, SignalOptions
 from mer_features.stages.signals.recording import measure
-from mer_features.stages.signals.series import Signals
-from mer_features.stages.signals.store import SignalReader, SignalWriter
+from mer_features.stages.signals.store import SignalWriter
 from mer_features.stages.store import StageFailedError
 
 log = logging.getLogger(__name__)
@@ -98,23 +97,3 @@ def _measure(film: Recording, writer: SignalWriter, options: SignalOptions, face
         issues = (*film.issues, Issue("internal_error", f"signals: {error!r}"))
     writer.reject(film.recording_id, issues)
     return issues
-
-
-def read_signals(files: Sequence[Path]) -> tuple[dict[str, Signals], dict[str, tuple[Issue, ...]]]:
-    """Signals of all usable recordings of some signal files, and the issues of the others.
-
-    Raises
-    ------
-    ValueError
-        If a file is not a complete signal file.
-    """
-    signals: dict[str, Signals] = {}
-    rejected: dict[str, tuple[Issue, ...]] = {}
-    for path in files:
-        with SignalReader(path) as reader:
-            for name in reader.recording_ids:
-                if reader.status(name) is Status.REJECTED:
-                    rejected[name] = reader.issues(name)
-                else:
-                    signals[name] = reader.read(name)
-    return signals, rejected

@@ -194,6 +194,26 @@ class SignalReader:
             raise ValueError(f"{self.path}: {what} cannot be read ({error}); delete the file and run again") from error
 
 
+def read_signals(files: Sequence[Path]) -> tuple[dict[str, Signals], dict[str, tuple[Issue, ...]]]:
+    """Signals of all usable recordings of some signal files, and the issues of the others.
+
+    Raises
+    ------
+    ValueError
+        If a file is not a complete signal file.
+    """
+    signals: dict[str, Signals] = {}
+    rejected: dict[str, tuple[Issue, ...]] = {}
+    for path in files:
+        with SignalReader(path) as reader:
+            for name in reader.recording_ids:
+                if reader.status(name) is Status.REJECTED:
+                    rejected[name] = reader.issues(name)
+                else:
+                    signals[name] = reader.read(name)
+    return signals, rejected
+
+
 def _column(group: h5py.Group, name: str, rows: int) -> np.ndarray:
     """One array of a recording; ``ValueError`` if it is not what :class:`RecordingSink` writes."""
     dataset, column = group[name], COLUMNS[name]
