@@ -216,7 +216,7 @@ def test_every_step_of_the_plan_has_a_list():
 
 def test_signals_and_spotters_depend_on_nothing_unlisted():
     """An edit of a spotter measures no signals again, and an edit of the network runs no other spotter again."""
-    assert _unlisted(fingerprint.files("mer_features.stages.signals.run"), SIGNALS) == []
+    assert _unlisted(fingerprint.files("mer_features.stages.signals.shard"), SIGNALS) == []
     network = ("mer_features.spotting.network", "mer_features.spotting.convolutions")
     assert _unlisted(fingerprint.files("mer_features.spotting.run", without=network), SPOTTER) == []
 

@@ -73,7 +73,7 @@ class RecordingsPlan:
     @property
     def signals_code(self) -> str:
         """Fingerprint of the code that measures signals."""
-        return fingerprint.of("mer_features.stages.signals.run", scripts=self._scripts("signals"))
+        return fingerprint.of("mer_features.stages.signals.shard", scripts=self._scripts("signals"))
 
     @property
     def provenance(self) -> Provenance:

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from mer_features.core.quality import Issue, Status
+from mer_features.core.recordings import Recording
+from mer_features.stages.options import Faces, SignalOptions
 from mer_features.stages.signals.series import COLUMNS, MemorySink, Signals
-from mer_features.stages.signals.shard import Source, measure_shard
+from mer_features.stages.signals.shard import measure_shard
 from mer_features.stages.signals.store import SignalReader, SignalWriter
 from tests.signals.films import CALM, render
 
@@ -172,13 +174,13 @@ def test_a_shard_measures_what_can_be_measured(tmp_path: Path):
         for number, image in enumerate(pictures):
             cv2.imwrite(str(tmp_path / name / f"{number}.png"), image)
     sources = [
-        Source("s1/film", tmp_path / "film", first=2, fps=50.0),
-        Source("s1/dark", tmp_path / "dark", fps=50.0),
-        Source("s1/none", tmp_path / "none", fps=50.0),
-        Source("s2/rate", tmp_path / "film"),
+        Recording("s1/film", first=2, fps=50.0, source=str(tmp_path / "film")),
+        Recording("s1/dark", fps=50.0, source=str(tmp_path / "dark")),
+        Recording("s1/none", fps=50.0, source=str(tmp_path / "none")),
+        Recording("s2/rate", source=str(tmp_path / "film")),
     ]
-    counts = measure_shard(sources, tmp_path / "s.h5", durable=False)
-    assert counts == {Status.OK: 1, Status.WARNED: 0, Status.REJECTED: 3}
+    counts = measure_shard(sources, tmp_path / "s.h5", SignalOptions(), Faces())
+    assert counts == {Status.OK: 1, Status.REJECTED: 3}
     with SignalReader(tmp_path / "s.h5") as reader:
         assert reader.recording_ids == [source.recording_id for source in sources]
         signals = reader.read("s1/film")
@@ -195,5 +197,7 @@ def test_a_shard_of_failures_is_an_error(tmp_path: Path):
     (tmp_path / "film").mkdir()
     cv2.imwrite(str(tmp_path / "film" / "1.png"), np.zeros((64, 64), np.uint8))
     with pytest.raises(RuntimeError, match=r"every recording; the first: s1/film: .*frame rate"):
-        measure_shard([Source("s1/film", tmp_path / "film")], tmp_path / "s.h5")
+        measure_shard(
+            [Recording("s1/film", source=str(tmp_path / "film"))], tmp_path / "s.h5", SignalOptions(), Faces()
+        )
     assert not (tmp_path / "s.h5").exists()
