@@ -65,7 +65,7 @@ class Tiling(Fixed):
 
     def combinations(self) -> Sequence[Values]:
         """Lengths and distances of both kinds, and no spots at all of a kind."""
-        choices = [
+        choices: list[list[Pair | None]] = [
             [None, *((length, length * times) for length, times in product(_LENGTHS_S[kind], _STRIDES))]
             for kind in KINDS
         ]

@@ -107,4 +107,5 @@ def fit(
                 schedule.step()
             if epoch >= options.epochs - options.averaged_epochs:
                 average.update_parameters(model)
-    return average.module.cpu().eval()
+    trained: Model = average.module.cpu().eval()
+    return trained

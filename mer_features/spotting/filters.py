@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import median_filter, uniform_filter1d
+from scipy.ndimage import maximum_filter1d, median_filter, uniform_filter1d
 from scipy.signal import butter, sosfiltfilt
 
 from mer_features.stages.signals import MOUTH, REGIONS, Signals
@@ -191,7 +191,7 @@ def speech(part: Piece) -> np.ndarray:
         turns[moving[1:][np.diff(signs) != 0], column] = 1
     window = part.samples(_SPEECH_S)
     count = uniform_filter1d(turns, window, axis=0, mode="constant").max(axis=1) * window
-    certain = np.clip((count - _TURNS[0]) / _TURNS[1], 0, 1)
+    certain = maximum_filter1d(np.clip((count - _TURNS[0]) / _TURNS[1], 0, 1), window)  # also the first syllable
     power, share = (
         uniform_filter1d(values, 2 * window, axis=0, mode="constant")
         for values in ((band**2).sum(axis=2) * certain[:, None], certain)

@@ -106,11 +106,11 @@ class RegionSpotter(_Spotter):
         description="Window of the running median that is the rest of micro-expressions, in seconds.",
     )
     macro_window_s: float = Field(
-        8.0,
+        10.0,
         ge=2,
         le=120,
-        description="The same for macro-expressions: at least twice as long as they are. About 8 for CAS(ME)², 20 for "
-        "SAMM Long Videos, 30 for CAS(ME)³.",
+        description="The same for macro-expressions. Movements longer than half of it are left out, because it takes "
+        "them for rest. About 10 for CAS(ME)², 20 for SAMM Long Videos, 30 for CAS(ME)³.",
     )
     split: Fraction = Field(
         0.33,

@@ -136,13 +136,14 @@ def spot_regions(prepared: Prepared, recording_id: str, values: RegionValues, ki
     """
     moved = prepared.movements[kind, values.boundary]
     options = prepared.options
-    lasts = moved.rise_s if options.kind_rule == "rise" else moved.offset_s - moved.onset_s
+    duration = moved.offset_s - moved.onset_s
+    lasts = moved.rise_s if options.kind_rule == "rise" else duration
     height = values.micro_height if kind == "micro" else values.macro_height
     limit = np.maximum(height, values.noise_factor * moved.noise)
     limit = np.maximum(limit, options.speech_factor * moved.speech)
     limit = np.where(moved.blink & _NEAR_EYE[moved.region], np.maximum(limit, options.blink_height), limit)
-    long_enough = moved.offset_s - moved.onset_s >= options.shortest_s
-    chosen = (moved.height >= limit) & long_enough & ((lasts <= values.micro_s) == (kind == "micro"))
+    possible = (duration >= options.shortest_s) & (duration <= options.macro_window_s / 2)
+    chosen = (moved.height >= limit) & possible & ((lasts <= values.micro_s) == (kind == "micro"))
     strength = (moved.height / limit)[chosen]
     findings = _merge(moved.of(chosen), strength, values.overlap, (prepared.signals, recording_id, kind))
     return sorted(findings, key=lambda finding: (finding.spot.onset, finding.spot.offset))
@@ -225,13 +226,13 @@ def measure(values: np.ndarray, peak: int, reach: int, boundary: float, split: f
     Shape or None
         None if the values fall on one side only, as at the ends of the recording or in a change of the pose.
     """
-    sides = values[peak::-1][: reach + 1], values[peak:][: reach + 1]
-    ends = [_flank(side, boundary, split) for side in sides]
-    if ends[0] is None or ends[1] is None:
+    left = _flank(values[peak::-1][: reach + 1], boundary, split)
+    right = _flank(values[peak:][: reach + 1], boundary, split)
+    if left is None or right is None:
         return None
-    (before, rise, left), (after, _, right) = ends
+    (before, rise, height), (after, _, other) = left, right
     onset, offset = max(0.0, peak - before), min(len(values) - 1.0, peak + after)
-    return Shape(onset, offset, min(rise, peak - onset), min(left, right))
+    return Shape(onset, offset, min(rise, peak - onset), min(height, other))
 
 
 def _flank(side: np.ndarray, boundary: float, split: float) -> tuple[float, float, float] | None:

@@ -218,7 +218,7 @@ def _by_search(
         counts = {film.recording_id: _counts(prepared[film.recording_id], film, known, method) for film in recordings}
         for fold in folds:
             names = [film.recording_id for film in fold.training]
-            chosen[fold.name] = combinations[best(sum(counts[name] for name in names))]
+            chosen[fold.name] = combinations[best(np.sum([counts[name] for name in names], axis=0))]
     spots: dict[str, list[Spot]] = {}
     for fold in folds:
         for film in fold.held_out:

@@ -14,7 +14,7 @@ from mer_features.core.quality import ClipRejectedError
 from mer_features.frames import Frame, open_frames
 from mer_features.frames.write import write
 from mer_features.stages.faces.align import EYE_DISTANCE
-from mer_features.stages.faces.detection import Detections
+from mer_features.stages.faces.detection import Detections, detect
 from mer_features.stages.options import SignalOptions
 from mer_features.stages.signals import EXPRESSION, REGIONS, MemorySink, Signals, measure
 from mer_features.synthetic.action_units import Action
@@ -240,9 +240,26 @@ def test_few_frames_are_held_at_a_time(smile: Rendered):
     assert max(alive) <= 4
 
 
+def test_doubtful_frames_are_searched_for_the_face(smile: Rendered, monkeypatch: pytest.MonkeyPatch):
+    searched: list[int] = []
+
+    def counting(*values, **names) -> Detections:
+        result = detect(*values, **names)
+        searched.append(len(result))
+        return result
+
+    monkeypatch.setattr("mer_features.stages.signals.segment.detect", counting)
+    assert signals_of(smile.images[:30]).reliable.all()
+    assert searched == []  # none is doubtful
+    monkeypatch.setattr("mer_features.stages.signals.segment._LEAST_ALIKE", 1.1)
+    assert signals_of(smile.images[:60]).reliable.all()
+    assert searched == [1, 1]  # every second
+
+
 def test_a_face_that_the_detector_does_not_see_is_given_up(smile: Rendered, monkeypatch: pytest.MonkeyPatch):
     nothing = Detections(np.empty((0, 4)), np.empty(0))
     monkeypatch.setattr("mer_features.stages.signals.segment.detect", lambda *_, **__: nothing)
+    monkeypatch.setattr("mer_features.stages.signals.segment._LEAST_ALIKE", 1.1)  # every frame is doubtful
     signals = signals_of(smile.images[:60])
     assert not signals.reliable.any()
     assert np.isfinite(signals.motion[:20]).all()  # the points could be tracked

