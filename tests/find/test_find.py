@@ -18,6 +18,7 @@ from mer_features.commands import extract
 from mer_features.commands.find import pictures, run
 from mer_features.core.quality import Status
 from mer_features.features.options import FeatureConfig
+from mer_features.frames import open_frames
 from mer_features.spotting import Recording, Spot, read_spots
 from mer_features.stages.signals.store import SignalReader
 
@@ -141,12 +142,20 @@ def test_a_folder_of_frames_needs_its_frame_rate(tmp_path: Path, two: Film, caps
         cv2.imwrite(str(folder / f"img{number}.jpg"), image[..., ::-1])
     code, printed, _ = _call(capsys, "find", folder, "-o", tmp_path)
     assert code == 1
-    assert "add e.g. `--fps 100`" in printed
+    assert "add `--fps RATE`" in printed
     code, printed, _ = _call(capsys, "find", folder, "-o", tmp_path, "--fps", FPS, "--clips")
     assert code == 0
     (spot,) = _spots(tmp_path / "frames-found")
     assert abs(spot.apex - 100 - two.events[0][1]) <= 3
     assert (tmp_path / "frames-found" / "clips.tsv").read_text().split()[-1] == "30"
+
+
+@pytest.mark.parametrize(("header", "used"), [(1000.0, 30.0), (29.0, 29.0), (None, 30.0)])
+def test_a_wrong_frame_rate_of_a_video_is_replaced_by_that_of_its_time_stamps(two: Film, tmp_path: Path, header, used):
+    frames = open_frames(replace(two, images=two.images[:60, ::8, ::8]).write(tmp_path / "film.mp4"))
+    frames.fps = header
+    run._correct_rate(frames)
+    assert frames.fps == pytest.approx(used, rel=1e-3)
 
 
 def test_a_frame_rate_that_no_camera_has_is_refused(tmp_path: Path, capsys):

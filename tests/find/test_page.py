@@ -260,10 +260,10 @@ def test_each_spot_is_in_the_list_and_in_the_timeline():
 
 
 def test_a_long_recording_has_one_row_per_minute():
-    html = rendered(signals(150, ((59.8, 0.4, 0.02, BROWS),)))
-    assert len([name for name, _ in html.tags if name == "svg"]) == 3
+    html = rendered(signals(75, ((59.8, 0.4, 0.02, BROWS),)))
+    assert len([name for name, _ in html.tags if name == "svg"]) == 2
     assert html.classes("rect") == ["micro", "micro"]  # it crosses the end of the first row
-    assert "2:20" in html.words
+    assert "1:10" in html.words
 
 
 def test_the_curve_exceeds_the_limit_in_the_spot_alone():

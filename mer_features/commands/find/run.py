@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 MARK = "find.json"
 #: Everything that a result folder may hold.
 FILES = (MARK, "index.html", "events.tsv", "signals.h5", "clips.tsv", "config.yaml")
+#: Frames from which a frame rate is estimated, and the factor by which that of the header must be wrong.
+_RATE_FRAMES, _RATE_FACTOR = 60, 1.5
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ def _reason(source: Path, error: Exception) -> str:
 def _find(source: Path, folder: Path, fps: float | None, *, clips: bool) -> Outcome:
     name = folder.name.removesuffix("-found")
     frames = open_frames(source)
-    if fps is None and frames.fps is None:
-        raise ValueError(f"{source}: a folder of frames has no frame rate; add e.g. `--fps 100`")
+    if fps is None:
+        _correct_rate(frames)
     with _replacing(folder) as target:
         signals = _measured(frames, name, target / "signals.h5", fps)
         checks, found = check(signals), search(signals, name, RegionSpotter(tune=False))
@@ -133,6 +135,27 @@ def _find(source: Path, folder: Path, fps: float | None, *, clips: bool) -> Outc
             write_text(target / "config.yaml", tables.configuration(source, folder / "clips.tsv"))
         write_text(target / MARK, tables.summary(found, source, checks))
     return Outcome(source, folder, result=page.result_text(found), checks=checks, clips=with_clips)
+
+
+def _correct_rate(frames: FrameSequence) -> None:
+    """Replace a missing or wrong frame rate of a video by that of its first time stamps.
+
+    Browsers write films whose header has no rate, or 1000 frames per second.
+
+    Raises
+    ------
+    ValueError
+        If there is neither a rate nor a time stamp, as in a folder of frames.
+    """
+    times = [frame.time_s for frame in itertools.islice(frames, _RATE_FRAMES)]
+    seconds = times[-1] - times[0]
+    measured = (len(times) - 1) / seconds if seconds > 0 else None  # NaN is not above 0
+    if measured and (not frames.fps or not 1 / _RATE_FACTOR < frames.fps / measured < _RATE_FACTOR):
+        frames.fps = measured
+    if not frames.fps:
+        raise ValueError(
+            f"{frames.source}: the frame rate is not known, as in every folder of frames; add `--fps RATE`"
+        )
 
 
 def _measured(frames: FrameSequence, name: str, target: Path, fps: float | None) -> Signals:
