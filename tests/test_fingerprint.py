@@ -182,7 +182,7 @@ RULES: dict[str, set[str]] = {
         "systems/common/contract", "systems/common/recipe",
     },
     "assess": STAGE | FLOW | {"core/tensors", "workflow/assess/*", "stages/magnify/*", "synthetic/*"},
-    "report": STAGE | READER | MAPS | {
+    "report": STAGE | READER | MAPS | {"core/recordings", "stages/signals/regions", "stages/signals/series"} | {
         "features/*", "protocols/*", "report/*", "report/templates/*", "stages/flow/light", "systems/*/printed",
         "systems/printed", "systems/common/recipe", "workflow/config", "workflow/tree", "core/recordings",
         "stages/signals/regions", "stages/signals/series",

@@ -156,7 +156,7 @@ def _peak_bytes(folder: Path, count: int) -> int:
     with SignalWriter(folder / "s.h5", {}, durable=False) as writer:
         for film in films:
             with writer.recording(film.recording_id) as sink:
-                sink.append(recorded.signals(4000))
+                sink.append(recorded.signals(2000))
     arguments = {"recordings": folder / "recordings.tsv", "events": folder / "events.tsv", "spots": {}}
     tracemalloc.start()
     writing.write_file(folder / "set.h5", **arguments, signals=[folder / "s.h5"], provenance=recorded.PROVENANCE)
@@ -171,8 +171,8 @@ def _peak_bytes(folder: Path, count: int) -> int:
 
 
 def test_memory_does_not_grow_with_the_recordings(tmp_path: Path):
-    few, many = _peak_bytes(tmp_path, 2), _peak_bytes(tmp_path, 12)
-    one = sum(getattr(recorded.signals(4000), name).nbytes for name in COLUMNS)
+    few, many = _peak_bytes(tmp_path, 2), _peak_bytes(tmp_path, 8)
+    one = sum(getattr(recorded.signals(2000), name).nbytes for name in COLUMNS)
     assert many < few + one / 2
 
 
