@@ -75,9 +75,8 @@ def test_counts_are_exact(name, seed):
     assert sum(event.seconds < 0.5 for event in macros) == promised.brief_macros
     assert sum(event.seconds <= 0.7 for event in macros) == promised.brief_macros + promised.short_macros
     assert max(event.rise for event in micros) <= 0.25 + 1e-9 < 0.28 <= min(event.rise for event in macros) + 1e-9
-    one_sided = [
-        all(a.left_px * a.right_px == 0 for a in e.actions if a.unit not in action_units.MEDIAL) for e in micros
-    ]
+    lateral = [[a for a in e.actions if a.unit not in action_units.MEDIAL] for e in micros]
+    one_sided = [bool(own) and all(a.left_px * a.right_px == 0 for a in own) for own in lateral]
     assert sum(one_sided) == promised.one_sided
     assert all(1 <= len(event.actions) <= 3 for event in events)
     assert sum(not one.events for one in all_plans) == len(settings.quiet)
