@@ -173,6 +173,17 @@ def test_neighbours_are_split_and_regions_are_joined():
     assert all(len(spotted.regions) == 4 for spotted in found)
 
 
+def test_a_movement_to_the_other_side_is_another_one():
+    there, back = (
+        replace(MACRO, start=5, plateau=0.3),
+        replace(MACRO, start=8.5, height=0.012, angle=MACRO.angle + np.pi),
+    )
+    signals = film(20, 30, [there, back], drift=0.001)
+    assert [_seconds(signals, spotted)[::2] for spotted in _spots(signals)] == [
+        pytest.approx([moved.ends[0], moved.ends[2]], abs=0.15) for moved in (there, back)
+    ]
+
+
 def test_a_micro_expression_on_top_of_a_macro_expression():
     long = Movement(5, 0.5, 3, 0.6, 0.03, SMILE)
     found = _spots(film(20, 30, [long, replace(MICRO, start=6.8)], noise=0.0004))
