@@ -60,7 +60,7 @@ def test_the_frame_rate_changes_no_second():
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     "nuisance",
-    [{}, {"noise": 0.002}, {"drift": 0.02}, {"blinks": (2, 4, 7.3, 11, 15, 21)}, {"speech": ((4, 9), (18, 20))}],
+    [{}, {"noise": 0.002}, {"drift": 0.01}, {"blinks": (2, 4, 7.3, 11, 15, 21)}, {"speech": ((4, 9), (18, 20))}],
 )
 def test_nothing_is_found_without_an_event(nuisance: dict, seed: int):
     assert _spots(film(24, 30, seed=seed, **nuisance)) == []
