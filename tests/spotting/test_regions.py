@@ -60,7 +60,7 @@ def test_the_frame_rate_changes_no_second():
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     "nuisance",
-    [{}, {"noise": 0.002}, {"drift": 0.02}, {"blinks": (2, 4, 7.3, 11, 15, 21)}, {"speech": ((4, 9), (18, 20))}],
+    [{}, {"noise": 0.002}, {"drift": 0.01}, {"blinks": (2, 4, 7.3, 11, 15, 21)}, {"speech": ((4, 9), (18, 20))}],
 )
 def test_nothing_is_found_without_an_event(nuisance: dict, seed: int):
     assert _spots(film(24, 30, seed=seed, **nuisance)) == []
@@ -171,6 +171,17 @@ def test_neighbours_are_split_and_regions_are_joined():
     assert len(found) == 2
     assert found[0].spot.offset <= found[1].spot.onset + 3
     assert all(len(spotted.regions) == 4 for spotted in found)
+
+
+def test_a_movement_to_the_other_side_is_another_one():
+    there, back = (
+        replace(MACRO, start=5, plateau=0.3),
+        replace(MACRO, start=8.5, height=0.012, angle=MACRO.angle + np.pi),
+    )
+    signals = film(20, 30, [there, back], drift=0.001)
+    assert [_seconds(signals, spotted)[::2] for spotted in _spots(signals)] == [
+        pytest.approx([moved.ends[0], moved.ends[2]], abs=0.15) for moved in (there, back)
+    ]
 
 
 def test_a_micro_expression_on_top_of_a_macro_expression():
