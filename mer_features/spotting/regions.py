@@ -174,11 +174,11 @@ def _movements(filtered: _Filtered, kind: str, boundary: float, floors: np.ndarr
                 if shape is None or shape.height < floors[region]:
                     continue
                 first, last = int(shape.onset), int(np.ceil(shape.offset))
-                height = shape.height - _nose(motion[:, _NOSE] @ direction, first, peak, last)
-                if height < floors[region] or not fit[first : last + 1, region].all():
+                own_height = shape.height - _nose(motion[:, _NOSE] @ direction, first, peak, last)
+                if own_height < floors[region] or not fit[first : last + 1, region].all():
                     continue
                 times = part.time_s[0] + np.array([peak, shape.onset, shape.offset]) / part.rate_hz
-                own = (height, filtered.noise[region], filtered.speech[number][peak, region])
+                own = (own_height, filtered.noise[region], filtered.speech[number][peak, region])
                 rows.append((region, *times, shape.rise / part.rate_hz, *own))
     region, apex, onset, offset, rise, height, noise, talk = np.array(rows, dtype=np.float64).reshape(-1, 8).T
     start, stop = filtered.blinks.T
