@@ -177,7 +177,7 @@ def speech(part: Piece) -> np.ndarray:
 
     It is 0 where the lips do not move as in speech. Whether they do follows from how often the vertical motion of a
     lip or of the chin in the band 2 to 7 Hz changes its direction within 1.5 s; how far each region then moves (peak to
-    peak) follows from its power in this band over 3 s.
+    peak) follows from its power in this band over 1.5 s.
     """
     n = len(part.time_s)
     if part.rate_hz < 2.5 * _SPEECH_HZ[1] or n < 13:
@@ -191,12 +191,11 @@ def speech(part: Piece) -> np.ndarray:
         turns[moving[1:][np.diff(signs) != 0], column] = 1
     window = part.samples(_SPEECH_S)
     count = uniform_filter1d(turns, window, axis=0, mode="constant").max(axis=1) * window
-    certain = maximum_filter1d(np.clip((count - _TURNS[0]) / _TURNS[1], 0, 1), window)  # also the first syllable
-    power, share = (
-        uniform_filter1d(values, 2 * window, axis=0, mode="constant")
-        for values in ((band**2).sum(axis=2) * certain[:, None], certain)
-    )
-    return np.asarray(certain[:, None] * np.sqrt(8 * np.maximum(power, 0) / np.maximum(share, 1e-6)[:, None]))
+    power = uniform_filter1d((band**2).sum(axis=2), window, axis=0, mode="constant")
+    # The largest values within the window, so that the first and the last syllable are speech, too.
+    certain = maximum_filter1d(np.clip((count - _TURNS[0]) / _TURNS[1], 0, 1), window)
+    largest = maximum_filter1d(np.maximum(power, 0), window, axis=0)
+    return np.asarray(certain[:, None] * np.sqrt(8 * largest))
 
 
 def runs(chosen: np.ndarray) -> Iterator[tuple[int, int]]:

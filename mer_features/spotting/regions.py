@@ -168,6 +168,8 @@ def _movements(filtered: _Filtered, kind: str, boundary: float, floors: np.ndarr
             for peak in find_peaks(size, height=floors[region])[0].tolist():
                 direction = rest[peak, region] / size[peak]
                 along = motion[:, region] @ direction
+                if kind == "macro":
+                    along = np.maximum(along, 0)  # movements to the other side of rest are others
                 shape = measure(along, peak, reach, boundary, filtered.split)
                 if shape is None or shape.height < floors[region]:
                     continue
