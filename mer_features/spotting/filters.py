@@ -206,4 +206,4 @@ def runs(chosen: np.ndarray) -> Iterator[tuple[int, int]]:
 
 def frames_at(signals: Signals, seconds: np.ndarray) -> np.ndarray:
     """Numbers of the frames nearest to these times, int64; between analysed frames they are interpolated."""
-    return np.rint(np.interp(seconds, signals.time_s, signals.number)).astype(np.int64)
+    return np.asarray(np.rint(np.interp(seconds, signals.time_s, signals.number)), dtype=np.int64)

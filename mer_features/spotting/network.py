@@ -57,7 +57,7 @@ class Film:
 
     def seconds(self, frames: Sequence[int]) -> np.ndarray:
         """Times of frames by number."""
-        return np.interp(frames, self.signals.number, self.signals.time_s)
+        return np.asarray(np.interp(frames, self.signals.number, self.signals.time_s))
 
 
 def prepare(signals: Signals, rate_hz: float) -> Film:
