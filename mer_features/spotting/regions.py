@@ -180,10 +180,11 @@ def _movements(filtered: _Filtered, kind: str, boundary: float, floors: np.ndarr
                 times = part.time_s[0] + np.array([peak, shape.onset, shape.offset]) / part.rate_hz
                 own = (own_height, filtered.noise[region], filtered.speech[number][peak, region])
                 rows.append((region, *times, shape.rise / part.rate_hz, *own))
-    region, apex, onset, offset, rise, height, noise, talk = np.array(rows, dtype=np.float64).reshape(-1, 8).T
+    region, apex, *others = np.array(rows, dtype=np.float64).reshape(-1, 8).T
+    onset, offset, rise, heights, noise, talk = others
     start, stop = filtered.blinks.T
     blink = (apex[:, None] >= start - _AROUND_BLINK_S) & (apex[:, None] <= stop + _AROUND_BLINK_S)
-    return Movements(region.astype(np.int64), apex, onset, offset, rise, height, noise, blink.any(axis=1), talk)
+    return Movements(region.astype(np.int64), apex, onset, offset, rise, heights, noise, blink.any(axis=1), talk)
 
 
 def _nose(along: np.ndarray, first: int, peak: int, last: int) -> float:
