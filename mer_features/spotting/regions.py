@@ -146,7 +146,8 @@ def spot_regions(prepared: Prepared, recording_id: str, values: RegionValues, ki
     chosen = (moved.height >= limit) & possible & ((lasts <= values.micro_s) == (kind == "micro"))
     strength = (moved.height / limit)[chosen]
     findings = _merge(moved.of(chosen), strength, values.overlap, (prepared.signals, recording_id, kind))
-    return sorted(findings, key=lambda finding: (finding.spot.onset, finding.spot.offset))
+    certain = [finding for finding in findings if (finding.spot.score or 0.0) >= values.least_score]
+    return sorted(certain, key=lambda finding: (finding.spot.onset, finding.spot.offset))
 
 
 def spot_film(signals: Signals, recording_id: str, options: RegionSpotter) -> list[Finding]:
