@@ -171,7 +171,7 @@ def _peak_bytes(folder: Path, count: int) -> int:
 
 
 def test_memory_does_not_grow_with_the_recordings(tmp_path: Path):
-    few, many = _peak_bytes(tmp_path, 2), _peak_bytes(tmp_path, 8)
+    few, many = _peak_bytes(tmp_path, 2), _peak_bytes(tmp_path, 6)
     one = sum(getattr(recorded.signals(2000), name).nbytes for name in COLUMNS)
     assert many < few + one / 2
 
