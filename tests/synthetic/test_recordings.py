@@ -180,7 +180,7 @@ def test_weak_macros_are_as_large_as_strong_micros():
         micro, macro = (np.array([e.peak_px for e in events if e.name == kind]) for kind in ("micro", "macro"))
         assert 0.05 < np.mean(micro > np.quantile(macro, 0.25)) < 0.6
         assert np.mean(macro < micro.max()) > 0.3
-        assert np.median(macro) > 1.5 * np.median(micro)
+        assert np.median(macro) > 1.2 * np.median(micro)
 
 
 def test_the_skin_never_folds():
