@@ -52,18 +52,25 @@ class RegionValues(Section):
     least_score: float = Field(
         0.2, ge=0, lt=1, description="Spots with a lower score are left out; 0 is the score at the threshold."
     )
+    mouth_score: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="The same for spots of the mouth alone, which speech looks like; 1 leaves all of them out.",
+    )
 
 
 class RegionGrid(Section):
     """Values of :class:`RegionValues` to be tried, at most 500 combinations."""
 
-    noise_factor: tuple[float, ...] = Field((4.0, 5.0, 7.0), min_length=1, description="Values of `noise_factor`.")
+    noise_factor: tuple[float, ...] = Field((4.0, 7.0), min_length=1, description="Values of `noise_factor`.")
     micro_height: tuple[float, ...] = Field((0.0035, 0.005), min_length=1, description="Of `micro_height`.")
     macro_height: tuple[float, ...] = Field((0.008, 0.014), min_length=1, description="Of `macro_height`.")
     boundary: tuple[float, ...] = Field((0.15, 0.25), min_length=1, description="Of `boundary`.")
-    overlap: tuple[float, ...] = Field((0.3, 0.5), min_length=1, description="Of `overlap`.")
+    overlap: tuple[float, ...] = Field((0.3,), min_length=1, description="Of `overlap`.")
     micro_s: tuple[float, ...] = Field((0.45, 0.55, 0.65), min_length=1, description="Of `micro_s`.")
     least_score: tuple[float, ...] = Field((0.0, 0.2, 0.4), min_length=1, description="Of `least_score`.")
+    mouth_score: tuple[float, ...] = Field((0.0, 0.6, 1.0), min_length=1, description="Of `mouth_score`.")
 
     @model_validator(mode="after")
     def _are_few(self) -> RegionGrid:

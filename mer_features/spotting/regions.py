@@ -18,7 +18,7 @@ from scipy.signal import find_peaks
 from mer_features.core.recordings import KINDS, Spot
 from mer_features.spotting import filters
 from mer_features.spotting.options import RegionSpotter, RegionValues
-from mer_features.stages.signals import EXPRESSION, REGIONS, Signals
+from mer_features.stages.signals import EXPRESSION, MOUTH, REGIONS, Signals
 
 #: Samples per second of the filtered signals; slower recordings keep their own rate.
 RATE_HZ = 50.0
@@ -146,8 +146,14 @@ def spot_regions(prepared: Prepared, recording_id: str, values: RegionValues, ki
     chosen = (moved.height >= limit) & possible & ((lasts <= values.micro_s) == (kind == "micro"))
     strength = (moved.height / limit)[chosen]
     findings = _merge(moved.of(chosen), strength, values.overlap, (prepared.signals, recording_id, kind))
-    certain = [finding for finding in findings if (finding.spot.score or 0.0) >= values.least_score]
+    certain = [finding for finding in findings if _least(finding, values) <= (finding.spot.score or 0.0)]
     return sorted(certain, key=lambda finding: (finding.spot.onset, finding.spot.offset))
+
+
+def _least(finding: Finding, values: RegionValues) -> float:
+    """The score that a spot must have."""
+    mouth_alone = set(finding.regions) <= set(MOUTH)
+    return max(values.least_score, values.mouth_score) if mouth_alone else values.least_score
 
 
 def spot_film(signals: Signals, recording_id: str, options: RegionSpotter) -> list[Finding]:

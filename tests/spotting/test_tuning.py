@@ -20,7 +20,7 @@ from .films import database, events_of, film
 
 GRID: dict[str, Any] = {
     "noise_factor": (5.0, 30.0), "micro_height": (0.0035,), "macro_height": (0.012, 0.03), "boundary": (0.2,),
-    "overlap": (0.3,), "micro_s": (0.25, 0.55), "least_score": (0.0,),
+    "overlap": (0.3,), "micro_s": (0.25, 0.55), "least_score": (0.0,), "mouth_score": (0.0,),
 }  # fmt: skip
 SMALL = RegionSpotter(grid=GRID)
 
