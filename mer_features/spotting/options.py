@@ -137,7 +137,7 @@ class RegionSpotter(_Spotter):
         "eyes; 1 removes all their motion during blinks.",
     )
     speech_factor: float = Field(
-        1.5,
+        2.5,
         ge=0,
         le=10,
         description="In speech, a movement must be this many times as large as the region moves to and fro there. 0: "

@@ -222,7 +222,7 @@ def test_runs():
     ("options", "words"),
     [
         ({"macro_window_s": 2, "micro_window_s": 3}, "not longer than micro_window_s 3"),
-        ({"grid": {"noise_factor": range(1, 30)}}, "4176 combinations .* at most 500"),
+        ({"grid": {"noise_factor": range(1, 30)}}, "6264 combinations .* at most 500"),
         ({"grid": {"boundary": (0.7,)}}, "less than 0.5"),
         ({"values": {"overlap": 0}}, "greater than 0"),
     ],
