@@ -15,7 +15,7 @@ from mer_features.synthetic import plan
 from mer_features.synthetic.action_units import Action
 from mer_features.synthetic.nuisance import Lighting, Sensor
 from mer_features.synthetic.presets import Nuisance, Preset, preset
-from mer_features.synthetic.render import _Scene
+from mer_features.synthetic.render import _ClipScene
 
 STILL = (0.0, 0.0)
 #: Head at rest, steady light, no noise.
@@ -73,7 +73,7 @@ def render(
     settings = look(nuisance, size)
     count = len(profile)
     clip = replace(plan(settings, 0)[0], actions=tuple(actions), frames=count, apex_index=count // 2)
-    scene = _Scene(clip, settings)
+    scene = _ClipScene(clip, settings)
     scene.profile, scene.blink = profile, np.zeros(count) if blink is None else blink
     light = Lighting.draw(nuisance, count, FPS, clip.stream("light"))
     sensor = Sensor(nuisance, (1, *settings.size), clip.stream("sensor"))

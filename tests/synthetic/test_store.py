@@ -100,7 +100,7 @@ def test_a_failing_run_leaves_no_complete_looking_tree(tmp_path, monkeypatch):
             raise OSError("disk full")
         path.write_bytes(b"")
 
-    monkeypatch.setattr(store, "_write_image", fail_on_second)
+    monkeypatch.setattr(store, "write_image", fail_on_second)
     with pytest.raises(OSError, match="disk full"):
         render_database(tmp_path, "tiny", 0)
     assert not (tmp_path / "annotations.tsv").exists()
