@@ -394,10 +394,18 @@ def table(films):
             *((f"absolute {least}", absolute(with_head, least)) for least in (0.01, 0.02, 0.04)),
         )
     )
+    # The best of many tilings is high by chance where there are few events.
+    few = sum(len(film.events) for film in films) < 40
     rows = [
         ("nothing", f1(films, nothing).f1, 0, 0, ""),
         ("everything", f1(films, everything).f1, 0, 0.05, ""),
-        ("best blind tiling", tiling, 0, 0.10, f"micro {best['micro'][0]:.3f}, macro {best['macro'][0]:.3f}"),
+        (
+            "best blind tiling",
+            tiling,
+            0,
+            0.20 if few else 0.10,
+            f"micro {best['micro'][0]:.3f}, macro {best['macro'][0]:.3f}",
+        ),
         ("central interval", f1(films, central).f1, 0, 0.10, ""),
         ("region motion without registration", unregistered[0], 0, 0.15, unregistered[1]),
         ("blinks as micro-expressions", f1(films, blinking, "micro").f1, 0, 0.05, "micro"),
