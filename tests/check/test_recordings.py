@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from mer_features.commands import check as checks
 from mer_features.commands.check.recordings import check_recordings, lines
 from mer_features.core.quality import Issue
@@ -12,7 +14,7 @@ from mer_features.databases import DatabaseError, Note
 from mer_features.databases.films import DROPPED, LEFT_OUT
 from mer_features.databases.listing import PublishedRecordings, RecordedListing
 from mer_features.databases.options import SammLongRecordings
-from mer_features.workflow.config import validate
+from mer_features.workflow.config import load, validate
 from tests.databases.trees import film, workbook
 
 EDITION = PublishedRecordings("sheet of today", 2, 1, 1, 1, 2)
@@ -76,3 +78,18 @@ def test_a_listing_that_cannot_be_read_is_one_problem():
     found = check_recordings("films", "/data", DatabaseError("no sheet"))
     assert found.problems == ["no sheet"]
     assert list(lines(found)) == ["recordings films: /data", "  error       no sheet"]
+
+
+def test_embedded_recordings_are_known_before_they_are_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The shipped configuration, in an empty folder: nothing is missing, and the counts are those of the preset."""
+    path = Path(__file__).parents[2] / "config" / "recordings.yaml"
+    monkeypatch.chdir(tmp_path)
+    result = checks.check(load(path))
+    assert result.problems == []
+    (films,) = result.recordings
+    assert {what: films.counts[what] for what in ("recordings", "micro", "macro")} == {
+        "recordings": 12, "micro": 24, "macro": 24,
+    }  # fmt: skip
+    assert ["clips of the recordings films" in item.note for item in result.databases] == [True, True]
+    assert "recordings films" in result.cost.unknown
+    assert list(tmp_path.iterdir()) == []

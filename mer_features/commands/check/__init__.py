@@ -6,7 +6,6 @@ whole database takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from mer_features.commands.check.text import text
 from mer_features.core.clips import Clip
 from mer_features.databases import DatabaseError
 from mer_features.databases.listing import RecordedListing
-from mer_features.databases.options import RecordingsDatabase
+from mer_features.databases.options import SyntheticRecordings
 from mer_features.databases.recordings import read_recordings
+from mer_features.synthetic.recordings.listing import listed
 from mer_features.training.options import used_pretrainings
 from mer_features.workflow.config import Config
 
@@ -70,21 +70,23 @@ def check(config: Config) -> Check:
     listings = databases.read_all({name: item for name, item in config.databases.items() if rendered(config, name)})
     checked = [check_database(config, name, listings.get(name), clips) for name in config.databases]
     protocols = [check_protocol(config, name, clips) for name in config.protocols]
-    recordings = [_check_recordings(*item) for item in _recordings(config).items()]
+    recordings = [_check_recordings(config, name) for name in config.recordings]
     return Check(checked, protocols, cost(config, clips, protocols), _missing_files(config), recordings)
 
 
-def _recordings(config: Config) -> Mapping[str, RecordingsDatabase]:
-    """The databases of recordings; none in a configuration that knows no recordings."""
-    return getattr(config, "recordings", {})
-
-
-def _check_recordings(name: str, database: RecordingsDatabase) -> RecordingsCheck:
-    try:
-        listing: RecordedListing | DatabaseError = read_recordings(name, database)
-    except DatabaseError as error:
-        listing = error
-    return check_recordings(name, str(database.folder(name)), listing)
+def _check_recordings(config: Config, name: str) -> RecordingsCheck:
+    database = config.recordings[name]
+    root = database.folder(name)
+    listing: RecordedListing | DatabaseError
+    if isinstance(database, SyntheticRecordings):  # what will be rendered is known before
+        films, events = listed(name, root, database.preset, config.synthetic_seed(name))
+        listing = RecordedListing(tuple(films), tuple(events), ())
+    else:
+        try:
+            listing = read_recordings(name, database)
+        except DatabaseError as error:
+            listing = error
+    return check_recordings(name, str(root), listing)
 
 
 def _missing_files(config: Config) -> list[str]:

@@ -90,6 +90,7 @@ def cost(config: Config, clips: Mapping[str, Sequence[Clip]], protocols: Iterabl
             _features(config, name, FRAMES_PER_CLIP * published[name], config.databases[name].shards, found)
         else:
             found.unknown.append(f"database {name}")
+    found.unknown += [f"recordings {name}" for name in config.recordings]
     found.jobs["protocols"] = len(tables)
     _pretrainings(config, clips, tables, found)
     if config.style.method == "cyclegan" and config.style.model is None:

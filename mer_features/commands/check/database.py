@@ -17,7 +17,7 @@ from mer_features.core.quality import Issue, Status
 from mer_features.databases import DatabaseError, Listing, Note, Published
 from mer_features.databases.adapter import frames_on_disk
 from mer_features.databases.folders import Tree
-from mer_features.databases.options import FlowMapsDatabase, SyntheticDatabase
+from mer_features.databases.options import FlowMapsDatabase, RecordingClips, SyntheticDatabase
 from mer_features.workflow.config import Config
 
 #: Issues of clips that have no readable file on disk.
@@ -98,9 +98,11 @@ def _differs(label: Label) -> bool:
 
 
 def rendered(config: Config, name: str) -> bool:
-    """Whether a database is there to be read: an embedded one may not be rendered yet."""
-    synthetic = isinstance(config.databases[name], SyntheticDatabase)
-    return not synthetic or (config.database_root(name) / databases.SHEET).exists()
+    """Whether a database is there to be read: an embedded one may not be rendered yet, and clips are cut in a run."""
+    database = config.databases[name]
+    if isinstance(database, RecordingClips):
+        return False
+    return not isinstance(database, SyntheticDatabase) or (config.database_root(name) / databases.SHEET).exists()
 
 
 def check_database(
@@ -115,7 +117,8 @@ def check_database(
     name
         Name of the database in the configuration.
     listing
-        Its clips, or the reason why it cannot be read; ``None`` for an embedded database that is not rendered yet.
+        Its clips, or the reason why it cannot be read; ``None`` for an embedded database that is not rendered yet, and
+        for clips of recordings.
     clips_of
         Clips of each database; the clips of this one are added, with the issues that the stages will find in their
         frame numbers.
@@ -123,7 +126,12 @@ def check_database(
     root = config.database_root(name)
     result = DatabaseCheck(name, str(root))
     if listing is None:
-        result.note = "embedded database, not rendered yet: the workflow renders it"
+        database = config.databases[name]
+        result.note = (
+            f"clips of the recordings {database.recordings}, which are checked below: the workflow cuts them"
+            if isinstance(database, RecordingClips)
+            else "embedded database, not rendered yet: the workflow renders it"
+        )
         return result
     if isinstance(listing, DatabaseError):
         result.error = str(listing)
