@@ -14,7 +14,6 @@ from mer_features.databases.options import RecordingClips, SyntheticRecordings
 from mer_features.features.options import Provenance
 from mer_features.stages.run import plain
 from mer_features.synthetic.recordings.store import RENDERER
-from mer_features.training.options import SYNTHETIC
 from mer_features.workflow.config import Config
 
 #: Options of recordings that say how their events are read.
@@ -122,7 +121,7 @@ class RecordingsPlan:
         chosen = {key: getattr(item, key) for key in CONVENTIONS if key in type(item).model_fields}
         notes = [f"{key}: {value} (docs/databases/{item.adapter}.md)" for key, value in chosen.items()]
         embedded = isinstance(item, SyntheticRecordings)
-        return {"measured_on": SYNTHETIC[True] if embedded else f"{recordings} ({item.adapter})", "notes": notes}
+        return {"measured_on": "rendered recordings" if embedded else f"{recordings} ({item.adapter})", "notes": notes}
 
     # Clips of events and spots
 
