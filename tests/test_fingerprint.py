@@ -156,7 +156,7 @@ RULES: dict[str, set[str]] = {
     "descriptors": STAGE | {"core/compiled", "stages/apex/lbp_kernels", "stages/descriptors/*"},
     "ingest": CORE | {"core/recordings", "databases/ingest"},
     "recordings": CORE | {"core/recordings", "databases/ingest"},
-    "cut": CORE | INTERVALS | {"databases/recorded"},
+    "cut": CORE | INTERVALS | {"databases/recorded", "spotting/clips"},
     "recognise": CORE | SCORES | {
         "databases/recorded", "protocols/metrics", "protocols/table", "training/evaluation", "training/recognition",
     },

@@ -22,6 +22,7 @@ SMALL = {
     "stages/flow/strain.py": "a public name, strain.magnitude",
     "stages/magnify/eulerian.py": "one method per file",
     "stages/style/geometry.py": "free of torch, unlike the generators that use it",
+    "spotting/clips.py": "the rule cut, which no spotter changes",
     "systems/baselines/dual_inception.py": "one baseline per file",
     "systems/baselines/off_apexnet.py": "one baseline per file",
     "systems/baselines/ststnet.py": "one baseline per file",

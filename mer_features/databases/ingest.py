@@ -31,6 +31,7 @@ def split_table(source: Path | str, table: Path | str, folder: Path | str, *, sh
     """
     clips = clip_tables.read(source)
     write_text(table, clip_tables.dumps(clips))
+    Path(folder).mkdir(parents=True, exist_ok=True)  # also without a clip: a spotter may find nothing
     for name, members in clip_tables.split(clips, shards).items():
         text = clip_tables.dumps(clip_tables.without_labels(clip) for clip in members)
         write_text(Path(folder) / f"{name}.tsv", text)

@@ -33,7 +33,7 @@ class Row:
     false_without_event: float | None
     onset_ms: float | None  # median absolute error
     offset_ms: float | None
-    blind: bool
+    control: str  # what it is a control for: blind or shuffled; empty for a method
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def build(scores: Sequence[Path], recognised: Sequence[Path]) -> list[Section]:
 
 
 def _section(name: str, spotters: Sequence[Mapping[str, Any]], systems: Sequence[Mapping[str, Any]]) -> Section:
-    best = max(spotters, key=lambda item: (not item["blind"], item["scores"]["spotting"]["overall"]["f1"] or 0.0))
+    best = max(spotters, key=_rank)
     films = best["scores"]["recordings"]
     return Section(
         name=name,
@@ -128,6 +128,11 @@ def _section(name: str, spotters: Sequence[Mapping[str, Any]], systems: Sequence
     )
 
 
+def _rank(item: Mapping[str, Any]) -> tuple[bool, float]:
+    """Methods first, the best one last; then controls, which are shuffled or blind."""
+    return not item["control"], item["scores"]["spotting"]["overall"]["f1"] or 0.0
+
+
 def _row(item: Mapping[str, Any], key: str, kind: str) -> Row:
     scores = item["scores"]["spotting"][key]
     return Row(
@@ -140,7 +145,7 @@ def _row(item: Mapping[str, Any], key: str, kind: str) -> Row:
         false_without_event=scores["false_per_minute_without_event"],
         onset_ms=_ms(scores["boundaries"]["onset"]),
         offset_ms=_ms(scores["boundaries"]["offset"]),
-        blind=item["blind"],
+        control=item["control"],
     )
 
 

@@ -1,26 +1,25 @@
-"""What the workflow does with signals: spots of every recording without its subject, and clips cut from recordings."""
+"""The rule spot: spots of every recording of a set, made without its subject, and their scores."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from mer_features.core import clips as clip_tables
 from mer_features.core import quality
 from mer_features.core.files import write_text
 from mer_features.core.jobs import counted
-from mer_features.core.recordings import Event, Spot
-from mer_features.databases.recorded import cut
-from mer_features.spotting.options import Blind, Spotter
+from mer_features.core.recordings import Event, Recording
+from mer_features.spotting.options import Blind, RegionSpotter, Spotter
 from mer_features.spotting.summary import Annotations, summarise
-from mer_features.spotting.tables import read_events, read_recordings, read_spots, spot_text
+from mer_features.spotting.tables import read_events, read_recordings, spot_text
 from mer_features.spotting.tuning import spot_by_subject
+from mer_features.stages.signals.series import Signals
 from mer_features.stages.signals.store import read_signals
 
 log = logging.getLogger(__name__)
@@ -84,55 +83,62 @@ def spot_files(
     recordings = read_recordings(inputs.recordings)
     events = read_events(inputs.events, recordings)[0].inside
     signals, rejected = read_signals(inputs.signals)
-    usable = [film for film in recordings if film.recording_id not in rejected]
-    measured = {film.recording_id for film in usable}
-    found = spot_by_subject(signals, usable, [row for row in events if row.recording_id in measured], options, seed)
-    spots = found.all()
     for name, issues in rejected.items():
         log.warning("%s has no signals: %s", name, quality.dumps(issues))
+    recordings = tuple(_with_ends(film, signals.get(film.recording_id)) for film in recordings)
+    usable = [film for film in recordings if film.recording_id not in rejected]
+    codes = ", ".join(sorted({issue.code for issues in rejected.values() for issue in issues}))
+    if not usable:
+        raise ValueError(
+            f"{inputs.recordings}: no recording could be measured ({codes}); expected a face in at least one"
+        )
+    known = [part for event in events if (part := _measured(event, signals.get(event.recording_id))) is not None]
+    if not known and isinstance(options, RegionSpotter) and options.tune:
+        options = options.model_copy(update={"tune": False})
+        notes = (*notes, "No event is annotated, so no value was searched: those of `values` were used.")
+    found = spot_by_subject(signals, usable, known, options, seed)
+    spots = found.all()
     if rejected:
-        codes = ", ".join(sorted({issue.code for issues in rejected.values() for issue in issues}))
         told = f"{counted(len(rejected), 'recording')} could not be measured ({codes}); their events count as missed."
         notes = (*notes, told)
+    if outside := len(events) - len(known) - sum(event.recording_id in rejected for event in events):
+        notes = (*notes, f"{counted(outside, 'event')} outside the frames that were measured; they count as missed.")
     blind = isinstance(options, Blind) and options.rule != "relative"
+    control = "shuffled" if options.shuffle_events else "blind" if blind else ""
     scores = summarise(
         Annotations(recordings, events),
         spots,
         names=names,
-        blind=blind,
+        control=control,
         measured_on=measured_on,
         notes=notes,
         seed=seed,
     )
     write_text(outputs.spots, spot_text(spots))
     write_text(outputs.folds, json.dumps({"combinations": found.combinations, "folds": found.values}, indent=1))
-    write_text(outputs.scores, json.dumps(scores | {"shuffled": options.shuffle_events}, indent=1))
+    write_text(outputs.scores, json.dumps(scores, indent=1))
     log.info("%s in %s", counted(len(spots), "spot"), counted(len(recordings), "recording"))
 
 
-def cut_clips(
-    recordings: Path, intervals: Path, table: Path, *, database: str, spots: bool, kinds: Sequence[str], margin_s: float
-) -> None:
-    """Write the table of the clips around events or spots.
+def _with_ends(film: Recording, signals: Signals | None) -> Recording:
+    """The recording with its ends and frame rate as measured, where its table does not have them."""
+    if signals is None or len(signals.number) < 2:
+        return film
+    first, last = int(signals.number[0]), int(signals.number[-1])
+    rate = float((last - first) / (signals.time_s[-1] - signals.time_s[0]))
+    return replace(
+        film,
+        first=first if film.first is None else film.first,
+        last=last if film.last is None else film.last,
+        fps=rate if film.fps is None else film.fps,
+    )
 
-    Parameters
-    ----------
-    recordings
-        Table of the recordings.
-    intervals
-        Table of events or, if ``spots``, of spots.
-    table
-        The clip table to write.
-    database
-        Name of the database that the clips belong to.
-    kinds
-        Kinds of expressions that are cut.
-    margin_s
-        Seconds of film on both sides that belong to a clip.
-    """
-    films = read_recordings(recordings)
-    rows = read_spots(intervals, films).inside if spots else read_events(intervals, films)[0].inside
-    chosen: list[Event | Spot] = [row for row in rows if row.kind in kinds]
-    clips = [clip for clip, _ in cut(films, chosen, database=database, margin_s=margin_s)]
-    write_text(table, clip_tables.dumps(clips))
-    log.info("%s", counted(len(clips), "clip"))
+
+def _measured(event: Event, signals: Signals | None) -> Event | None:
+    """The part of an event in the frames that were measured; None if it lies outside of them."""
+    if signals is None:
+        return None
+    first, last = int(signals.number[0]), int(signals.number[-1])
+    if event.offset < first or event.onset > last:
+        return None
+    return replace(event, onset=max(event.onset, first), offset=min(event.offset, last))

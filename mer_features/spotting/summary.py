@@ -32,7 +32,7 @@ def summarise(
     spots: Sequence[Spot],
     *,
     names: tuple[str, str],
-    blind: bool,
+    control: str = "",
     measured_on: str,
     notes: Sequence[str] = (),
     seed: int = 0,
@@ -47,8 +47,9 @@ def summarise(
         What the spotter found, inside the films.
     names
         Name of the set of recordings and of the spotter.
-    blind
-        Whether the spotter sees no image.
+    control
+        ``blind`` if the spotter sees no image, ``shuffled`` if it learned from events at random places; empty for a
+        method.
     measured_on
         What the recordings are; it is stored with the scores.
     notes
@@ -79,7 +80,7 @@ def summarise(
     result = {
         "recordings": names[0],
         "spotter": names[1],
-        "blind": blind,
+        "control": control,
         "measured_on": measured_on,
         "notes": list(notes),
         "subjects": len({(film.database, film.subject) for film in recordings}),

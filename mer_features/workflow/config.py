@@ -118,7 +118,22 @@ class Config(CommandConfig):
                     )
         for name, protocol in self.protocols.items():
             self._require_spots(name, protocol)
+            self._require_other_people(name, protocol)
+        if "annotated" in self.spotting:
+            raise ValueError("spotting.annotated: events that are annotated are called so; expected another name")
         return self
+
+    def _require_other_people(self, name: str, protocol: Protocol) -> None:
+        """Clips of the same recordings are of the same people, who would be called differently in two databases."""
+        cut = [item for item in protocol.databases if isinstance(self.databases.get(item), RecordingClips)]
+        for one in cut:
+            for other in protocol.databases:
+                if other in self.databases and other != one and self._recordings(one) == self._recordings(other):
+                    raise ValueError(
+                        f"protocols.{name}.databases: {one!r} and {other!r} are of the same recordings, so people held "
+                        "out in one would be trained on in the other; expected one database, e.g. with "
+                        "`kinds: [micro, macro]`"
+                    )
 
     def _require_spots(self, name: str, protocol: Protocol) -> None:
         """Spots and the annotated clips that they are recognised with must be of the same recordings."""
@@ -242,7 +257,11 @@ class Config(CommandConfig):
 
     def _recordings(self, database: str) -> tuple[str, Path]:
         """What two entries for the same people have in common, whatever their names."""
-        return self.databases[database].adapter, self.database_root(database).absolute()
+        item = self.databases[database]
+        if isinstance(item, RecordingClips):
+            films = self.recordings[item.recordings]
+            return films.adapter, films.folder(item.recordings).absolute()
+        return item.adapter, self.database_root(database).absolute()
 
     def _require_task(self, where: str, name: str | None, task: str | None) -> None:
         """A named pre-training must exist and be of the task that is needed."""
@@ -263,7 +282,8 @@ class Config(CommandConfig):
             if name not in learned_only
             for database in item.test or item.all_databases
         }
-        if shared := tested & set(self.style.databases):
+        people = {self._recordings(database) for database in tested}
+        if shared := [name for name in self.style.databases if name in tested or self._recordings(name) in people]:
             raise ValueError(
                 f"style.databases: {', '.join(sorted(shared))} would be fitted on and is tested by a protocol; "
                 "external databases are not, or say `fit_on: all`"

@@ -28,7 +28,7 @@ from mer_features.workflow.setting import setting as run_setting
 _CODE = {
     "ingest": ("mer_features.databases.ingest",),
     "recordings": ("mer_features.databases.ingest",),
-    "cut": ("mer_features.databases.recorded", "mer_features.spotting.tables"),
+    "cut": ("mer_features.spotting.clips",),
     "recognise": ("mer_features.training.recognition",),
     "style_fit": ("mer_features.training.style.fitting",),
     "style_measure": ("mer_features.workflow.assess.style",),

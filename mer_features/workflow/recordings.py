@@ -96,8 +96,8 @@ class RecordingsPlan:
         return [name for films, name in self.searched if films == recordings]
 
     def spot_tables(self, recordings: str) -> dict[str, str]:
-        """Table of the spots of each spotter."""
-        return {name: _spots(recordings, name) for name in self.spotters(recordings)}
+        """Table of the spots of each spotter, by ``spots_<name>``: names of inputs must not mean anything else."""
+        return {f"spots_{name}": _spots(recordings, name) for name in self.spotters(recordings)}
 
     def spotter(self, name: str) -> dict[str, Any]:
         """Options of a spotter with all their defaults."""

@@ -27,6 +27,7 @@ SPOTS = {
     for n, event in enumerate(EVENTS[:6])
 } | {"false": Spot(FILMS[3].recording_id, 10, 22, "micro", score=0.1)}
 TRUTH = Annotations(FILMS, EVENTS)
+EVENTS_AS_SPOTS = [Spot(event.recording_id, event.onset, event.offset, event.kind, score=1.0) for event in EVENTS]
 
 
 def predictions(classes: dict[str, str]) -> list[Prediction]:
@@ -34,7 +35,7 @@ def predictions(classes: dict[str, str]) -> list[Prediction]:
 
 
 def test_scores_are_those_of_score_and_every_interval_has_its_state():
-    found = summarise(TRUTH, list(SPOTS.values()), names=("films", "regions"), blind=False, measured_on="a test")
+    found = summarise(TRUTH, list(SPOTS.values()), names=("films", "regions"), measured_on="a test")
     expected = spotting.score(EVENTS, list(SPOTS.values()), FILMS)["spotting"]["overall"]
     assert found["scores"]["spotting"]["overall"]["f1"] == expected["f1"] == 12 / 16
     states = [[mark["state"] for mark in film["events"]] for film in found["timelines"]]
@@ -75,12 +76,14 @@ def test_nothing_spotted_is_zero_and_not_an_error():
 
 def test_the_section_of_the_report(tmp_path: Path):
     (tmp_path / "s.json").write_text(
-        json.dumps(summarise(TRUTH, list(SPOTS.values()), names=("films", "regions"), blind=False, measured_on="x"))
+        json.dumps(summarise(TRUTH, list(SPOTS.values()), names=("films", "regions"), measured_on="x"))
     )
     (tmp_path / "b.json").write_text(
-        json.dumps(summarise(TRUTH, [], names=("films", "blind"), blind=True, measured_on="x"))
+        json.dumps(summarise(TRUTH, [], names=("films", "blind"), control="blind", measured_on="x"))
     )
-    sections = section.build([tmp_path / "b.json", tmp_path / "s.json"], [])
+    better = summarise(TRUTH, EVENTS_AS_SPOTS, names=("films", "shuffled"), control="shuffled", measured_on="x")
+    (tmp_path / "c.json").write_text(json.dumps(better))
+    sections = section.build([tmp_path / name for name in ("b.json", "c.json", "s.json")], [])
     assert [(item.name, item.best, item.without_event) for item in sections] == [("films", "regions", 1)]
     rows = {(row.spotter, row.kind): row for row in sections[0].rows}
     assert rows["regions", "micro"].onset_ms == pytest.approx(1000 / 30)
@@ -89,4 +92,5 @@ def test_the_section_of_the_report(tmp_path: Path):
     page = environment.get_template("recordings.html.jinja").render(recordings=sections)
     assert "s0/&lt;b&gt;film" in page
     assert "<b>film" not in page
-    assert page.count('class="spot right"') == 6
+    assert page.count('class="spot right"') == 6  # of the method, not of the better control
+    assert page.count("control: training events shuffled") == 3

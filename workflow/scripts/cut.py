@@ -3,9 +3,9 @@ from pathlib import Path
 from mer_features.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    from mer_features.spotting import run
+    from mer_features.spotting import clips
 
-    run.cut_clips(
+    clips.cut_clips(
         Path(snakemake.input.recordings),
         Path(snakemake.input.intervals),
         Path(snakemake.output[0]),

@@ -9,7 +9,7 @@ with job_log(snakemake.log[0]):
         Path(snakemake.output[0]),
         recordings=Path(snakemake.input.recordings),
         events=Path(snakemake.input.events),
-        spots={name: Path(snakemake.input[name]) for name in snakemake.params.spotters},
+        spots={name: Path(snakemake.input[f"spots_{name}"]) for name in snakemake.params.spotters},
         signals=[Path(path) for path in snakemake.input.signals],
         provenance=snakemake.params.provenance,
     )
