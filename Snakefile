@@ -46,5 +46,5 @@ rule all:
 # Only the feature caches, without any training.
 rule features:
     input:
-        expand("results/features/{database}.h5", database=plan.databases),
+        filled_files("results/features/{database}.h5"),
         expand("results/features/{name}.h5", name=plan.recordings.names),

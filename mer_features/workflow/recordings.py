@@ -130,6 +130,10 @@ class RecordingsPlan:
         """Names of the databases that are cut from recordings."""
         return [name for name, item in self._config.databases.items() if isinstance(item, RecordingClips)]
 
+    def may_be_empty(self, database: str) -> bool:
+        """Whether a database may have no clip, because a spotter found nothing, or nothing is annotated."""
+        return database in self.databases
+
     def cut(self, database: str) -> dict[str, Any]:
         """How a database is cut from recordings."""
         item = self._cut(database)

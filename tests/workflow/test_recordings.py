@@ -108,3 +108,15 @@ def test_another_threshold_measures_nothing_again(films: Project):
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", plan, re.MULTILINE))
     assert jobs["spot"] == "1"
     assert not {"film", "signals", "recordings"} & jobs.keys()
+
+
+def test_a_spotter_that_finds_nothing_stops_no_run(films: Project):
+    """Its database of clips is empty: the annotated clips are trained on and tested, and recognition scores 0."""
+    changed = json.loads(json.dumps(CONFIGURATION))
+    changed["spotting"]["regions"]["spotter"] = {"method": "blind", "rule": "nothing"}
+    films.configure(**changed)
+    films.run("--cores", "2")
+    results = films.root / "results"
+    assert table(results / "clips/spots.tsv") == []
+    assert {row["database"] for row in table(results / "protocols/films.tsv")} == {"events"}
+    assert json.loads((results / "runs/films/linear/recognition.json").read_text())["strs"] == 0

@@ -71,12 +71,28 @@ def style_faces(wildcards):
     ]
 
 
+def filled(databases):
+    """The databases that have clips: of those cut from recordings, this is known once they are ingested."""
+
+    def is_empty(name):
+        return plan.recordings.may_be_empty(name) and not plan.shard_names(
+            checkpoints.ingest.get(database=name).output.table, name
+        )
+
+    return [name for name in databases if not is_empty(name)]
+
+
+def filled_files(pattern):
+    """Input function: one file for each database that has clips."""
+    return lambda wildcards: expand(pattern, database=filled(plan.databases))
+
+
 def protocol_files(pattern):
     """Input function: one file for each database of a protocol."""
 
     def files(wildcards):
         names = plan.config.protocols[wildcards.protocol].all_databases
-        return expand(pattern, database=names)
+        return expand(pattern, database=filled(names))
 
     return files
 

@@ -57,8 +57,8 @@ rule style_measure:
 
 rule html:
     input:
-        clips=expand("results/clips/{database}.tsv", database=plan.databases),
-        caches=expand("results/features/{database}.h5", database=plan.databases),
+        clips=filled_files("results/clips/{database}.tsv"),
+        caches=filled_files("results/features/{database}.h5"),
         assess=expand("results/assess/{database}.json", database=plan.synthetic),
         style=["results/style/measured.json"] * bool(plan.databases_with("style")),
         protocols=expand(
