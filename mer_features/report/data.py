@@ -43,8 +43,12 @@ def read_database(name: str, table: Path, cache_file: Path, config: Mapping[str,
         used, rejected = features.clips, features.rejected
         versions = json.loads(str(features.attrs.get("versions", "{}")))
         groups = features.groups
-    adapter = config.get("databases", {}).get(name, {}).get("adapter")
-    return Database(name, adapter == "synthetic", clips.read(table), used, rejected, cache_file, versions, groups)
+    source = config.get("databases", {}).get(name, {})
+    if source.get("adapter") == "recordings":  # cut from recordings, which may be rendered
+        source = config.get("recordings", {}).get(source.get("recordings"), {})
+    return Database(
+        name, source.get("adapter") == "synthetic", clips.read(table), used, rejected, cache_file, versions, groups
+    )
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,11 @@ class Section:
     best: str  # spotter whose timelines are shown
     timelines: tuple[Timeline, ...]
 
+    @property
+    def annotated(self) -> bool:
+        """Whether there is any event, without which nothing can be scored."""
+        return self.without_event < self.recordings
+
 
 def build(scores: Sequence[Path], recognised: Sequence[Path]) -> list[Section]:
     """One section for each set of recordings.

@@ -61,6 +61,7 @@ def summarise(
     matching = match(events, spots)
     found = {pair.event.event_id for pair in matching.pairs}
     false = {id(spot) for spot in matching.false}
+    wrong = "false" if events else "not judged"  # without ground truth nobody knows
     films = [
         {
             "recording_id": film.recording_id,
@@ -71,7 +72,7 @@ def summarise(
                 for event in _of(events, film)
             ],
             "spots": [
-                _mark(spot) | {"score": spot.score, "state": "false" if id(spot) in false else "right"}
+                _mark(spot) | {"score": spot.score, "state": wrong if id(spot) in false else "right"}
                 for spot in _of(spots, film)
             ],
         }

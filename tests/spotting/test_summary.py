@@ -94,3 +94,14 @@ def test_the_section_of_the_report(tmp_path: Path):
     assert "<b>film" not in page
     assert page.count('class="spot right"') == 6  # of the method, not of the better control
     assert page.count("control: training events shuffled") == 3
+
+
+def test_without_events_nothing_is_right_or_false(tmp_path: Path):
+    found = summarise(Annotations(FILMS, []), list(SPOTS.values()), names=("films", "regions"), measured_on="own films")
+    assert {mark["state"] for film in found["timelines"] for mark in film["spots"]} == {"not judged"}
+    (tmp_path / "s.json").write_text(json.dumps(found))
+    environment = Environment(loader=PackageLoader("mer_features.report"), autoescape=True)
+    page = environment.get_template("recordings.html.jinja").render(recordings=section.build([tmp_path / "s.json"], []))
+    assert "neither right nor false" in page
+    assert '<th scope="row">regions' not in page
+    assert page.count('class="spot not-judged"') == 7
