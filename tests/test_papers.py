@@ -115,6 +115,7 @@ UNNOTICED = {
     Protocol: {
         "preset", "databases", "roles", "labels", "folds", "test",  # fixed by the preset
         "accept_counts",  # other counts are another protocol
+        "spots",  # are recognised beside the annotated clips, and never trained on
     },
     OwnerDatabase: {
         "adapter", "root", "shards", "overrides",  # overrides reach the stages

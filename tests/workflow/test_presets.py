@@ -87,10 +87,14 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found
 
 
+#: Adapters of what the workflow makes itself.
+MADE = ("synthetic", "recordings")
+
+
 def with_roots(path: Path, roots: dict[str, str]) -> dict[str, Any]:
     tree = config.read_tree(path)
     for database in tree["databases"].values():
-        if database["adapter"] != "synthetic":
+        if database["adapter"] not in MADE:
             assert database["root"].startswith(("/data/", "data/"))  # nobody's folder
             database["root"] = roots[database["adapter"]]
         if "labels" in database:
@@ -103,7 +107,7 @@ def test_every_shipped_configuration_is_a_plan(path: Path, roots, tmp_path: Path
     monkeypatch.chdir(tmp_path)
     plan = Plan(with_roots(path, roots), refresh=True)
     for database in plan.databases:
-        assert source_table(database).exists() or database in plan.synthetic
+        assert source_table(database).exists() or database in (*plan.synthetic, *plan.recordings.databases)
         assert plan.features(database).stages or plan.config.databases[database].adapter == "flow_maps"
         assert all(plan.stage(stage, database) for stage in plan.features(database).stages)
     for protocol, system in plan.runs:
@@ -126,7 +130,11 @@ def test_a_configuration_without_systems_says_so(path: Path):
 
 def _renamed(key: str, value: Any, before: str) -> Any:
     """A value of an entry; names of other entries get the file's name in front."""
-    if key not in {"databases", "protocol", "protocols", "pretrained"}:
+    if key not in {"databases", "recordings", "spotter", "spots", "protocol", "protocols", "pretrained"}:
+        return value
+    if key == "spots":
+        return {before + spots: before + events for spots, events in value.items()}
+    if key == "spotter" and isinstance(value, dict):  # a section, not a name
         return value
     if isinstance(value, dict):
         return {role: before + name for role, name in value.items()}
@@ -150,11 +158,11 @@ def dry_run(folder: Path, configuration: Path) -> subprocess.CompletedProcess[st
 def test_snakemake_plans_them_all(roots: dict[str, str], tmp_path: Path):
     """Those of `config` as one, so that Snakemake starts once: names get the file's name in front."""
     pytest.importorskip("snakemake", reason="the workflow extra is not installed")
-    joined: dict[str, dict[str, Any]] = {"databases": {}, "protocols": {}, "pretraining": {}, "systems": {}}
+    sections = ("databases", "recordings", "spotting", "protocols", "pretraining", "systems")
+    joined: dict[str, dict[str, Any]] = {section: {} for section in sections}
     for path in sorted((REPOSITORY / "config").glob("*.yaml")):
         tree, before = with_roots(path, roots), f"{path.stem}-"
-        joined["databases"] |= {before + name: item for name, item in tree["databases"].items()}
-        for section in ("protocols", "pretraining", "systems"):
+        for section in sections:
             joined[section] |= {
                 before + name: {key: _renamed(key, value, before) for key, value in item.items()}
                 for name, item in tree.get(section, {}).items()
@@ -163,7 +171,7 @@ def test_snakemake_plans_them_all(roots: dict[str, str], tmp_path: Path):
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(joined | {"style": style}))
     done = dry_run(tmp_path, tmp_path / "all.yaml")
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    read = [name for name, item in joined["databases"].items() if item["adapter"] != "synthetic"]
+    read = [name for name, item in joined["databases"].items() if item["adapter"] not in MADE]
     assert sorted(path.stem for path in (tmp_path / "results" / "sources").glob("*.tsv")) == sorted(read)
 
 
