@@ -389,3 +389,12 @@ def test_only_an_earlier_rendering_is_replaced(tmp_path):
 def test_clip_presets_do_not_know_recordings():
     with pytest.raises(ValueError, match="unknown preset"):
         clip_preset("long")
+
+
+@pytest.mark.parametrize("preset", ["tiny-long", "long"])
+def test_trivial_detectors_fail_and_an_oracle_succeeds(preset: str):
+    """The difficulty table; a detector outside its bounds ends the script with status 1."""
+    script = Path(__file__).parents[2] / "benchmarks" / "recordings.py"
+    done = subprocess.run([sys.executable, script, preset], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "oracle on true region displacement" in done.stdout
