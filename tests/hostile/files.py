@@ -204,7 +204,7 @@ TEXT: list[Case] = [
     Case("configuration", "2000 levels", _yaml("databases: " + "[" * 2000 + "]" * 2000), "error", "nested too deeply"),
     Case("configuration", "holds itself", _yaml("databases: &a\n  x: *a\n"), "error", "databases"),
     Case("configuration", "a key that is no text", _yaml("databases: {1: {adapter: table}}\n"), "error", "databases"),
-    Case("configuration", "a date for a name", _yaml("2020-01-01: x\ndatabases: {}\n"), "error", "databases"),
+    Case("configuration", "a date for a name", _yaml("2020-01-01: x\ndatabases: {}\n"), "error", "Keys should be strings"),
     Case("configuration", "name that is a path", _yaml("databases: {../x: {adapter: synthetic}}\n"), "error", "letters, digits"),
     Case("configuration", "name of 300 letters", _yaml(f"databases: {{{'x' * 300}: {{adapter: synthetic}}}}\n"), "error", "letters"),
 ]  # fmt: skip
