@@ -1,6 +1,8 @@
 """Settings of all tests: one thread per kernel, as in the workflow's jobs; the owners' releases; what is quick."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not item.path.relative_to(tests).as_posix().startswith(SLOW):
             item.add_marker(pytest.mark.quick)
+
+
+@pytest.fixture(autouse=True)
+def usual_floats() -> Iterator[None]:
+    """Trainings round denormal numbers to zero in the whole process, which would change what is rendered after them."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
