@@ -56,6 +56,22 @@ def open_hdf5(path: Path) -> h5py.File:
         return h5py.File(path, "r", locking=False)
 
 
+def open_complete(path: Path, what: str, form: int) -> h5py.File:
+    """Open a file of the workflow; ``ValueError`` if it is not a complete one of this format."""
+    try:
+        file = open_hdf5(path)
+    except OSError as error:
+        raise ValueError(f"{path}: not a readable {what} ({error}); delete it and run again") from error
+    version, complete = file.attrs.get("format"), file.attrs.get("complete", False)
+    if np.ndim(version) or version != form or not complete:
+        file.close()
+        raise ValueError(
+            f"{path}: not a complete {what} of format {form} (found format {version}, "
+            f"{'complete' if complete else 'incomplete'}); delete it and run again"
+        )
+    return file
+
+
 def unstored(dataset: h5py.Dataset) -> str:
     """A message if a dataset claims far more bytes than are stored (reading it would waste memory); otherwise empty."""
     stored = dataset.id.get_storage_size()
@@ -123,7 +139,7 @@ class ShardWriter:
         return self
 
     def add(self, record: ClipRecord) -> None:
-        """Append one clip; raises ``OSError`` if there is no space left for it."""
+        """Append one clip; raises ``OSError`` if the disk is full."""
         group = self._file.create_group(f"clips/{record.clip_id}")
         group.attrs["status"] = str(record.status)
         group.attrs["issues"] = quality.dumps(record.issues)
@@ -197,17 +213,7 @@ class ShardReader:
         self.path = Path(path)
 
     def __enter__(self) -> Self:
-        try:
-            self._file = open_hdf5(self.path)
-        except OSError as error:
-            raise ValueError(f"{self.path}: not a readable stage file ({error}); delete it and run again") from error
-        version, complete = self._file.attrs.get("format"), self._file.attrs.get("complete", False)
-        if np.ndim(version) or version != FORMAT or not complete:
-            self._file.close()
-            raise ValueError(
-                f"{self.path}: not a complete stage file of format {FORMAT} (found format {version}, "
-                f"{'complete' if complete else 'incomplete'}); delete it and run again"
-            )
+        self._file = open_complete(self.path, "stage file", FORMAT)
         return self
 
     def __exit__(self, *_: object) -> None:

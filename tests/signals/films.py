@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,10 +36,11 @@ class Film(FrameSequence):
         self.numbers = list(range(len(images)) if numbers is None else numbers)
 
     def nearest(self, number: int) -> Frame:
-        raise NotImplementedError
+        place = min(range(len(self.numbers)), key=lambda index: (abs(self.numbers[index] - number), index))
+        return Frame(self.numbers[place], float("nan"), self._images[place])
 
     def sha256(self) -> str:
-        raise NotImplementedError
+        return hashlib.sha256(self._images.tobytes()).hexdigest()
 
     def _decode(self, step: int = 1) -> Iterator[tuple[str, Frame]]:
         for number, image in zip(self.numbers, self._images, strict=True):

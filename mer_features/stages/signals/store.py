@@ -24,7 +24,7 @@ from mer_features.core import quality
 from mer_features.core.files import HeldFile, atomic_file
 from mer_features.core.quality import Issue, Status
 from mer_features.stages.signals.series import COLUMNS, Signals
-from mer_features.stages.store import open_hdf5, unstored
+from mer_features.stages.store import open_complete, unstored
 
 FORMAT = 1
 #: Rows of a chunk of the datasets.
@@ -102,7 +102,7 @@ class RecordingSink:
             )  # fmt: skip
 
     def append(self, rows: Signals) -> None:
-        """Add rows; raises ``OSError`` if there is no space left for them."""
+        """Add rows; raises ``OSError`` if the disk is full."""
         total = self._rows + len(rows.number)
         for name in COLUMNS:
             dataset = self._group[name]
@@ -138,17 +138,7 @@ class SignalReader:
         self.path = Path(path)
 
     def __enter__(self) -> Self:
-        try:
-            self._file = open_hdf5(self.path)
-        except OSError as error:
-            raise ValueError(f"{self.path}: not a readable signal file ({error}); delete it and run again") from error
-        version, complete = self._file.attrs.get("format"), self._file.attrs.get("complete", False)
-        if np.ndim(version) or version != FORMAT or not complete or "recording_id" not in self._file:
-            self._file.close()
-            raise ValueError(
-                f"{self.path}: not a complete signal file of format {FORMAT} (found format {version}, "
-                f"{'complete' if complete else 'incomplete'}); delete it and run again"
-            )
+        self._file = open_complete(self.path, "signal file", FORMAT)
         return self
 
     def __exit__(self, *_: object) -> None:
